@@ -10,7 +10,7 @@ import builtins
 import functools
 import importlib
 from collections.abc import Iterable
-from typing import Any, Final, NoReturn, final
+from typing import Any, NoReturn, final
 
 from gradcore.backends import numpy as F
 
@@ -19,21 +19,21 @@ from gradcore.backends import numpy as F
 class dtype:
     """A dtype: one immutable object per name, compared by identity.
 
-    `.numpy` is the NumPy dtype that stores it. Looking it up raises ImportError for bfloat16 when ml_dtypes is
-    not installed and TypeError for complex32, which exists here only as a result of promotion.
+    `.numpy` is the NumPy dtype that stores it. It raises ImportError for bfloat16 when ml_dtypes is not
+    installed and TypeError for complex32, which exists here only as a result of promotion.
     """
 
     __slots__ = ("_title", "is_complex", "is_floating_point", "is_signed", "itemsize", "name", "numpy")
 
-    name: Final[str]
-    numpy: Final[Any]
-    itemsize: Final[builtins.int]
-    is_floating_point: Final[builtins.bool]
-    is_complex: Final[builtins.bool]
-    is_signed: Final[builtins.bool]
-    _title: Final[str]  # C++ torch's own name, which its error messages use
+    name: str
+    numpy: Any
+    itemsize: builtins.int
+    is_floating_point: builtins.bool
+    is_complex: builtins.bool
+    is_signed: builtins.bool
+    _title: str  # C++ torch's own name, which its error messages use
 
-    def __new__(cls) -> NoReturn:
+    def __new__(cls) -> dtype:
         raise TypeError("cannot create 'dtype' instances; use one of the existing, such as float32")
 
     def __getattr__(self, name: str) -> Any:
@@ -217,8 +217,8 @@ def of_scalar(kind: type) -> dtype:
 def promote_types(type1: dtype, type2: dtype) -> dtype:
     """Return the smallest dtype, no narrower in kind or size, that both convert to.
 
-    Raises TypeError for what is not a dtype, RuntimeError for uint16, uint32 and uint64 with an integer or complex
-    dtype.
+    Raises TypeError for what is not a dtype, RuntimeError for uint16, uint32 and uint64 with other
+    integers or complex numbers.
     """
     for position, each in enumerate((type1, type2), start=1):
         if not isinstance(each, dtype):

@@ -1,0 +1,176 @@
+"""Devices: what a device string means, which one is the default; knows backends by name, not what they do."""
+
+from __future__ import annotations
+
+import operator
+import re
+import threading
+from types import ModuleType
+from typing import Any, NoReturn, final
+
+from gradcore import backends
+
+# torch's own list: a program may name a device that it then decides not to use.
+_TYPES = (
+    *(
+        "cpu",
+        "cuda",
+        "ipu",
+        "xpu",
+        "mkldnn",
+        "opengl",
+        "opencl",
+        "ideep",
+        "hip",
+        "ve",
+        "fpga",
+        "maia",
+        "xla",
+        "lazy",
+    ),
+    *("vulkan", "mps", "meta", "hpu", "mtia", "privateuseone"),
+)
+_SPELLING = re.compile(r"([a-zA-Z_]+)(?::(0|[1-9][0-9]*))?")
+
+
+@final
+class device:
+    """Where arrays live: `device("cuda:1")`, `device("cuda", 1)`, `device(1)`, `device(other)`.
+
+    `index` is None for the current device of that type. As a context manager it is the block's default device.
+    Raises RuntimeError for a string that names no device, TypeError for other arguments. Whether the machine
+    has the device is found out only when it is used.
+    """
+
+    __slots__ = ("index", "type")
+
+    type: str
+    index: int | None
+
+    def __new__(cls, type: str | int | device, index: int | None = None) -> device:
+        if isinstance(type, device):
+            if index is not None:
+                raise TypeError("device(): argument 'type' (position 1) must be str, not device")
+            return type
+        if isinstance(type, str):
+            kind, written = _split(type)
+            if index is None:
+                return _make(kind, written)
+            if written is not None:
+                raise RuntimeError(
+                    f"type (string) must not include an index because index was passed explicitly: {type}"
+                )
+            return _make(kind, _checked(index))
+        if index is None and hasattr(type, "__index__") and not isinstance(type, bool):
+            return _make("cuda", _checked(type))
+        raise TypeError(
+            "device() takes a string such as 'cuda:1', a type and an index, an index or a device, "
+            f"but got ({_names(type, index)})"
+        )
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"attribute {name!r} of a device is not writable; make another device")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"attribute {name!r} of a device is not writable; make another device")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return device, ((self.type,) if self.index is None else (self.type, self.index))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, device) and self.type == other.type and self.index == other.index
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.index))
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __repr__(self) -> str:
+        index = "" if self.index is None else f", index={self.index}"
+        return f"device(type={self.type!r}{index})"
+
+    def __enter__(self) -> device:
+        _defaults.blocks.append(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _defaults.blocks.pop()
+
+
+def _make(type: str, index: int | None) -> device:
+    self = object.__new__(device)
+    object.__setattr__(self, "type", type)
+    object.__setattr__(self, "index", index)
+    return self
+
+
+def _split(text: str) -> tuple[str, int | None]:
+    if not text:
+        raise RuntimeError("Device string must not be empty")
+    match = _SPELLING.fullmatch(text)
+    if match is None:
+        raise RuntimeError(f"Invalid device string: {text!r}; write it as 'cpu', 'cuda' or 'cuda:1'")
+    kind, index = match.groups()
+    if kind not in _TYPES and not _has_backend(kind):
+        raise RuntimeError(
+            f"Expected one of {', '.join(_TYPES)} device type at start of device string: {kind}"
+        )
+    return kind, None if index is None else int(index)
+
+
+def _has_backend(kind: str) -> bool:
+    try:
+        backends.for_device(kind)
+    except RuntimeError:
+        return False
+    return True
+
+
+def _checked(index: object) -> int:
+    if isinstance(index, bool) or not hasattr(index, "__index__"):
+        raise TypeError(f"device(): argument 'index' (position 2) must be int, not {type(index).__name__}")
+    if (number := operator.index(index)) < 0:
+        raise RuntimeError("Device index must not be negative")
+    return number
+
+
+def _names(*arguments: object) -> str:
+    return ", ".join(type(each).__name__ for each in arguments if each is not None)
+
+
+# -- The default ---------------------------------------------------------------------------------------------
+
+_CPU = _make("cpu", None)
+
+
+class _Defaults(threading.local):
+    def __init__(self) -> None:
+        self.base = _CPU
+        self.blocks: list[device] = []  # the innermost `with device(...)` last
+
+
+_defaults = _Defaults()
+
+
+def get_default_device() -> device:
+    """Return the device of tensors created without one: the innermost block's, or else what was set."""
+    return _defaults.blocks[-1] if _defaults.blocks else _defaults.base
+
+
+def set_default_device(device: device | str | int | None) -> None:
+    """Set this thread's default device; None is the CPU. A block of `with device(...)` keeps its own."""
+    _defaults.base = _CPU if device is None else parse(device)
+
+
+def parse(value: device | str | int | None) -> device:
+    """Return the device meant by a `device=` argument; None is the default device."""
+    if value is None:
+        return get_default_device()
+    return value if isinstance(value, device) else device(value)
+
+
+def backend(value: device | str | int | None = None) -> ModuleType:
+    """Return the module of array functions that serves a device. Raises RuntimeError, saying why, if none does."""
+    module: ModuleType = backends.for_device(parse(value).type)
+    return module

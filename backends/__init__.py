@@ -1,0 +1,114 @@
+"""Find the backend of an array or of a device type; must not import CuPy, SciPy or ml_dtypes, nor know Tensors.
+
+A backend is a module of flat, NumPy-spelled functions over one kind of array (see numpy.py and cupy.py, which offer the
+same names). NumPy's is loaded here; every other one when an array or a device first asks for it.
+"""
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+if __name__ == "backends":
+    raise ImportError(
+        "the folder backends/ is the package gradcore.backends: write `import gradcore.backends`, not `import backends`"
+    )
+
+from gradcore.backends import numpy
+
+__all__ = ["by_type", "for_device", "numpy", "of", "register", "why_not"]
+
+ENTRY_POINTS = "gradcore.backends"
+_BUILT_IN = {"cpu": "gradcore.backends.numpy", "cuda": "gradcore.backends.cupy"}
+_LAZY_TYPES = {"cupy.ndarray": "cuda"}
+
+
+class _ByType(dict[type, ModuleType]):
+    """Array type -> backend; a type met for the first time is resolved through its bases and then remembered."""
+
+    def __missing__(self, array_type: type) -> ModuleType:
+        for base in array_type.__mro__:
+            lazy = _LAZY_TYPES.get(f"{base.__module__}.{base.__qualname__}")
+            if base in self or lazy is not None:
+                module = self[base] if base in self else for_device(str(lazy))
+                self[array_type] = module
+                return module
+        raise TypeError(
+            f"no backend handles {array_type.__module__}.{array_type.__qualname__}: expected a NumPy or CuPy array, "
+            "or a type given to gradcore.backends.register"
+        )
+
+
+by_type = _ByType()
+by_device: dict[str, ModuleType] = {}
+
+
+def of(array: Any) -> ModuleType:
+    """Return the backend whose array `array` is (NumPy scalars count as NumPy). Raise TypeError for anything else."""
+    return by_type[type(array)]
+
+
+def register(array_type: type, module: ModuleType) -> None:
+    """Make `module` the backend of `array_type` and of the device type `module.device_type`."""
+    by_type[array_type] = module
+    by_device[module.device_type] = module
+
+
+def for_device(device_type: str) -> ModuleType:
+    """Return the backend of "cpu", "cuda" or an out-of-tree device type.
+
+    Raise RuntimeError that says what is missing and how to get it.
+    """
+    module = by_device.get(device_type)
+    if module is None:
+        module = _load(device_type)
+        reason = module.why_not()
+        if reason is not None:
+            raise RuntimeError(f"device '{device_type}' cannot be used: {reason}")
+        register(module.Array, module)
+    return module
+
+
+def why_not(device_type: str) -> str | None:
+    """Return the sentence that says why `device_type` cannot be used here, or None where it can."""
+    try:
+        for_device(device_type)
+    except RuntimeError as error:
+        return str(error)
+    return None
+
+
+def _load(device_type: str) -> ModuleType:
+    if device_type in _BUILT_IN:
+        try:
+            return import_module(_BUILT_IN[device_type])
+        except ImportError as error:
+            raise RuntimeError(_import_failure(device_type, error)) from error
+    # importlib.metadata is slow to import and few programs have an out-of-tree device
+    from importlib.metadata import entry_points
+
+    found = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    if device_type not in found:
+        known = ", ".join(sorted({*_BUILT_IN, *by_device, *found}))
+        raise RuntimeError(
+            f"device type '{device_type}' is unknown: expected one of {known}; other packages add theirs through the "
+            f"entry-point group '{ENTRY_POINTS}'"
+        )
+    module = found[device_type].load()
+    if not isinstance(module, ModuleType):
+        raise RuntimeError(f"entry point '{device_type}' of '{ENTRY_POINTS}' must name a module, got {module!r}")
+    return module
+
+
+def _import_failure(device_type: str, error: ImportError) -> str:
+    install = 'pip install "gradcore[cuda]" (CUDA 12) or pip install "gradcore[cuda13]" (CUDA 13)'
+    if isinstance(error, ModuleNotFoundError) and error.name in {"cupy", "cupyx"}:
+        return f"device '{device_type}' cannot be used: CuPy is not installed. Install it with {install}"
+    return (
+        f"device '{device_type}' cannot be used: CuPy is installed but does not import ({error}). "
+        f"Reinstall it with {install}"
+    )
+
+
+register(numpy.Array, numpy)
+by_type[numpy.generic] = numpy

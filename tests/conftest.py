@@ -1,0 +1,81 @@
+"""Set up every test: hypothesis profiles, markers, what this machine has. It must not import gradcore.
+
+Tests of the lower layers run while the upper ones are broken; a test that needs gradcore imports it itself.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from importlib import metadata, util
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parents[1]
+ORACLE_DEMANDED = os.environ.get("CI_ORACLE", "0") not in ("", "0")
+
+# No deadline anywhere: on a shared machine it measures the neighbours. CI draws the same examples every time.
+settings.register_profile("gradcore", deadline=None)
+settings.register_profile(
+    "gradcore-ci",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("gradcore-ci" if os.environ.get("CI") else "gradcore")
+
+
+def installed(distribution: str) -> str | None:
+    """Return the installed version without its local part (`+cpu`), or None."""
+    try:
+        return metadata.version(distribution).partition("+")[0]
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def reference_version() -> str:
+    """Return the version of torch that the extra `oracle` asks for."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    return next(r.partition("==")[2] for r in extras["oracle"] if r.startswith("torch=="))
+
+
+def has_gpu() -> bool:
+    """Return whether CuPy is installed and finds a usable GPU."""
+    if util.find_spec("cupy") is None:
+        return False
+    import cupy
+
+    return bool(cupy.is_available())
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if ORACLE_DEMANDED and installed("torch") != reference_version():
+        raise pytest.UsageError(
+            f"CI_ORACLE is set, so torch {reference_version()} must be installed; found "
+            f"""{installed("torch")}. Run: pip install -e ".[test,oracle]\""""
+        )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    torch, reference = installed("torch"), reference_version()
+    if torch is None:
+        oracle = f"torch not installed, oracle tests skip (they want {reference})"
+    elif torch != reference:
+        oracle = f"torch {torch}, but the oracle tests are written for {reference}"
+    else:
+        oracle = f"torch {torch}"
+    return f"gradcore: numpy {installed('numpy')}, {oracle}, GPU: {'yes' if has_gpu() else 'no'}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    no_gpu = pytest.mark.skip(reason="needs CuPy and a GPU")
+    gpu = has_gpu()
+    for item in items:
+        if "torch" in vars(getattr(item, "module", None) or object):
+            item.add_marker(pytest.mark.oracle)
+        if not gpu and item.get_closest_marker("cuda"):
+            item.add_marker(no_gpu)

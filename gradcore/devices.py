@@ -37,7 +37,7 @@ _SPELLING = re.compile(r"([a-zA-Z_]+)(?::(0|[1-9][0-9]*))?")
 class device:
     """Where arrays live: `device("cuda:1")`, `device("cuda", 1)`, `device(1)`, `device(other)`.
 
-    `index` is None for the current device of that type. As a context manager it is the block's default device.
+    `index` is None for the current device of that type. In a `with` it is the block's default device.
     Raises RuntimeError for a string that names no device, TypeError for other arguments. Whether the machine
     has the device is found out only when it is used.
     """
@@ -112,19 +112,11 @@ def _split(text: str) -> tuple[str, int | None]:
     if match is None:
         raise RuntimeError(f"Invalid device string: {text!r}; write it as 'cpu', 'cuda' or 'cuda:1'")
     kind, index = match.groups()
-    if kind not in _TYPES and not _has_backend(kind):
+    if kind not in _TYPES and (reason := backends.why_not(kind)) is not None:
         raise RuntimeError(
-            f"Expected one of {', '.join(_TYPES)} device type at start of device string: {kind}"
+            f"Expected one of {', '.join(_TYPES)} device type at start of device string: {kind} ({reason})"
         )
     return kind, None if index is None else int(index)
-
-
-def _has_backend(kind: str) -> bool:
-    try:
-        backends.for_device(kind)
-    except RuntimeError:
-        return False
-    return True
 
 
 def _checked(index: object) -> int:
@@ -171,6 +163,6 @@ def parse(value: device | str | int | None) -> device:
 
 
 def backend(value: device | str | int | None = None) -> ModuleType:
-    """Return the module of array functions that serves a device. Raises RuntimeError, saying why, if none does."""
+    """Return the backend module that serves a device. Raises RuntimeError, saying why, if none does."""
     module: ModuleType = backends.for_device(parse(value).type)
     return module

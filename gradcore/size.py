@@ -54,5 +54,5 @@ class Size(tuple[int, ...]):
 
 
 def of(shape: Iterable[int]) -> Size:
-    """Return the Size of a shape known to hold ints, such as an array's own: the constructor without a check."""
+    """Return the Size of a shape known to hold ints, such as an array's own, unchecked."""
     return tuple.__new__(Size, shape)

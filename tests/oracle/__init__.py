@@ -1,0 +1,1 @@
+"""The oracle: torch's own operator database (OpInfo) run against gradcore. See `python -m tests.oracle --help`."""

@@ -1,0 +1,35 @@
+"""Which checks there are and which of them an op and a dtype call for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Iterator
+
+import torch
+
+from tests.oracle import checks, gradients
+from tests.oracle.catalogue import Entry
+from tests.oracle.library import Library
+from tests.oracle.trial import Check
+
+CHECKS: dict[str, Check] = {check.name: check for check in [*checks.CHECKS, *gradients.CHECKS]}
+DTYPES = ("float64", "float32")
+
+
+def planned(
+    entries: Iterable[Entry], dtypes: Iterable[str] = DTYPES, names: Iterable[str] = ()
+) -> Iterator[tuple[Entry, torch.dtype, Check]]:
+    """Yield what to run: for every op and dtype that torch supports, every check (of these names) that applies."""
+    wanted = list(names) or list(CHECKS)
+    kinds = [getattr(torch, d) for d in dtypes]
+    for entry in entries:
+        for dtype in kinds:
+            if dtype in entry.dtypes():
+                for name in wanted:
+                    if CHECKS[name].applies(entry, dtype):
+                        yield entry, dtype, CHECKS[name]
+
+
+def library_named(name: str) -> Library:
+    """Import the library under test."""
+    return Library(importlib.import_module(name))

@@ -75,7 +75,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     no_gpu = pytest.mark.skip(reason="needs CuPy and a GPU")
     gpu = has_gpu()
     for item in items:
-        if "torch" in vars(getattr(item, "module", None) or object):
+        imports_torch = "torch" in vars(getattr(item, "module", None) or object)
+        if imports_torch or item.path.is_relative_to(ROOT / "tests/oracle"):
             item.add_marker(pytest.mark.oracle)
         if not gpu and item.get_closest_marker("cuda"):
             item.add_marker(no_gpu)

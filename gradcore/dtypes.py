@@ -279,7 +279,8 @@ def _outranked(strong: dtype, weak: dtype | None) -> dtype:
         return strong
     if strong.is_floating_point:
         return strong.to_complex()
-    return promote_types(strong, weak)
+    # Of a bool and an integer the integer, but promote_types says so, because it refuses uint16 and its like.
+    return promote_types(strong, weak) if _category(weak) == 1 else weak
 
 
 @functools.cache

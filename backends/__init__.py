@@ -1,7 +1,7 @@
-"""Find the backend of an array or of a device type; must not import CuPy, SciPy or ml_dtypes, nor know Tensors.
+"""Find the backend of an array or of a device type; must not import CuPy, SciPy or ml_dtypes.
 
-A backend is a module of flat, NumPy-spelled functions over one kind of array (see numpy.py and cupy.py, which offer the
-same names). NumPy's is loaded here; every other one when an array or a device first asks for it.
+A backend is a module of flat, NumPy-spelled functions over one kind of array (see numpy.py and cupy.py, which
+offer the same names). NumPy's is loaded here, every other one when an array or a device first asks for it.
 """
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 if __name__ == "backends":
     raise ImportError(
-        "the folder backends/ is the package gradcore.backends: write `import gradcore.backends`, not `import backends`"
+        "the folder backends/ is the package gradcore.backends: write `import gradcore.backends` instead"
     )
 
 from gradcore.backends import numpy
@@ -24,7 +24,7 @@ _LAZY_TYPES = {"cupy.ndarray": "cuda"}
 
 
 class _ByType(dict[type, ModuleType]):
-    """Array type -> backend; a type met for the first time is resolved through its bases and then remembered."""
+    """Array type -> backend; a type met for the first time is found through its bases, then remembered."""
 
     def __missing__(self, array_type: type) -> ModuleType:
         for base in array_type.__mro__:
@@ -34,8 +34,8 @@ class _ByType(dict[type, ModuleType]):
                 self[array_type] = module
                 return module
         raise TypeError(
-            f"no backend handles {array_type.__module__}.{array_type.__qualname__}: expected a NumPy or CuPy array, "
-            "or a type given to gradcore.backends.register"
+            f"no backend handles {array_type.__module__}.{array_type.__qualname__}: expected a NumPy or CuPy "
+            "array, or a type given to gradcore.backends.register"
         )
 
 
@@ -44,7 +44,7 @@ by_device: dict[str, ModuleType] = {}
 
 
 def of(array: Any) -> ModuleType:
-    """Return the backend whose array `array` is (NumPy scalars count as NumPy). Raise TypeError for anything else."""
+    """Return the backend whose array `array` is; NumPy scalars count as NumPy. Raise TypeError if none is."""
     return by_type[type(array)]
 
 
@@ -91,12 +91,12 @@ def _load(device_type: str) -> ModuleType:
     if device_type not in found:
         known = ", ".join(sorted({*_BUILT_IN, *by_device, *found}))
         raise RuntimeError(
-            f"device type '{device_type}' is unknown: expected one of {known}; other packages add theirs through the "
-            f"entry-point group '{ENTRY_POINTS}'"
+            f"device type '{device_type}' is unknown: expected one of {known}; other packages add theirs "
+            f"through the entry-point group '{ENTRY_POINTS}'"
         )
     module = found[device_type].load()
     if not isinstance(module, ModuleType):
-        raise RuntimeError(f"entry point '{device_type}' of '{ENTRY_POINTS}' must name a module, got {module!r}")
+        raise RuntimeError(f"entry point '{device_type}' of '{ENTRY_POINTS}' names {module!r}, not a module")
     return module
 
 

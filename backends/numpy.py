@@ -1,73 +1,73 @@
 """The NumPy backend: flat NumPy-spelled functions on host arrays; must not know gradients, Tensors or CuPy.
 
-Floating-point warnings: `token = quiet()` ... `unquiet(token)` around a group of calls silences NumPy's divide, overflow
-and invalid warnings there and nowhere else (see `_find_error_state`).
+cupy.py offers the same names with the same signatures. A 0-d result may be a NumPy scalar; `as_array` makes
+it an array. Between `quiet()` and `unquiet(token)` nothing warns of 1/0, overflow or invalid values.
 """
 # ruff: noqa: F401  (the imported names are the surface)
 from __future__ import annotations
 
+import builtins
 import contextvars
 import math
 import operator
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
-from types import ModuleType
-from typing import Any
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache, partial
+from typing import Any, cast
 
 import numpy as np
 
 # isort: off
 from numpy import (  # arithmetic
-    add, subtract, multiply, divide, power, negative, positive, absolute, sign, sqrt, square, reciprocal, cbrt,
-    fmod, remainder, floor_divide, floor, ceil, rint, trunc, maximum, minimum, fmax, fmin, gcd, lcm,
+    add, subtract, multiply, divide, power, negative, positive, absolute, sign, sqrt, square, reciprocal,
+    fmod, remainder, floor_divide, floor, ceil, rint, trunc, maximum, minimum, fmax, fmin, gcd, lcm, cbrt,
 )
 from numpy import (  # transcendental
     exp, exp2, expm1, log, log2, log10, log1p, logaddexp, logaddexp2, hypot,
     sin, cos, tan, arcsin, arccos, arctan, arctan2, sinh, cosh, tanh, arcsinh, arccosh, arctanh,
 )
-from numpy import (  # floating-point and complex parts
-    copysign, nextafter, ldexp, frexp, heaviside, signbit, isnan, isinf, isfinite, isclose,
-    real, imag, conj, angle,
+from numpy import (  # parts of a number
+    copysign, nextafter, ldexp, frexp, heaviside, signbit, isnan, isinf, isfinite, real, imag, conj, angle,
 )
 from numpy import (  # comparison, logic, bits
-    equal, not_equal, less, less_equal, greater, greater_equal, where,
+    equal, not_equal, less, less_equal, greater, greater_equal, isclose, where,
     logical_and, logical_or, logical_not, logical_xor,
     bitwise_and, bitwise_or, bitwise_xor, bitwise_not, left_shift, right_shift,
 )
-from numpy import searchsorted, nonzero, count_nonzero, bincount, histogram, median, quantile  # search, statistics
-from numpy import tensordot, outer, vdot  # products
-from numpy import concatenate, flip, roll, repeat, tile, diagonal, tril, triu, copyto  # layout
-from numpy import take, take_along_axis, put_along_axis  # gather
-from numpy import empty, zeros, arange, linspace, eye, ascontiguousarray  # creation
-from numpy import dtype
-from numpy.fft import (
-    fft, ifft, rfft, irfft, hfft, ihfft, fft2, ifft2, rfft2, irfft2, fftn, ifftn, rfftn, irfftn, fftshift, ifftshift,
-)
+from numpy import outer, vdot
+from numpy import nonzero, count_nonzero, searchsorted, bincount, histogram
+from numpy import concatenate, flip, roll, repeat, tile, diagonal, tril, triu
+from numpy import take, take_along_axis, put_along_axis, copyto
+from numpy import empty, zeros, arange, linspace, eye, ascontiguousarray
 from numpy.linalg import (
     LinAlgError, inv, solve, cholesky, det, slogdet, eigh, eigvalsh, svd, qr, eig, eigvals, matrix_power,
 )
+from numpy.fft import (
+    fft, ifft, rfft, irfft, hfft, ihfft, fft2, ifft2, rfft2, irfft2, fftn, ifftn, rfftn, irfftn,
+    fftshift, ifftshift, fftfreq, rfftfreq,
+)
 # isort: on
-from numpy.lib.stride_tricks import sliding_window_view
 
 from gradcore.backends import shared
+from gradcore.backends.shared import argmax, argmin, reshape, squeeze, swapaxes, transpose
 
 name = "numpy"
 device_type = "cpu"
 Array = np.ndarray
-generic = np.generic
+dtype = np.dtype
 _bind = partial(shared.bind, sys.modules[__name__])
-_FLOATING = "fc"
-
+_np: Any = np  # where the types of NumPy's overloads are too narrow
+_all = builtins.all  # `all` is the reduction below
 
 # arrays and devices
 
-
 as_array = np.asarray
+generic = np.generic
 
 
 def asarray(x: Any, dtype: Any = None) -> Any:
-    """Return `x` (an array, a scalar, nested sequences) as an array, without a copy where its dtype allows."""
+    """Return `x` (an array, a scalar, nested sequences) as an array; no copy where its dtype allows."""
     return np.asarray(x, dtype)
 
 
@@ -81,51 +81,65 @@ def to_host(array: Any) -> Any:
     return np.asarray(array)
 
 
+def to_device(array: Any, device: int | None) -> Any:
+    """Return `array` on this device: itself."""
+    return array
+
+
 def device_of(array: Any) -> tuple[str, int | None]:
-    """Return ("cpu", None)."""
+    """Return the device type and index of `array`: ("cpu", None)."""
     return "cpu", None
 
 
-def storage(array: Any) -> Any:
-    """Return the array that owns the memory of `array`: one object for every view of one buffer."""
-    owner = array
-    base = array.base
-    while base is not None:
-        if isinstance(base, np.ndarray):
-            owner = base
-        base = getattr(base, "base", None)
-    return owner
+def on_device(device: int | None) -> AbstractContextManager[Any]:
+    """Return a context in which new arrays are made on this device."""
+    return nullcontext()
 
 
-def is_view(array: Any) -> bool:
-    """Say whether writing into `array` may write into another array, or twice into one element."""
-    return array.base is not None or 0 in array.strides
+def device_count() -> int:
+    """Return the number of devices: 1."""
+    return 1
 
 
-def owned(array: Any) -> Any:
-    """Return a fresh, C-contiguous, writable copy."""
-    return np.array(array, order="C")
+def current_device() -> int | None:
+    """Return the index of the device where new arrays are made: None."""
+    return None
 
 
 def why_not() -> str | None:
-    """Return None: the CPU is always there."""
+    """Return the sentence that says why this backend cannot run here: None."""
     return None
 
 
 def synchronize(device: int | None = None) -> None:
-    """Do nothing: NumPy returns when the work is done."""
+    """Wait for the device: NumPy's work is done when it returns."""
+
+
+def memory(device: int | None = None) -> tuple[int, int]:
+    """Return the bytes in use and the bytes held by the allocator: NumPy counts none."""
+    return 0, 0
 
 
 # reductions: the ufuncs' methods, at half the cost of the functions that wrap them
 
+_add_reduce, _multiply_reduce = _np.add.reduce, _np.multiply.reduce
+_maximum_reduce, _minimum_reduce = _np.maximum.reduce, _np.minimum.reduce
+_or_reduce, _and_reduce = _np.logical_or.reduce, _np.logical_and.reduce
+_wide_sum, _wide_prod = shared.widened(_add_reduce), shared.widened(_multiply_reduce)
+_wide_cumsum, _wide_cumprod = shared.widened(np.add.accumulate), shared.widened(np.multiply.accumulate)
+
 
 def sum(x: Any, axis: Any = None, *, keepdims: bool = False, dtype: Any = None) -> Any:
-    """Return the sum over `axis`."""
+    """Return the sum over `axis`; float16 and bfloat16 add up in float32."""
+    if x.itemsize == 2 and dtype is None:
+        return _wide_sum(x, axis, None, None, keepdims)
     return _add_reduce(x, axis, dtype, None, keepdims)
 
 
 def prod(x: Any, axis: Any = None, *, keepdims: bool = False, dtype: Any = None) -> Any:
-    """Return the product over `axis`."""
+    """Return the product over `axis`; float16 and bfloat16 multiply in float32."""
+    if x.itemsize == 2 and dtype is None:
+        return _wide_prod(x, axis, None, None, keepdims)
     return _multiply_reduce(x, axis, dtype, None, keepdims)
 
 
@@ -141,37 +155,22 @@ def min(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
 
 def any(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     """Say whether any element over `axis` is true."""
-    return _or_reduce(x, axis, bool, None, keepdims)
+    return _or_reduce(x, axis, None, None, keepdims)
 
 
 def all(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     """Say whether all elements over `axis` are true."""
-    return _and_reduce(x, axis, bool, None, keepdims)
-
-
-_add_reduce, _multiply_reduce = np.add.reduce, np.multiply.reduce
-_maximum_reduce, _minimum_reduce = np.maximum.reduce, np.minimum.reduce
-_or_reduce, _and_reduce = np.logical_or.reduce, np.logical_and.reduce
-
-
-def argmax(x: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
-    """Return the index of the first maximum; NaN wins."""
-    return x.argmax(axis, keepdims=keepdims)
-
-
-def argmin(x: Any, axis: int | None = None, *, keepdims: bool = False) -> Any:
-    """Return the index of the first minimum; NaN wins."""
-    return x.argmin(axis, keepdims=keepdims)
+    return _and_reduce(x, axis, None, None, keepdims)
 
 
 def cumsum(x: Any, axis: int, *, dtype: Any = None) -> Any:
     """Return the running sum along `axis`."""
-    return np.add.accumulate(x, axis, dtype)
+    return (_wide_cumsum if dtype is None else np.add.accumulate)(x, axis, dtype)
 
 
 def cumprod(x: Any, axis: int, *, dtype: Any = None) -> Any:
     """Return the running product along `axis`."""
-    return np.multiply.accumulate(x, axis, dtype)
+    return (_wide_cumprod if dtype is None else np.multiply.accumulate)(x, axis, dtype)
 
 
 # order
@@ -199,11 +198,11 @@ def argpartition(x: Any, kth: int, axis: int = -1) -> Any:
 
 def unique(x: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False,
            axis: int | None = None) -> Any:
-    """Return the sorted distinct elements, then what the flags ask for."""
-    return np.unique(x, return_index, return_inverse, return_counts, axis)
+    """Return the sorted distinct elements, then what the flags ask for; the inverse has the shape of `x`."""
+    return _np.unique(x, return_index, return_inverse, return_counts, axis)
 
 
-# elementwise that NumPy spells slower or otherwise
+# elementwise
 
 
 def clip(x: Any, lo: Any, hi: Any) -> Any:
@@ -216,40 +215,51 @@ def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: fl
     return np.nan_to_num(x, True, nan, posinf, neginf)
 
 
+@shared.widened
 def erf(x: Any) -> Any:
-    """Return the error function of a real array."""
-    return _special("erf", math.erf, x)
+    """Return the error function of a real array; SciPy's where it is installed."""
+    return _special("erf", math.erf)(x)
 
 
+@shared.widened
 def erfc(x: Any) -> Any:
-    """Return 1 - erf(x), accurate in the tail."""
-    return _special("erfc", math.erfc, x)
+    """Return 1 - erf(x), accurate where erf(x) is near 1; SciPy's where it is installed."""
+    return _special("erfc", math.erfc)(x)
 
 
-def _special(function: str, scalar: Callable[[float], float], x: Any) -> Any:
-    try:
+@cache
+def _special(function: str, scalar: Callable[[float], float]) -> Callable[[Any], Any]:
+    try:  # here, not above: importing scipy.special takes longer than importing gradcore
         from scipy import special
     except ImportError:
-        x = np.asarray(x)
-        return np.fromiter(map(scalar, x.ravel().tolist()), float, x.size).reshape(x.shape).astype(x.dtype)
-    return getattr(special, function)(x)
+        return partial(_each, scalar)
+    return cast("Callable[[Any], Any]", getattr(special, function))
+
+
+def _each(scalar: Callable[[float], float], x: Any) -> Any:
+    out = np.fromiter(map(scalar, x.ravel().tolist()), np.float64, x.size).reshape(x.shape)
+    return out.astype(x.dtype if x.dtype.kind == "f" else np.float64, copy=False)
 
 
 # products
 
+_wide_matmul, _wide_dot = shared.widened(np.matmul), shared.widened(np.dot)
+tensordot = shared.widened(np.tensordot)
+
 
 def matmul(x: Any, y: Any) -> Any:
-    """Return the matrix product, batched over leading axes."""
-    return np.matmul(x, y)
+    """Return the matrix product, batched over leading axes; float16 and bfloat16 add up in float32."""
+    return _wide_matmul(x, y) if x.itemsize == 2 else np.matmul(x, y)
 
 
 def dot(x: Any, y: Any) -> Any:
-    """Return the dot product of two vectors, or a matrix times a vector or matrix."""
-    return np.dot(x, y)
+    """Return the product of two arrays of at most two dimensions."""
+    return _wide_dot(x, y) if x.itemsize == 2 else np.dot(x, y)
 
 
+@shared.widened
 def einsum(subscripts: str, *operands: Any) -> Any:
-    """Return the sum of products that `subscripts` describe."""
+    """Return the sum of products that `subscripts` describes."""
     return np.einsum(subscripts, *operands, optimize=len(operands) > 2)
 
 
@@ -259,31 +269,11 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
 
 
 def pinv(a: Any, rcond: Any = 1e-15) -> Any:
-    """Return the Moore-Penrose inverse; singular values below rcond times the largest count as zero."""
+    """Return the Moore-Penrose inverse; singular values up to rcond times the largest count as zero."""
     return np.linalg.pinv(a, rcond)
 
 
-# layout
-
-
-def reshape(x: Any, shape: Any) -> Any:
-    """Return `x` in another shape, a view where the strides allow."""
-    return x.reshape(shape)
-
-
-def transpose(x: Any, axes: Sequence[int] | None = None) -> Any:
-    """Return a view with the axes in the given (or reversed) order."""
-    return x.transpose(axes)
-
-
-def swapaxes(x: Any, axis1: int, axis2: int) -> Any:
-    """Return a view with two axes exchanged."""
-    return x.swapaxes(axis1, axis2)
-
-
-def squeeze(x: Any, axis: Any = None) -> Any:
-    """Return a view without the given (or all) axes of length 1."""
-    return x.squeeze(axis)
+# layout and memory
 
 
 def broadcast_view(x: Any, shape: Any) -> Any:
@@ -296,12 +286,38 @@ def copy(x: Any) -> Any:
     return np.array(x, order="C")
 
 
+owned = copy
+
+
 def astype(x: Any, dtype: Any, copy: bool = False) -> Any:
     """Return `x` in another dtype; a complex array gives its real part to a real dtype."""
     if x.dtype.kind == "c" and np.dtype(dtype).kind not in "cb":
         x = x.real
     return x.astype(dtype, copy=copy)
 
+
+def storage(array: Any) -> Any:
+    """Return the array that owns the memory of `array`: one object for all views of one buffer."""
+    owner = array
+    base = array.base
+    while base is not None:
+        if isinstance(base, np.ndarray):
+            owner = base
+        base = getattr(base, "base", None)
+    return owner
+
+
+def is_view(array: Any) -> bool:
+    """Say whether writing into `array` may change another array, or two elements at once."""
+    return array.base is not None or 0 in array.strides
+
+
+def pointer(array: Any) -> int:
+    """Return the address of the first element."""
+    return cast(int, array.__array_interface__["data"][0])
+
+
+strided = np.lib.stride_tricks.as_strided
 
 # indexing
 
@@ -317,25 +333,46 @@ def getitem(x: Any, index: Any) -> Any:
 setitem = operator.setitem
 
 
-def scatter_add(x: Any, index: Any, values: Any) -> Any:
-    """Add `values` to x[index] in place, each duplicate counting, and return `x`."""
-    np.add.at(x, index, values)
-    return x
+def add_at(x: Any, index: tuple[Any, ...], values: Any) -> None:
+    """Add `values` to x[index] in place, one after the other. Raise IndexError out of range."""
+    values = np.asarray(values)
+    integers = _all(type(i) is np.ndarray and i.dtype.kind in "iu" for i in index)
+    if x.ndim == 1 or values.size <= 64 or not integers or not x.flags.c_contiguous:
+        np.add.at(x, index, values)
+        return
+    # ufunc.at has a fast loop for one flat index: 3 to 5 times faster on rows of 64
+    leading, trailing = x.shape[: len(index)], x.shape[len(index) :]
+    inside = [np.where(i < 0, i + n, i) for i, n in zip(index, leading, strict=True)]
+    try:
+        position = np.ravel_multi_index(np.broadcast_arrays(*inside), leading)
+    except ValueError as error:
+        raise IndexError(f"scatter_add: index out of range for shape {x.shape}") from error
+    row = math.prod(trailing)
+    flat = (position[..., None] * row + np.arange(row)).reshape(-1)
+    np.add.at(x.reshape(-1), flat, np.broadcast_to(values, position.shape + trailing).reshape(-1))
 
 
-broadcast_to = _bind(shared.broadcast_to)
-expand_dims = _bind(shared.expand_dims)
-moveaxis = _bind(shared.moveaxis)
-stack = _bind(shared.stack)
+# what shared.py writes over these
+
+sigmoid = _bind(shared.sigmoid)
+round_half_even = _bind(shared.round_half_even)
+quantile = _bind(shared.quantile)
+median = _bind(shared.median)
 full = _bind(shared.full)
 ones = _bind(shared.ones)
 zeros_like = _bind(shared.zeros_like)
 ones_like = _bind(shared.ones_like)
 full_like = _bind(shared.full_like)
 empty_like = _bind(shared.empty_like)
-sigmoid = _bind(shared.sigmoid)
-round_half_even = _bind(shared.round_half_even)
-
+broadcast_to = _bind(shared.broadcast_to)
+expand_dims = _bind(shared.expand_dims)
+moveaxis = _bind(shared.moveaxis)
+stack = _bind(shared.stack)
+storage_offset = _bind(shared.storage_offset)
+flat_storage = _bind(shared.flat_storage)
+as_strided = _bind(shared.as_strided)
+sliding_window_view = _bind(shared.sliding_window_view)
+scatter_add = _bind(shared.scatter_add)
 
 # random numbers
 
@@ -345,16 +382,22 @@ def generator(seed: int | None = None) -> Any:
     return np.random.default_rng(seed)
 
 
+random_uniform = _bind(shared.random_uniform)
+random_normal = _bind(shared.random_normal)
+random_integers = _bind(shared.random_integers)
+random_permutation = _bind(shared.random_permutation)
+
 # NumPy's floating-point warnings
 
 
 def _find_error_state() -> tuple[Callable[[], Any], Callable[[Any], None]]:
-    """Return (quiet, unquiet), a pair of calls that switch the warnings of this thread off and back.
+    """Return (quiet, unquiet), which switch NumPy's floating-point warnings off in this context and back.
 
-    torch never warns for 1/0 or log(0). np.errstate around every call costs 0.9 us, a global np.seterr changes the
-    user's own NumPy code, and a filter on the warning loses against a later `error` or `always` filter (pytest's, for
-    one) and does not see the ufuncs that NumPy's own Python code calls. Since NumPy 2 the error state is a context
-    variable; setting and resetting it costs 0.08 us. Its value is found through the public functions only.
+    torch never warns of 1/0 or log(0). np.errstate around every call costs 0.9 us; np.seterr would change the
+    user's own NumPy code; a warnings filter loses against a later `error` or `always` (pytest's, for one) and
+    does not see the ufuncs that NumPy's own Python code calls. Since NumPy 2 the error state is a context
+    variable: to set and reset it costs 0.08 us. It is found as the one that np.seterr changes, so that only
+    public functions are used.
     """
     before, after = contextvars.copy_context(), contextvars.copy_context()
     after.run(np.seterr, all="ignore")

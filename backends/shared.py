@@ -1,4 +1,4 @@
-"""Functions that every backend offers with one implementation, over a namespace `F`; knows no array library by name.
+"""Functions that every backend offers with one implementation, over a namespace `F`; no array library here.
 
 Each takes the backend first; numpy.py and cupy.py bind that argument (see `bind`).
 """
@@ -11,14 +11,65 @@ from types import ModuleType
 from typing import Any
 
 Array = Any
-# below this many elements, allocating costs less than the 2 microseconds of making a zero-stride view, and a real array
-# keeps the next ufunc on its contiguous loop
+# up to this many elements, a real array costs less than the 2 us of a zero-stride view, and keeps the next
+# ufunc on its contiguous loop
 SMALL = 4096
 
 
 def bind(module: ModuleType, function: Callable[..., Any]) -> Callable[..., Any]:
     """Return `function` with the backend as its first argument."""
     return functools.partial(function, module)
+
+
+def is_narrow(x: Any) -> bool:
+    """Say whether `x` is a float16 or bfloat16 array, whose running sums need a wider type."""
+    return getattr(x, "itemsize", 0) == 2 and x.dtype.kind in "fV"
+
+
+def widened(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `function` computing float16 and bfloat16 arrays in float32, rounded once at the end."""
+
+    @functools.wraps(function)
+    def call(*operands: Any, **options: Any) -> Any:
+        narrow = next((x.dtype for x in operands if is_narrow(x)), None)
+        if narrow is None:
+            return function(*operands, **options)
+        return function(*(x.astype("f4") if is_narrow(x) else x for x in operands), **options).astype(narrow)
+
+    return call
+
+
+# methods that every array has
+
+
+def reshape(x: Array, shape: Any) -> Array:
+    """Return `x` in another shape, a view where the strides allow."""
+    return x.reshape(shape)
+
+
+def transpose(x: Array, axes: Sequence[int] | None = None) -> Array:
+    """Return a view with the axes in the given (or reversed) order."""
+    return x.transpose(axes)
+
+
+def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
+    """Return a view with two axes exchanged."""
+    return x.swapaxes(axis1, axis2)
+
+
+def squeeze(x: Array, axis: Any = None) -> Array:
+    """Return a view without the given (or all) axes of length 1."""
+    return x.squeeze(axis)
+
+
+def argmax(x: Array, axis: int | None = None, *, keepdims: bool = False) -> Array:
+    """Return the index of the first maximum; NaN wins."""
+    return x.argmax(axis, keepdims=keepdims)
+
+
+def argmin(x: Array, axis: int | None = None, *, keepdims: bool = False) -> Array:
+    """Return the index of the first minimum; NaN wins."""
+    return x.argmin(axis, keepdims=keepdims)
 
 
 # layout
@@ -111,3 +162,132 @@ def round_half_even(F: Any, x: Array, decimals: int = 0) -> Array:
         return F.rint(x)
     scale = 10.0 ** abs(decimals)
     return F.rint(x * scale) / scale if decimals > 0 else F.rint(x / scale) * scale
+
+
+# statistics
+
+
+def quantile(F: Any, x: Array, q: Any, axis: int | None = None, *, method: str = "linear",
+             keepdims: bool = False) -> Array:
+    """Return the quantiles `q` (a number or an array in [0, 1]) over `axis`; q's axes come first, NaN wins.
+
+    `method` is "linear", "lower", "higher", "nearest" or "midpoint".
+    """
+    ordered = F.sort(x.reshape(-1) if axis is None else F.moveaxis(x, axis, -1), -1)
+    count = ordered.shape[-1]
+    position = F.asarray(q, x.dtype) * (count - 1)
+    below, above = F.floor(position), F.ceil(position)
+    if method == "nearest":
+        below = above = F.rint(position)
+    elif method != "linear":
+        share = {"lower": 0.0, "higher": 1.0, "midpoint": 0.5}[method]
+        position = below + share * (above - below)
+    low = F.take(ordered, F.astype(below, "int64"), -1)
+    high = F.take(ordered, F.astype(above, "int64"), -1)
+    out = F.where(F.equal(low, high), low, low + (position - below) * (high - low))
+    out = out.reshape((*ordered.shape[:-1], -1))
+    out = F.where(F.isnan(ordered[..., -1:]), x.dtype.type("nan"), out)
+    out = F.moveaxis(out, -1, 0).reshape((*position.shape, *ordered.shape[:-1]))
+    if not keepdims:
+        return out
+    kept = [1 if axis is None or a == axis % x.ndim else n for a, n in enumerate(x.shape)]
+    return out.reshape((*position.shape, *kept))
+
+
+def median(F: Any, x: Array, axis: int | None = None, *, keepdims: bool = False) -> Array:
+    """Return the median over `axis`, the mean of the two middle values of an even number; NaN wins."""
+    return quantile(F, x, 0.5, axis, keepdims=keepdims)
+
+
+# memory
+
+
+def storage_offset(F: Any, x: Array) -> int:
+    """Return how many elements lie between the start of the storage of `x` and its first element."""
+    return int(F.pointer(x) - F.pointer(F.storage(x))) // int(x.itemsize)
+
+
+def flat_storage(F: Any, x: Array) -> Array:
+    """Return the whole storage of `x` as a one-dimensional view of its dtype."""
+    owner = F.storage(x)
+    return F.strided(owner, (owner.size,), (owner.itemsize,)).view(x.dtype)
+
+
+def as_strided(F: Any, x: Array, shape: Sequence[int], strides: Sequence[int], offset: int) -> Array:
+    """Return the view of the storage of `x` with `strides` and `offset` counted in elements, as in torch.
+
+    Raise RuntimeError where it would reach outside the storage, or for a negative stride.
+    """
+    storage = flat_storage(F, x)
+    last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+    inside = 0 in shape or 0 <= offset <= last < storage.size
+    if not inside or min(strides, default=0) < 0:
+        raise RuntimeError(
+            f"as_strided: shape {tuple(shape)}, strides {tuple(strides)} and offset {offset} reach element "
+            f"{last} of a storage of {storage.size} elements; strides may not be negative"
+        )
+    return F.strided(storage[offset:], tuple(shape), tuple(stride * x.itemsize for stride in strides))
+
+
+def sliding_window_view(F: Any, x: Array, window: Sequence[int], axis: Sequence[int]) -> Array:
+    """Return the view whose last axes run through the windows of `x` along the axes `axis`."""
+    shape = list(x.shape)
+    for a, width in zip(axis, window, strict=True):
+        shape[a] -= width - 1
+    if min(shape, default=0) < 0:
+        raise ValueError(f"sliding_window_view: window {tuple(window)} is larger than shape {tuple(x.shape)}")
+    return F.strided(x, (*shape, *window), (*x.strides, *(x.strides[a] for a in axis)))
+
+
+def scatter_add(F: Any, x: Array, index: Any, values: Array) -> Array:
+    """Add `values` to x[index] in place, every duplicate counting, and return `x`."""
+    parts = index if type(index) is tuple else (index,)
+    arrays = [i.dtype.kind for i in parts if hasattr(i, "dtype")]
+    if not arrays or arrays == ["b"]:  # no element is named twice
+        x[index] += values
+    elif is_narrow(x):
+        wide = x.astype("f4")
+        F.add_at(wide, parts, values)
+        x[...] = wide.astype(x.dtype)
+    else:
+        F.add_at(x, parts, values)
+    return x
+
+
+# random numbers
+
+
+def random_uniform(F: Any, generator: Any, shape: Sequence[int], dtype: Any) -> Array:
+    """Return numbers uniform in [0, 1) of a real or complex (both parts) dtype."""
+    dtype = F.dtype(dtype)
+    if dtype.kind == "c":
+        return _complex(F, random_uniform, generator, shape, dtype)
+    if dtype.itemsize > 2:
+        return F.asarray(generator.random(tuple(shape), dtype))
+    # rounding a float32 to fewer bits could give 1, so draw just the bits that the type holds
+    bits = 11 if dtype.kind == "f" else 8
+    return F.astype(random_integers(F, generator, 0, 2**bits, shape, "f4") * 2.0**-bits, dtype)
+
+
+def random_normal(F: Any, generator: Any, shape: Sequence[int], dtype: Any) -> Array:
+    """Return standard normal numbers; complex ones have variance 1, half of it in each part."""
+    dtype = F.dtype(dtype)
+    if dtype.kind == "c":
+        return _complex(F, random_normal, generator, shape, dtype) * dtype.type(0.5**0.5)
+    wide = dtype if dtype.itemsize > 2 else F.dtype("f4")
+    return F.astype(F.asarray(generator.standard_normal(tuple(shape), wide)), dtype)
+
+
+def random_integers(F: Any, generator: Any, low: int, high: int, shape: Sequence[int], dtype: Any) -> Array:
+    """Return integers uniform in [low, high)."""
+    return F.astype(F.asarray(generator.integers(low, high, tuple(shape))), dtype)
+
+
+def random_permutation(F: Any, generator: Any, n: int) -> Array:
+    """Return the integers 0 ... n-1 in random order."""
+    return F.argsort(random_uniform(F, generator, (n,), "f8"))
+
+
+def _complex(F: Any, draw: Callable[..., Array], generator: Any, shape: Sequence[int], dtype: Any) -> Array:
+    parts = draw(F, generator, (*shape, 2), "f8" if dtype.itemsize == 16 else "f4")
+    return parts.view(dtype).reshape(shape)

@@ -312,7 +312,7 @@ def is_view(array: Any) -> bool:
     return array.base is not None or 0 in array.strides
 
 
-def pointer(array: Any) -> int:
+def address(array: Any) -> int:
     """Return the address of the first element."""
     return cast(int, array.__array_interface__["data"][0])
 

@@ -204,7 +204,7 @@ def median(F: Any, x: Array, axis: int | None = None, *, keepdims: bool = False)
 
 def storage_offset(F: Any, x: Array) -> int:
     """Return how many elements lie between the start of the storage of `x` and its first element."""
-    return int(F.pointer(x) - F.pointer(F.storage(x))) // int(x.itemsize)
+    return int(F.address(x) - F.address(F.storage(x))) // int(x.itemsize)
 
 
 def flat_storage(F: Any, x: Array) -> Array:

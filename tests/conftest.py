@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from functools import cache
 from importlib import metadata, util
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def reference_version() -> str:
     return next(r.partition("==")[2] for r in extras["oracle"] if r.startswith("torch=="))
 
 
+@cache
 def has_gpu() -> bool:
     """Return whether CuPy is installed and finds a usable GPU."""
     if util.find_spec("cupy") is None:
@@ -73,10 +75,9 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     no_gpu = pytest.mark.skip(reason="needs CuPy and a GPU")
-    gpu = has_gpu()
     for item in items:
-        imports_torch = "torch" in vars(getattr(item, "module", None) or object)
-        if imports_torch or item.path.is_relative_to(ROOT / "tests/oracle"):
+        names = vars(getattr(item, "module", None) or object)
+        if "torch" in names or "cupy" in names or item.path.is_relative_to(ROOT / "tests/oracle"):
             item.add_marker(pytest.mark.oracle)
-        if not gpu and item.get_closest_marker("cuda"):
+        if item.get_closest_marker("cuda") and not has_gpu():
             item.add_marker(no_gpu)

@@ -91,11 +91,12 @@ class device:
         return f"device(type={self.type!r}{index})"
 
     def __enter__(self) -> device:
-        _defaults.blocks.append(self)
+        _default.outside.append(_default.device)
+        _default.device = self
         return self
 
     def __exit__(self, *error: object) -> None:
-        _defaults.blocks.pop()
+        _default.device = _default.outside.pop()
 
 
 def _make(type: str, index: int | None) -> device:
@@ -136,23 +137,23 @@ def _names(*arguments: object) -> str:
 _CPU = _make("cpu", None)
 
 
-class _Defaults(threading.local):
+class _Default(threading.local):
     def __init__(self) -> None:
-        self.base = _CPU
-        self.blocks: list[device] = []  # the innermost `with device(...)` last
+        self.device = _CPU
+        self.outside: list[device] = []  # what the open blocks of `with device(...)` will restore
 
 
-_defaults = _Defaults()
+_default = _Default()
 
 
 def get_default_device() -> device:
-    """Return the device of tensors created without one: the innermost block's, or else what was set."""
-    return _defaults.blocks[-1] if _defaults.blocks else _defaults.base
+    """Return the device of tensors created without one."""
+    return _default.device
 
 
 def set_default_device(device: device | str | int | None) -> None:
-    """Set this thread's default device; None is the CPU. A block of `with device(...)` keeps its own."""
-    _defaults.base = _CPU if device is None else parse(device)
+    """Set this thread's default device, until a surrounding `with device(...)` ends; None is the CPU."""
+    _default.device = _CPU if device is None else parse(device)
 
 
 def parse(value: device | str | int | None) -> device:

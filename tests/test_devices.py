@@ -157,33 +157,48 @@ def test_immutable() -> None:
 # -- The default and the backend -----------------------------------------------------------------------------
 
 
-def both_defaults() -> tuple[str, str]:
-    """Ours, and where torch makes a tensor: its own getter forgets the blocks once a default was set."""
-    return devices.get_default_device().type, torch.empty(1).device.type
+def default_types(make: Any, set_default: Any, current: Any) -> str:
+    """The default's type at each step of nested blocks and settings, in a thread: a new one has no default."""
+    seen: list[str] = []
+
+    def look() -> None:
+        seen.append(current().type)
+
+    def steps() -> None:
+        look()
+        with make("meta") as entered:
+            assert entered == make("meta")
+            look()
+            with make("cpu:0"):
+                look()
+                with make("meta"):
+                    look()
+                look()
+            look()
+            set_default("cpu")
+            look()
+        look()
+
+    def steps_from_a_set_default() -> None:
+        set_default("meta")
+        look()
+        with make("cpu"):
+            look()
+        look()
+        set_default(None)
+        look()
+
+    for each in (steps, steps_from_a_set_default):
+        worker = threading.Thread(target=each)
+        worker.start()
+        worker.join()
+    return " ".join(seen)
 
 
 def test_default_follows_torch() -> None:
-    """The same nest of blocks and settings, on a device type that torch can use here."""
-    seen = [both_defaults()]
-    with device("meta") as entered, torch.device("meta"):
-        assert entered == device("meta")
-        seen.append(both_defaults())
-        with device("cpu"), torch.device("cpu"):
-            seen.append(both_defaults())
-        seen.append(both_defaults())
-        devices.set_default_device("cpu")
-        torch.set_default_device("cpu")
-        seen.append(both_defaults())
-    devices.set_default_device("meta")
-    torch.set_default_device("meta")
-    seen.append(both_defaults())
-    with device("cpu"), torch.device("cpu"):
-        seen.append(both_defaults())
-    devices.set_default_device(None)
-    torch.set_default_device(None)
-    seen.append(both_defaults())
-    assert [mine for mine, _ in seen] == ["cpu", "meta", "cpu", "meta", "meta", "meta", "cpu", "cpu"]
-    assert [mine for mine, _ in seen] == [other for _, other in seen]
+    ours = default_types(device, devices.set_default_device, devices.get_default_device)
+    assert ours == "cpu meta cpu meta cpu meta cpu cpu meta cpu meta cpu"
+    assert ours == default_types(torch.device, torch.set_default_device, lambda: torch.empty(1).device)
 
 
 def test_a_block_ends_with_its_error() -> None:

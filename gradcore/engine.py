@@ -1,0 +1,296 @@
+"""Between Tensors and the sweep: seeds, `backward`, `grad`, accumulation. It must not know any operation but `+`."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+from gradcore import dtypes
+from gradcore.backends import by_type, of
+from gradcore.graph import Leaf, Node, Output, modes, sweep, versions
+from gradcore.graph.node import Target
+from gradcore.recorder.inplace import target
+from gradcore.recorder.value import Value, wrap
+from gradcore.size import Size
+
+_landing = threading.Lock()
+
+
+def backward(
+    tensors: Sequence[Value],
+    gradients: Sequence[Value | None],
+    *,
+    retain: bool,
+    traced: bool,
+    inputs: Sequence[Value] | None = None,
+) -> None:
+    """Accumulate into `.grad` of the leaves (of `inputs` only, if given) the vector-Jacobian products of `tensors`."""
+    wanted = None if inputs is None else {_wanted(t, i, "backward") for i, t in enumerate(inputs)}
+    roots = seeds(tensors, gradients, traced)
+    with modes.enable_grad() if traced else nullcontext():
+        found = sweep(roots, wanted, retain=retain, traced=traced)
+        landing = [(t, _prepared(t, c, traced)) for t, c in found.cotangents.items()]
+        with _landing:
+            for where, c in landing:
+                if type(where) is Leaf:
+                    owner = where.variable
+                    if owner is not None:
+                        accumulate(owner, c, where in found.owned)
+            for t in inputs or ():
+                where = target(t)
+                if type(where) is not Leaf and where in found.cotangents:
+                    accumulate(t, found.cotangents[where], False)
+
+
+def grad(
+    outputs: Sequence[Value],
+    inputs: Sequence[Value],
+    gradients: Sequence[Value | None],
+    *,
+    retain: bool,
+    traced: bool,
+) -> list[Value | None]:
+    """The vector-Jacobian products of `outputs` with respect to `inputs`, None where there is no path."""
+    targets = [_wanted(t, i, "grad") for i, t in enumerate(inputs)]
+    roots = seeds(outputs, gradients, traced)
+    with modes.enable_grad() if traced else nullcontext():
+        found = sweep(roots, set(targets), retain=retain, traced=traced)
+        results: list[Value | None] = []
+        for t, where in zip(inputs, targets, strict=True):
+            c = found.cotangents.get(where)
+            if c is None:
+                results.append(None)
+                continue
+            c = _prepared(where, c, traced) if type(where) is Leaf else c
+            results.append(c if traced else wrap(_own(t, c, False)))
+    return results
+
+
+def _wanted(t: Value, index: int, op: str) -> Target:
+    where: Target | None = target(t)
+    if where is None:
+        raise RuntimeError(
+            f"One of the differentiated Tensors does not require grad ({op}: input {index}, shape "
+            f"{list(t._array.shape)}). Call requires_grad_() on it before it is used"
+        )
+    return where
+
+
+def seeds(tensors: Sequence[Value], gradients: Sequence[Value | None], traced: bool) -> list[tuple[Target, Any]]:
+    """Where the sweep starts and with which cotangents; all checks are here, so that a wrong call changes nothing."""
+    roots = []
+    for i, (t, g) in enumerate(zip(tensors, gradients, strict=True)):
+        where = t._node if t._meta is None else target(t)
+        if where is None:
+            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+        array = t._array
+        if g is None:
+            if array.size != 1:
+                raise RuntimeError(
+                    f"grad can be implicitly created only for scalar outputs (output {i} has shape {list(array.shape)}; "
+                    "pass a gradient of that shape, or reduce it with .sum())"
+                )
+            if array.dtype.kind == "c":
+                raise RuntimeError(
+                    "grad can be implicitly created only for real scalar outputs but got "
+                    f"{dtypes.of(array.dtype)}"
+                )
+            seed = _one(type(array), array.dtype, array.shape)
+            roots.append((where, wrap(seed) if traced else seed))
+            continue
+        _check_seed(i, t, g)
+        roots.append((where, g if traced else g._array))
+    return roots
+
+
+_ones: dict[Any, Any] = {}
+
+
+def _one(array_type: type, dtype: Any, shape: tuple[int, ...]) -> Any:
+    """An array of a single one; never written to, so one for each kind will do."""
+    key = (array_type, dtype, shape)
+    kept = _ones.get(key)
+    if kept is None or array_type.__module__ != "numpy":
+        kept = _ones[key] = by_type[array_type].ones(shape, dtype)
+    return kept
+
+
+def _check_seed(i: int, t: Value, g: Any) -> None:
+    if not isinstance(g, Value):
+        raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
+    if g._array.shape != t._array.shape:
+        raise RuntimeError(
+            f"Mismatch in shape: grad_output[{i}] has a shape of {Size(g._array.shape)} and output[{i}] has a shape of "
+            f"{Size(t._array.shape)}."
+        )
+    if (g._array.dtype.kind == "c") != (t._array.dtype.kind == "c"):
+        raise RuntimeError(
+            f"For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: "
+            f"grad_output[{i}] has a dtype of {dtypes.of(g._array.dtype)} and output[{i}] has a dtype of "
+            f"{dtypes.of(t._array.dtype)}."
+        )
+    if of(g._array).device_of(g._array) != of(t._array).device_of(t._array):
+        raise RuntimeError(
+            f"Expected all tensors to be on the same device: grad_output[{i}] and output[{i}] are not; move the gradient "
+            "with .to(output.device)"
+        )
+
+
+def _prepared(where: Target, c: Any, traced: bool) -> Any:
+    """A leaf's cotangent after the leaf's hooks."""
+    if type(where) is Leaf and where.hooks:
+        for hook in where.hooks:
+            c = hook(c)
+    return c
+
+
+def _own(t: Value, c: Any, owned: bool) -> Any:
+    """The cotangent of `t` as an array of its dtype that nobody else holds."""
+    F = of(t._array)
+    if c.shape != t._array.shape:
+        raise RuntimeError(
+            f"a gradient of shape {list(c.shape)} arrived at a tensor of shape {list(t._array.shape)}: the rule of the "
+            "operation that used it is wrong"
+        )
+    if c.dtype != t._array.dtype:
+        return F.astype(F.real(c) if c.dtype.kind == "c" and t._array.dtype.kind != "c" else c, t._array.dtype)
+    if owned and type(c) is F.Array and not F.is_view(c):
+        return c
+    return F.owned(c)
+
+
+def accumulate(t: Value, c: Any, owned: bool) -> None:
+    """Add the cotangent `c` (a raw array, or a Tensor with a history) to the gradient of `t`."""
+    kept: Any = getattr(t, "_grad", None)
+    if isinstance(c, Value):
+        t._grad = c if kept is None else kept + c
+    elif kept is None:
+        t._grad = wrap(_own(t, c, owned))
+    elif kept._node is not None:
+        t._grad = kept + wrap(_own(t, c, owned))
+    else:
+        kept._array += c
+        versions.bump(of(kept._array).storage(kept._array), "accumulation into .grad")
+
+
+def leaf(t: Value) -> Leaf:
+    """A new end of the graph for `t`, whose gradient `t` owns."""
+    return Leaf(weakref.ref(t))
+
+
+def checked_inputs(inputs: Any) -> Sequence[Value] | None:
+    """The `inputs` argument of backward as a sequence. Raises RuntimeError if it is empty."""
+    if inputs is None:
+        return None
+    inputs = (inputs,) if isinstance(inputs, Value) else tuple(inputs)
+    if not inputs:
+        raise RuntimeError("'inputs' argument to backward() cannot be empty.")
+    return inputs  # type: ignore[no-any-return]
+
+
+def check_assigned_grad(t: Value, g: Any) -> None:
+    """Raise torch's error for a gradient that cannot be the gradient of `t`."""
+    if g is None:
+        return
+    if not isinstance(g, Value):
+        raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type '{type(g).__name__}'")
+    if g is t:
+        raise RuntimeError("can't assign Variable as its own grad")
+    if g._array.dtype != t._array.dtype:
+        raise RuntimeError(
+            "attempting to assign a gradient with dtype "
+            f"'{dtypes.of(g._array.dtype)}' to a tensor with dtype '{dtypes.of(t._array.dtype)}'. Please ensure that the "
+            "gradient and the tensor have the same dtype"
+        )
+    if of(g._array).device_of(g._array) != of(t._array).device_of(t._array):
+        raise RuntimeError("attempting to assign a gradient located on another device than the tensor")
+    if g._array.shape != t._array.shape:
+        raise RuntimeError(
+            f"attempting to assign a gradient of size '{list(g._array.shape)}' to a tensor of size "
+            f"'{list(t._array.shape)}'. Please ensure that the gradient and the tensor are the same size"
+        )
+
+
+# -- hooks ------------------------------------------------------------------------------------------------------------
+
+
+def retain_grad(t: Value) -> None:
+    """Keep the gradient of the non-leaf `t` in its `.grad`, summed over backward passes as for a leaf."""
+    owner = weakref.ref(t)
+
+    def keep(c: Any) -> Any:
+        t = owner()
+        if t is not None:
+            with _landing:
+                accumulate(t, c, False)
+        return c
+
+    add_hook(t, keep)
+
+
+def add_hook(t: Value, hook: Callable[[Any], Any]) -> Callable[[], None]:
+    """Run `hook` on every cotangent of `t` (a raw array or, in a traced sweep, a Tensor); returns how to remove it."""
+    where = target(t)
+    if isinstance(where, Output):
+        index = where.index
+
+        def on_part(parts: list[Any]) -> list[Any]:
+            if parts[index] is not None:
+                parts = [hook(part) if i == index else part for i, part in enumerate(parts)]
+            return parts
+
+        return _added(where.node, on_part)
+    assert where is not None
+    return _added(where, hook)
+
+
+class Removable:
+    """A handle of a registered hook; `remove()`, or leaving a `with` block, takes the hook off."""
+
+    def __init__(self, remove: Callable[[], None]) -> None:
+        self.remove = remove
+
+    def __enter__(self) -> Removable:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+
+def register_hook(t: Value, hook: Callable[[Any], Any]) -> Removable:
+    """Show every gradient of `t` to `hook` as a Tensor; a Tensor it returns replaces the gradient."""
+    if target(t) is None:
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+
+    def on_cotangent(c: Any) -> Any:
+        shown = c if isinstance(c, Value) else wrap(of(t_array).as_array(c))
+        replaced = hook(shown)
+        if replaced is None:
+            return c
+        if not isinstance(replaced, Value):
+            raise TypeError(f"expected Variable, but hook returned '{type(replaced).__name__}'")
+        if replaced._array.shape != shown._array.shape:
+            raise RuntimeError(
+                f"hook '{getattr(hook, '__name__', hook)}' has changed the size of value (from "
+                f"{list(shown._array.shape)} to {list(replaced._array.shape)})"
+            )
+        return replaced if isinstance(c, Value) else replaced._array
+
+    t_array = t._array
+    return Removable(add_hook(t, on_cotangent))
+
+
+def _added(where: Node | Leaf, hook: Callable[[Any], Any]) -> Callable[[], None]:
+    if where.hooks is None:
+        where.hooks = []
+    hooks = where.hooks
+    hooks.append(hook)
+
+    def remove() -> None:
+        if hook in hooks:
+            hooks.remove(hook)
+
+    return remove

@@ -1,0 +1,128 @@
+"""What a graph is made of: nodes, their outputs, and leaves. It must not know what a value is.
+
+Edges point from a result to the values it was computed from, so a graph lives exactly as long as its results: nothing
+here points forward or holds a result, and plain reference counting frees everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any, Final, Protocol, Union
+
+# Stamps descend, so that the newest node is the smallest and a min-heap of stamps is a reverse topological order.
+stamps: Final = count(-1, -1)
+
+
+class Freed:
+    """The mark in `Node.saved` of a node whose saved values a backward pass has released."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "FREED"
+
+
+FREED: Final = Freed()
+
+Hook = Callable[[Any], Any]
+
+
+class Step(Protocol):
+    """What a kind of node does in a sweep: one object per primitive and choice of inputs that need a cotangent."""
+
+    name: str
+    needs: tuple[bool, ...]
+    pull: Callable[[Any, Any], tuple[Any, ...]]
+
+    def traced(self, node: Node, cotangent: Any) -> tuple[Any, ...]:
+        """Pull a cotangent back by operations that are themselves recorded."""
+
+    def narrowed(self, wanted: tuple[bool, ...]) -> Step:
+        """The step that computes only the cotangents of the targets in `wanted`, None for the others."""
+
+    def check(self, node: Node) -> None:
+        """Raise RuntimeError if a saved value was overwritten after the node was recorded."""
+
+
+class Leaf:
+    """Where gradients end: the graph's end of a value the user made and asked gradients for.
+
+    `owner` is a weak reference to that value. The value owns its gradient and this leaf, never the other way round, so
+    a gradient that has a history of its own makes no cycle.
+    """
+
+    __slots__ = ("__weakref__", "hooks", "owner")
+
+    name = "torch::autograd::AccumulateGrad"
+
+    def __init__(self, owner: Callable[[], Any] | None = None) -> None:
+        self.owner = owner
+        self.hooks: list[Hook] | None = None
+
+    @property
+    def next_functions(self) -> tuple[()]:
+        return ()
+
+    @property
+    def variable(self) -> Any:
+        """The value whose gradient is accumulated here, or None once it is gone."""
+        return None if self.owner is None else self.owner()
+
+    def __repr__(self) -> str:
+        return f"<AccumulateGrad object at {id(self):#x}>"
+
+
+class Node:
+    """One recorded operation.
+
+    `targets` are what the inputs that need a cotangent came from, in the inputs' order; `saved` is what the step's rules
+    read. A node is made by hand (`object.__new__` and six stores) where speed matters, in the recorder.
+    """
+
+    __slots__ = ("__weakref__", "hooks", "saved", "stamp", "step", "targets")
+
+    stamp: int
+    step: Step
+    targets: tuple[Target, ...]
+    saved: Any
+    hooks: list[Hook] | None
+
+    def __init__(self, step: Step, targets: tuple[Target, ...], saved: Any) -> None:
+        self.stamp = next(stamps)
+        self.step = step
+        self.targets = targets
+        self.saved = saved
+        self.hooks = None
+
+    @property
+    def name(self) -> str:
+        return self.step.name
+
+    @property
+    def next_functions(self) -> tuple[tuple[Node | Leaf | None, int], ...]:
+        """For each input, the node that made it (None for a constant) and which of that node's outputs it is."""
+        targets = iter(self.targets)
+        return tuple(_function(next(targets)) if needed else (None, 0) for needed in self.step.needs)
+
+    def __repr__(self) -> str:
+        return f"<{self.step.name} object at {id(self):#x}>"
+
+
+class Output:
+    """One output of a node that has several; a cotangent for it is a part of the node's."""
+
+    __slots__ = ("__weakref__", "hooks", "index", "node", "size")
+
+    def __init__(self, node: Node, index: int, size: int) -> None:
+        self.node = node
+        self.index = index
+        self.size = size
+        self.hooks: list[Hook] | None = None
+
+
+Target = Union[Leaf, Node, Output]
+
+
+def _function(target: Target) -> tuple[Node | Leaf, int]:
+    return (target.node, target.index) if isinstance(target, Output) else (target, 0)

@@ -1,0 +1,53 @@
+"""Versions of storages by stamp: who wrote last, and when. It must not know what a storage is, only that it can be weakly referenced.
+
+Nothing is kept, and nothing paid, for a storage that was never written in place.
+"""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+from gradcore.graph.node import stamps
+
+# The stamp of the newest in-place write anywhere. Stamps descend: a node with a greater stamp is older than the write.
+newest: list[int] = [0]
+
+
+@dataclass(slots=True)
+class Write:
+    """The in-place writes of one storage: how many, the last one's stamp, and what made it."""
+
+    count: int
+    stamp: int
+    by: str
+    storage: weakref.ref[Any]
+
+
+_writes: dict[int, Write] = {}
+
+
+def bump(storage: Any, by: str) -> None:
+    """Note an in-place write of `storage` by the operation `by`."""
+    newest[0] = stamp = next(stamps)
+    key = id(storage)
+    write = _writes.get(key)
+    if write is None:
+        _writes[key] = Write(1, stamp, by, weakref.ref(storage, lambda _: _writes.pop(key, None)))
+    else:
+        write.count += 1
+        write.stamp = stamp
+        write.by = by
+
+
+def count(storage: Any) -> int:
+    """How often `storage` was written in place."""
+    write = _writes.get(id(storage))
+    return 0 if write is None else write.count
+
+
+def write_after(stamp: int, storage: Any) -> Write | None:
+    """The last write of `storage` if it came after `stamp`, else None."""
+    write = _writes.get(id(storage))
+    return write if write is not None and write.stamp < stamp else None

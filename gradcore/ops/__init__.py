@@ -1,0 +1,2 @@
+"""The operations as torch spells them: they normalise arguments and compose primitives."""
+from gradcore.ops import creation, indexing, pointwise, reductions

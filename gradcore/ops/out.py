@@ -1,0 +1,55 @@
+"""torch's `out=`: results written into Tensors the caller made. It must not know any op."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from gradcore import dtypes
+from gradcore.backends import of
+from gradcore.graph import modes
+from gradcore.recorder.inplace import bump, write
+from gradcore.recorder.value import Value
+
+
+def put_out(name: str, f: Callable[..., Any], out: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """Run `f` without recording and write what it returns into `out` (a Tensor or a tuple of them); returns `out`.
+
+    Raises RuntimeError if anything involved needs a gradient, or if the dtype of `out` cannot hold the result.
+    """
+    outs = (out,) if isinstance(out, Value) else tuple(out)
+    for x in (*outs, *args, *keywords.values()):
+        if isinstance(x, Value) and x._node is not None and modes.is_grad_enabled():
+            raise RuntimeError(
+                f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the "
+                "arguments requires grad."
+            )
+    with modes.no_grad():
+        result = f(*args, **keywords)
+    results = (result,) if isinstance(result, Value) else tuple(result)
+    for into, from_ in zip(outs, results, strict=True):
+        _put(name, into, from_)
+    return out
+
+
+def _put(name: str, into: Value, result: Value) -> None:
+    have, want = dtypes.of(result._array.dtype), dtypes.of(into._array.dtype)
+    if have is not want and not dtypes.can_cast(have, want):
+        raise RuntimeError(
+            f"result type {have._title} can't be cast to the desired output type {want._title} ({name}, out=)"
+        )
+    if into._array.shape == result._array.shape:
+        write(into, result._array, f"{name}(out=)")
+        return
+    if into._array.size:
+        warnings.warn(
+            f"An output with one or more elements was resized since it had shape {list(into._array.shape)}, which does "
+            f"not match the required output shape {list(result._array.shape)}. This behavior is deprecated, and in a "
+            "future PyTorch release outputs will not be resized unless they have zero elements.",
+            UserWarning,
+            stacklevel=5,
+        )
+    F = of(into._array)
+    into._array = F.owned(F.astype(result._array, want.numpy))
+    bump(into, f"{name}(out=)")

@@ -1,0 +1,28 @@
+"""Changes of dtype and copies: the identity in mathematics. It must not know Tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradcore.recorder import primitive
+from gradcore.recorder.record import converter
+
+Array = Any
+
+
+@primitive("linear", x=lambda F, g, x_dtype: F.astype(g, dtype=x_dtype), node="ToCopy")
+def astype(F: Any, x: Array, *, dtype: Any) -> Array:
+    return F.astype(x, dtype)
+
+
+@primitive("linear", x=lambda g: g, node="Clone")
+def copy(F: Any, x: Array) -> Array:
+    return F.copy(x)
+
+
+@primitive("linear", x=lambda g: g, view=True, node="Alias")
+def alias(F: Any, x: Array) -> Array:
+    return x[...]
+
+
+converter.append(astype)

@@ -1,0 +1,65 @@
+"""Selecting and writing parts of arrays, with their transposes. It must not know Tensors.
+
+An `index` is a tuple of integers, slices, None and arrays of the backend, as NumPy takes it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradcore.recorder import primitive
+from gradcore.recorder.inplace import slice_updater
+from gradcore.recorder.steps import raw
+
+Array = Any
+
+
+@primitive("linear", x=lambda F, g, x_shape, index: F.embed(g, index=index, shape=x_shape), view=True, node="Slice")
+def basic_getitem(F: Any, x: Array, *, index: Any) -> Array:
+    """The part of `x` at an index without arrays, as a view."""
+    return F.getitem(x, index)
+
+
+@primitive("linear", x=lambda F, g, index: F.basic_getitem(g, index=index))
+def embed(F: Any, x: Array, *, index: Any, shape: tuple[int, ...]) -> Array:
+    """Zeros of `shape` with `x` at an index without arrays."""
+    out = F.zeros(shape, x.dtype)
+    F.setitem(out, index, x)
+    return out
+
+
+@primitive("linear", x=lambda F, g, x_shape, index: F.scatter_zeros(g, index=index, shape=x_shape), node="Index")
+def getitem(F: Any, x: Array, *, index: Any) -> Array:
+    """The elements of `x` at an index with arrays."""
+    return F.getitem(x, index)
+
+
+@primitive("linear", x=lambda F, g, index: F.getitem(g, index=index))
+def scatter_zeros(F: Any, x: Array, *, index: Any, shape: tuple[int, ...]) -> Array:
+    """Zeros of `shape` to which the elements of `x` are added at an index with arrays; places named twice get both."""
+    out = F.zeros(shape, x.dtype)
+    F.scatter_add(out, index, x)
+    return out
+
+
+@primitive(
+    "linear",
+    x=lambda F, g, view: F.slice_update(g, 0.0, view=view),
+    part=lambda F, g, view: view(F, g),
+    node="CopySlices",
+)
+def slice_update(F: Any, x: Array, part: Array, *, view: Any) -> Array:
+    """`x` with what the chain of views `view` shows of it replaced by `part`, an array of that shape or a number."""
+    out = F.copy(x)
+    shown = view(raw(F), out)
+    if F.storage(shown) is F.storage(out):
+        F.setitem(shown, ..., part)
+        return out
+    # The chain is one of views on the original's strides but not on the copy's: find the places by number.
+    places = view(raw(F), F.reshape(F.arange(x.size), x.shape))
+    flat = F.reshape(out, (-1,))
+    F.setitem(flat, places, part)
+    return F.reshape(flat, x.shape)
+
+
+slice_updater.append(slice_update)

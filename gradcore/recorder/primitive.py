@@ -1,0 +1,201 @@
+"""What a primitive is: its forward, its rules, and what the rules read. It must not know Tensors or backends.
+
+A primitive is written once, as its docstring in `docs/architecture.md` says; everything else about it is derived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import CodeType, FunctionType
+from typing import Any, Final, Literal
+
+Kind = Literal["elementwise", "linear", "multilinear", "general"]
+Rule = Callable[..., Any]
+
+registry: Final[dict[str, Primitive]] = {}
+
+# What a rule may ask of an input instead of its values: the name with one of these endings.
+DERIVED: Final = ("_shape", "_dtype")
+
+_VARARGS = 0x04
+
+
+def names(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The parameter names of a plain function."""
+    code: CodeType = function.__code__  # type: ignore[attr-defined]
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+
+class Primitive:
+    """A strict canonical function with its derivatives.
+
+    `inputs` are the names of its arrays (`variadic` if there is one, of any number), `params` its static parameters,
+    `outputs` the names of what it returns, of which those in `constant` have no derivative (indices, say).
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        forward: Callable[..., Any],
+        rules: dict[str, Rule],
+        *,
+        vjp: Rule | None,
+        jvp: Rule | None,
+        outputs: Sequence[str],
+        constant: Sequence[str],
+        unpromoted: Sequence[str],
+        to_float: bool,
+        holomorphic: bool,
+        view: bool,
+        node: str | None,
+    ) -> None:
+        code: CodeType = forward.__code__  # type: ignore[attr-defined]
+        positional = code.co_varnames[1 : code.co_argcount]
+        keywords = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
+        self.variadic = bool(code.co_flags & _VARARGS)
+        self.inputs: tuple[str, ...] = positional
+        if self.variadic:
+            self.inputs = (*positional, code.co_varnames[code.co_argcount + code.co_kwonlyargcount])
+        self.name = forward.__name__
+        self.kind: Kind = kind
+        self.forward = forward
+        self.params: tuple[str, ...] = keywords
+        self.defaults: dict[str, Any] = dict(forward.__kwdefaults__ or {})  # type: ignore[attr-defined]
+        self.rules = rules
+        self.vjp = vjp
+        self.jvp = jvp
+        self.outputs = tuple(outputs)
+        self.constant = frozenset(constant)
+        self.unpromoted = frozenset(unpromoted)
+        self.to_float = to_float
+        self.holomorphic = holomorphic
+        self.view = view
+        self.node_name = (node or self.name.title().replace("_", "")) + "Backward0"
+        self.doc = forward.__doc__
+        self.module = forward.__module__
+        self.function: Callable[..., Any] = forward  # of Tensors, once `function_of` has made it
+        self._check()
+
+    # -- what the rules read ------------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        allowed = {"F", "g", "needs", *self.inputs, *self.params, *self.outputs, *(x + suffix for x in self.inputs for suffix in DERIVED)}
+        for input_, rule in self.all_rules():
+            unknown = [name for name in names(rule) if name not in allowed]
+            if unknown:
+                raise TypeError(
+                    f"primitive {self.name}: the rule of {input_} asks for {', '.join(unknown)}; a rule may name "
+                    f"{', '.join(sorted(allowed))}"
+                )
+        for input_ in self.rules:
+            if input_ not in self.inputs:
+                raise TypeError(f"primitive {self.name}: there is a rule for {input_}, which is no input")
+
+    def all_rules(self) -> list[tuple[str, Rule]]:
+        """Each rule with the name of its input; a joint rule under the name "all inputs"."""
+        return list(self.rules.items()) + ([("all inputs", self.vjp)] if self.vjp else [])
+
+    def layout(self, needs: tuple[bool, ...]) -> tuple[str, ...]:
+        """The names of what a node saves when the inputs marked in `needs` need a cotangent."""
+        read: dict[str, None] = {}
+        for rule in self.rules_for(needs):
+            read.update(dict.fromkeys(names(rule)))
+        return tuple(name for name in read if name not in {"F", "g", "needs"})
+
+    def rules_for(self, needs: tuple[bool, ...]) -> list[Rule]:
+        """The rules that the inputs marked in `needs` use."""
+        if self.vjp is not None:
+            return [self.vjp]
+        return [self.rules[x] for x, needed in zip(self.inputs, needs, strict=True) if needed]
+
+    def has_rule(self, index: int) -> bool:
+        """Whether there is a derivative with respect to input number `index`."""
+        if self.vjp is not None:
+            return True
+        return self.inputs[min(index, len(self.inputs) - 1)] in self.rules
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether there is any derivative at all."""
+        return bool(self.rules) or self.vjp is not None
+
+    def __repr__(self) -> str:
+        saves = "; ".join(
+            f"{input_}: {', '.join(n for n in names(rule) if n not in {'F', 'g', 'needs'}) or 'nothing'}"
+            for input_, rule in self.all_rules()
+        )
+        return f"<primitive {self.name}({', '.join(self.inputs + self.params)}), {self.kind}, saves {saves or 'nothing'}>"
+
+
+def primitive(
+    kind: Kind,
+    *,
+    vjp: Rule | None = None,
+    jvp: Rule | None = None,
+    outputs: Sequence[str] = ("out",),
+    constant: Sequence[str] = (),
+    unpromoted: Sequence[str] = (),
+    to_float: bool = False,
+    holomorphic: bool = True,
+    view: bool = False,
+    node: str | None = None,
+    **rules: Rule,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare the decorated forward `f(F, *inputs, **params)` a primitive; it becomes a function of Tensors.
+
+    `rules` has one rule per differentiable input, or `vjp` returns the cotangents of all inputs at once. `outputs` names
+    the results, `constant` those without a derivative. Of an elementwise primitive, inputs in `unpromoted` keep their
+    dtype and `to_float` turns integers into the default dtype. `node` is torch's name of the node, without "Backward0".
+    """
+
+    def declare(forward: Callable[..., Any]) -> Callable[..., Any]:
+        made = Primitive(
+            kind,
+            forward,
+            rules,
+            vjp=vjp,
+            jvp=jvp,
+            outputs=outputs,
+            constant=constant,
+            unpromoted=unpromoted,
+            to_float=to_float,
+            holomorphic=holomorphic,
+            view=view,
+            node=node,
+        )
+        if made.name in registry:
+            raise TypeError(f"there is already a primitive called {made.name}")
+        registry[made.name] = made
+        return function_of(made)
+
+    return declare
+
+
+def renamed(function: Callable[..., Any], node: str) -> Callable[..., Any]:
+    """The same primitive under another of torch's node names (`permute` recorded as TransposeBackward0, say)."""
+    original: Primitive = function.primitive  # type: ignore[attr-defined]
+    alias = object.__new__(Primitive)
+    alias.__dict__.update(original.__dict__, node_name=f"{node}Backward0" if not node[-1].isdigit() else node)
+    return function_of(alias)
+
+
+def function_of(op: Primitive) -> Callable[..., Any]:
+    """The function of Tensors that runs and records `op`. Its code is written by `specialise` at the first call."""
+
+    namespace = {"__name__": op.module, "op": op}
+    code = _first_call.__code__.replace(co_name=op.name)
+    function = FunctionType(code, namespace, op.name)
+    namespace["function"] = function
+    namespace["__builtins__"] = __builtins__
+    function.__doc__ = op.doc
+    function.__module__ = op.module
+    function.primitive = op  # type: ignore[attr-defined]
+    op.function = function
+    return function
+
+
+def _first_call(*args: Any, **keywords: Any) -> Any:
+    from gradcore.recorder.specialise import specialise
+
+    specialise(op, function)  # type: ignore[name-defined]  # noqa: F821
+    return function(*args, **keywords)  # type: ignore[name-defined]  # noqa: F821

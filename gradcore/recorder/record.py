@@ -1,0 +1,212 @@
+"""Running a primitive on Tensors and recording it: the full semantics, in one place. It must not know any operation.
+
+`specialise` unrolls the commonest case of this into straight-line code; everything else comes here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gradcore import dtypes
+from gradcore.backends import of
+from gradcore.graph import Node, Output, modes
+from gradcore.graph.node import Target
+from gradcore.recorder import errors, views
+from gradcore.recorder.primitive import DERIVED, Primitive
+from gradcore.recorder.steps import Kernel, Steps, kernels_of, node_outputs
+from gradcore.recorder.value import Value, meta, wrap
+
+SCALARS = (bool, int, float, complex)
+
+
+def apply(op: Primitive, function: Callable[..., Any], inputs: Sequence[Any], params: dict[str, Any]) -> Any:
+    """Run `op` on Tensors, numbers and None, and record it if an input needs a gradient and grad mode is on.
+
+    Returns a Tensor, a tuple of them, or NotImplemented for an input that is none of these. Raises RuntimeError for
+    shapes that do not broadcast and for mixed devices.
+    """
+    for i, x in enumerate(inputs):
+        if not isinstance(x, Value) and x is not None and type(x) not in SCALARS:
+            if not isinstance(x, SCALARS):
+                return NotImplemented
+            inputs = [*inputs[:i], _python_number(x), *inputs[i + 1 :]]
+    kernel = _kernel(op, inputs)
+    if op.kind == "elementwise":
+        inputs = promoted(op, inputs, kernel)
+    raw = [x._array if isinstance(x, Value) else x for x in inputs]
+    try:
+        result = kernel.forward(*raw, **params)
+    except Exception as error:
+        raise errors.translated(op, inputs, error) from error
+    outs = tuple(kernel.as_array(each) for each in result) if isinstance(result, tuple) else (kernel.as_array(result),)
+    wrapped = tuple(wrap(each) for each in outs)
+    if op.view and kernel.F.storage(outs[0]) is kernel.F.storage(raw[0]):
+        for each in wrapped:
+            views.note_view(each, inputs[0], function, params)
+    if modes.is_grad_enabled():
+        attach(op, kernel, inputs, params, wrapped)
+    elif modes.is_inference_mode_enabled():
+        for each in wrapped:
+            meta(each).inference = True
+    return wrapped if isinstance(result, tuple) else wrapped[0]
+
+
+def attach(
+    op: Primitive, kernel: Kernel, inputs: Sequence[Any], params: dict[str, Any], outs: Sequence[Value]
+) -> None:
+    """Record that `op` on `inputs` gave `outs`, if an input that has a derivative needs a gradient."""
+    if not op.differentiable:
+        return
+    origins: list[Target | None] = [
+        (x._node if x._meta is None else views.current(x)) if isinstance(x, Value) and op.has_rule(i) else None
+        for i, x in enumerate(inputs)
+    ]
+    needs = tuple(origin is not None for origin in origins)
+    if not any(needs):
+        return
+    arrays = dict(zip(op.outputs, (out._array for out in outs), strict=False))
+    differentiable = [out for name, out in zip(op.outputs, outs, strict=False) if name not in op.constant]
+    if op.outputs == ("outs",):  # any number of them
+        arrays = {"outs": tuple(out._array for out in outs)}
+        differentiable = list(outs)
+    raw = [x._array if isinstance(x, Value) else x for x in inputs]
+    if op.holomorphic:
+        conjugate = any(_is_complex(kernel, a) for a in (*raw, *arrays.values()))
+    else:
+        conjugate = False
+    fits = _fits(op, raw, needs, differentiable[0]._array.shape) if op.kind == "elementwise" else None
+    steps: Steps = kernel.steps
+    step = steps[needs, conjugate, fits is not None]
+    saved: Any = tuple(_saved(op, name, raw, arrays, params) for name in step.layout)
+    _refuse_inference(op, inputs, saved)
+    if step.several:
+        saved = (saved, tuple((out._array.shape, out._array.dtype) for out in differentiable))
+    if fits is not None:
+        saved = (saved, fits)
+    node = Node(step, tuple(origin for origin in origins if origin is not None), saved)
+    if step.several:
+        for i, out in enumerate(differentiable):
+            out._node = Output(node, i, len(differentiable))
+    else:
+        differentiable[0]._node = node
+
+
+def _saved(op: Primitive, name: str, raw: Sequence[Any], outs: dict[str, Any], params: dict[str, Any]) -> Any:
+    if name in params:
+        return params[name]
+    if name in outs:
+        return outs[name]
+    if name in op.defaults:
+        return op.defaults[name]
+    read: Callable[[Any], Any] = lambda x: x
+    for suffix in DERIVED:
+        if name not in op.inputs and name.endswith(suffix):
+            name, read = name.removesuffix(suffix), _DERIVED[suffix]
+    first = op.inputs.index(name)
+    if op.variadic and first == len(op.inputs) - 1:
+        return tuple(read(x) for x in raw[first:])
+    return read(raw[first])
+
+
+_DERIVED: dict[str, Callable[[Any], Any]] = {
+    "_shape": lambda x: tuple(getattr(x, "shape", ())),
+    "_dtype": lambda x: getattr(x, "dtype", None),
+}
+
+
+def _fits(op: Primitive, raw: Sequence[Any], needs: tuple[bool, ...], shape: tuple[int, ...]) -> Any:
+    shapes = tuple(None if x.shape == shape else tuple(x.shape) for x, need in zip(raw, needs, strict=True) if need)
+    return shapes if any(each is not None for each in shapes) else None
+
+
+def _is_complex(kernel: Kernel, array: Any) -> bool:
+    return isinstance(array, kernel.F.Array) and array.dtype.kind == "c"
+
+
+def _refuse_inference(op: Primitive, inputs: Sequence[Any], saved: tuple[Any, ...]) -> None:
+    for x in inputs:
+        if isinstance(x, Value) and x._meta is not None and x._meta.inference and any(s is x._array for s in saved):
+            raise RuntimeError(
+                f"Inference tensors cannot be saved for backward ({op.name} saves one of shape {list(x._array.shape)}). "
+                "Please do not use Tensors created in inference mode in computation tracked by autograd. To work "
+                "around this, you can make a clone to get a normal tensor and use it in autograd, or use "
+                "`no_grad()` instead of `inference_mode()`."
+            )
+
+
+def _kernel(op: Primitive, inputs: Sequence[Any]) -> Kernel:
+    """The kernel for the inputs' device; they must all be on one."""
+    arrays = [x._array for x in inputs if isinstance(x, Value)]
+    if not arrays:
+        raise TypeError(f"{op.name}(): at least one input must be a Tensor, got {errors.described(inputs)}")
+    first = arrays[0]
+    F = of(first)
+    device = F.device_of(first)
+    for other in arrays[1:]:
+        if type(other) is not type(first) or F.device_of(other) != device:
+            raise errors.mixed_devices(op, inputs)
+    return kernels_of(op)[type(first)]
+
+
+# -- promotion of elementwise inputs ----------------------------------------------------------------------------------
+
+
+def promoted(op: Primitive, inputs: Sequence[Any], kernel: Kernel) -> list[Any]:
+    """The inputs in the dtype torch promotes them to; a conversion of one that needs a gradient is recorded."""
+    dtype = _common_dtype(op, inputs)
+    out = []
+    any_tensor = any(
+        isinstance(x, Value) for name, x in zip(op.inputs, inputs, strict=True) if name not in op.unpromoted
+    )
+    for name, x in zip(op.inputs, inputs, strict=True):
+        if name in op.unpromoted:
+            out.append(x)
+        elif isinstance(x, Value):
+            out.append(x if x._array.dtype == dtype else cast(x, dtype))
+        elif any_tensor:
+            out.append(_as_kind(x, dtype))
+        else:
+            out.append(wrap(kernel.F.asarray(x, dtype)))
+    return out
+
+
+def _common_dtype(op: Primitive, inputs: Sequence[Any]) -> Any:
+    dims, zero_dims, scalars = [], [], []
+    for name, x in zip(op.inputs, inputs, strict=True):
+        if name in op.unpromoted:
+            continue
+        if not isinstance(x, Value):
+            scalars.append(type(x))
+        elif x._array.ndim:
+            dims.append(x._array.dtype)
+        else:
+            zero_dims.append(x._array.dtype)
+    dtype = dtypes.promote(tuple(dims), tuple(zero_dims), tuple(scalars))
+    if op.to_float and dtype.kind in "biu":
+        dtype = dtypes.get_default_dtype().numpy
+    return dtype
+
+
+def cast(x: Value, dtype: Any) -> Value:
+    """`x` in another NumPy dtype, recorded."""
+    return converter[0](x, dtype=dtype)  # type: ignore[no-any-return]
+
+
+# The primitive that converts dtypes, set where it is defined.
+converter: list[Callable[..., Any]] = []
+
+
+def _as_kind(x: Any, dtype: Any) -> Any:
+    """A Python number as one that array libraries take to be weaker than `dtype`."""
+    if dtype.kind in "biufc":
+        return x
+    return dtype.type(x)  # bfloat16 and its like know no weak Python numbers
+
+
+def _python_number(x: Any) -> Any:
+    """A number of a subclass (numpy.float64 is a float) as the plain Python one."""
+    for kind in SCALARS:
+        if isinstance(x, kind):
+            return kind(x)
+    raise AssertionError

@@ -1,0 +1,480 @@
+"""The Tensor: attributes, conversions, autograd's methods and Python's protocols. It must not know any mathematics.
+
+Operators and the methods that are operations come from `gradcore.ops`, which puts them into the registry.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from gradcore import devices, dtypes, engine, printing
+from gradcore.backends import of
+from gradcore.graph import Leaf, Node, Output, modes, versions
+from gradcore.ops import creation, indexing
+from gradcore.recorder import inplace, views
+from gradcore.recorder.value import Value, adopt, meta, wrap
+from gradcore.size import Size
+
+
+@adopt
+class Tensor(Value):
+    """An array with a history: torch.Tensor over a NumPy or CuPy array.
+
+    `Tensor(data)` makes a tensor of the default dtype from nested sequences; `gradcore.tensor` infers the dtype.
+    """
+
+    __slots__ = ()
+
+    # Against a NumPy array on the left, ours is the operator.
+    __array_priority__ = 1000
+
+    def __new__(cls, *args: Any, device: Any = None) -> Tensor:
+        if len(args) == 1 and not isinstance(args[0], int):
+            made = creation.tensor(args[0], dtype=dtypes.get_default_dtype(), device=device)
+        else:
+            made = creation.empty(*args, device=device)
+        return made if cls is Tensor else made.as_subclass(cls)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    # -- what it is ---------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Size:
+        """The length of each dimension."""
+        return Size(self._array.shape)
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the length of dimension `dim`. Raises IndexError for a dimension out of range."""
+        return self.shape if dim is None else self._array.shape[self._dim(dim)]
+
+    def _dim(self, dim: int) -> int:
+        n = max(self._array.ndim, 1)
+        if not -n <= dim < n:
+            raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})")
+        if self._array.ndim == 0:
+            raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+        return dim % n
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return self._array.ndim  # type: ignore[no-any-return]
+
+    def dim(self) -> int:
+        """The number of dimensions."""
+        return self._array.ndim  # type: ignore[no-any-return]
+
+    ndimension = dim
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return self._array.size  # type: ignore[no-any-return]
+
+    nelement = numel
+
+    @property
+    def dtype(self) -> dtypes.dtype:
+        """The dtype of the elements."""
+        return dtypes.of(self._array.dtype)
+
+    @property
+    def device(self) -> devices.device:
+        """Where the elements are."""
+        kind, index = of(self._array).device_of(self._array)
+        return devices.device(kind) if index is None else devices.device(kind, index)
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether the elements are on a CUDA device."""
+        return self.device.type == "cuda"
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether the elements are in the host's memory."""
+        return self.device.type == "cpu"
+
+    def get_device(self) -> int:
+        """The index of the CUDA device, -1 for the CPU."""
+        index = self.device.index
+        return -1 if index is None else index
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes per element."""
+        return self._array.dtype.itemsize  # type: ignore[no-any-return]
+
+    def element_size(self) -> int:
+        """Bytes per element."""
+        return self._array.dtype.itemsize  # type: ignore[no-any-return]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self._array.nbytes  # type: ignore[no-any-return]
+
+    def stride(self, dim: int | None = None) -> Any:
+        """The step in elements from one index to the next, of every dimension or of `dim`."""
+        strides = tuple(s // self._array.dtype.itemsize for s in self._array.strides)
+        return strides if dim is None else strides[self._dim(dim)]
+
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        """Whether the elements lie in memory in C order."""
+        return self._array.flags.c_contiguous  # type: ignore[no-any-return]
+
+    def data_ptr(self) -> int:
+        """The address of the first element."""
+        return of(self._array).address(self._array)  # type: ignore[no-any-return]
+
+    def storage_offset(self) -> int:
+        """The distance in elements from the start of the storage to the first element."""
+        F = of(self._array)
+        return (F.address(self._array) - F.address(F.storage(self._array))) // self._array.dtype.itemsize
+
+    def is_floating_point(self) -> bool:
+        """Whether the dtype is a floating one."""
+        return self.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        """Whether the dtype is a complex one."""
+        return self.dtype.is_complex
+
+    def is_signed(self) -> bool:
+        """Whether the dtype has negative numbers."""
+        return self.dtype.is_signed
+
+    # -- history ------------------------------------------------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients with respect to it are computed. Setting it is possible for leaves only."""
+        return (self._node if self._meta is None else views.current(self)) is not None
+
+    @requires_grad.setter
+    def requires_grad(self, on: bool) -> None:
+        self.requires_grad_(on)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask for gradients, or no longer, in place. Raises RuntimeError for non-leaves and for integer dtypes."""
+        node = inplace.target(self)
+        if not requires_grad:
+            if node is not None and not isinstance(node, Leaf):
+                raise RuntimeError(
+                    "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in "
+                    "a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+                )
+            self._node = None
+        elif node is None:
+            if self._array.dtype.kind in "biu":
+                raise RuntimeError(
+                    "only Tensors of floating point and complex dtype can require gradients "
+                    f"(this one of shape {list(self._array.shape)} is {self.dtype}; convert it with .float())"
+                )
+            if self.is_inference() and not modes.is_inference_mode_enabled():
+                raise RuntimeError(
+                    "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed."
+                )
+            self._node = engine.leaf(self)
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made it."""
+        node = inplace.target(self)
+        return node is None or isinstance(node, Leaf)
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The node of the operation that made it, None for leaves."""
+        node = inplace.target(self)
+        return None if node is None or isinstance(node, Leaf) else node.node if isinstance(node, Output) else node
+
+    @property
+    def output_nr(self) -> int:
+        """Which output of its `grad_fn` it is."""
+        node = inplace.target(self)
+        return node.index if isinstance(node, Output) else 0
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The accumulated gradient, None before the first backward pass."""
+        kept: Tensor | None = getattr(self, "_grad", None)
+        if kept is None and not self.is_leaf and not self.retains_grad:
+            warnings.warn(
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be "
+                "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf "
+                "Tensor, use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make "
+                "sure you access the leaf Tensor instead.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return kept
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        engine.check_assigned_grad(self, value)
+        self._grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
+
+    def backward(
+        self, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
+    ) -> None:
+        """Add to the `.grad` of leaves the products of `gradient` (of this shape; 1 for a scalar) with the Jacobian.
+
+        `create_graph` records the pass itself, so that gradients can be differentiated; `retain_graph` (by default as
+        `create_graph`) keeps what the graph saved for another pass; `inputs` limits what is computed to those Tensors.
+        Raises RuntimeError for a tensor without history, a non-scalar without `gradient`, a shape that differs.
+        """
+        engine.backward(
+            (self,),
+            (gradient,),
+            retain=create_graph if retain_graph is None else retain_graph,
+            traced=create_graph,
+            inputs=engine.checked_inputs(inputs),
+        )
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this non-leaf in `.grad`."""
+        node = inplace.target(self)
+        if node is None:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if not isinstance(node, Leaf) and not self.retains_grad:
+            engine.retain_grad(self)
+            meta(self).retains = True
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether this non-leaf keeps its gradient."""
+        return self._meta is not None and self._meta.retains
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> engine.Removable:
+        """Call `hook` with every gradient of this tensor; what it returns, if anything, replaces the gradient.
+
+        Returns a handle whose `remove()` takes the hook off. Raises RuntimeError if the tensor needs no gradient.
+        """
+        return engine.register_hook(self, hook)
+
+    def detach(self) -> Tensor:
+        """A constant that shares this tensor's memory and version."""
+        out: Tensor = wrap(self._array)
+        if self._meta is not None and (self._meta.inference or self._meta.versions is not None):
+            meta(out).inference = self._meta.inference
+            meta(out).versions = self._meta.versions
+        return out
+
+    def detach_(self) -> Tensor:
+        """Cut this tensor from its history, making it a constant leaf."""
+        if self._meta is not None and self._meta.view is not None:
+            raise RuntimeError("Can't detach views in-place; use detach() instead.")
+        self._node = None
+        return self
+
+    @property
+    def data(self) -> Tensor:
+        """A constant alias: writes through it change this tensor and nothing that autograd notices."""
+        out: Tensor = wrap(self._array)
+        meta(out).versions = [0]
+        return out
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        if self._node is not None and value._array.dtype.kind in "biu":
+            raise RuntimeError(
+                "data set to a tensor that requires gradients must be floating point or complex dtype "
+                f"(got {value.dtype})"
+            )
+        self._array = value._array
+
+    @property
+    def _version(self) -> int:
+        own = None if self._meta is None else self._meta.versions
+        return own[0] if own is not None else versions.count(of(self._array).storage(self._array))
+
+    @property
+    def _base(self) -> Any:
+        return None if self._meta is None or self._meta.view is None else self._meta.view.base
+
+    def _is_view(self) -> bool:
+        return self._base is not None
+
+    def is_inference(self) -> bool:
+        """Whether it was made in inference mode."""
+        return self._meta is not None and self._meta.inference
+
+    # -- conversions --------------------------------------------------------------------------------------------------
+
+    def item(self) -> Any:
+        """The only element as a Python number. Raises RuntimeError if there is not exactly one."""
+        if self._array.size != 1:
+            raise RuntimeError(f"a Tensor with {self._array.size} elements cannot be converted to Scalar")
+        return self._array.item()
+
+    def tolist(self) -> Any:
+        """The elements as nested lists of Python numbers; a number if 0-d."""
+        return of(self._array).to_host(self._array).tolist()
+
+    def numpy(self, *, force: bool = False) -> Any:
+        """The NumPy array itself, sharing memory. With `force`, a detached copy from wherever it is.
+
+        Raises RuntimeError if it requires grad, TypeError if it is on a CUDA device.
+        """
+        if not force:
+            if self.requires_grad:
+                raise RuntimeError(
+                    "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+                )
+            if not self.is_cpu:
+                raise TypeError(
+                    f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to "
+                    "host memory first."
+                )
+        return of(self._array).to_host(self._array)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        array = self.numpy()
+        if dtype is not None and dtype != array.dtype:
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def __dlpack__(self, **options: Any) -> Any:
+        if self.requires_grad:
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+        return self._array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self._array.__dlpack_device__()
+
+    @property
+    def __cuda_array_interface__(self) -> Any:
+        if not self.is_cuda:
+            raise AttributeError(
+                "Can't get __cuda_array_interface__ on non-CUDA tensor type: "
+                f"{self.type()}. Use tensor.cuda() to copy it to a device."
+            )
+        if self.requires_grad:
+            raise RuntimeError(
+                "Can't get __cuda_array_interface__ on Variable that requires grad. If gradients aren't required, use "
+                "var.detach() to get Variable that doesn't require grad."
+            )
+        return self._array.__cuda_array_interface__
+
+    def type(self, dtype: Any = None) -> Any:
+        """torch's name of dtype and device ("torch.FloatTensor"), or the tensor converted to `dtype`."""
+        if dtype is not None:
+            return self.to(dtype)
+        place = "torch.cuda" if self.is_cuda else "torch"
+        return f"{place}.{self.dtype._title}Tensor"
+
+    def as_subclass(self, cls: Any) -> Any:
+        """The same array and history as an instance of `cls`."""
+        out = object.__new__(cls)
+        out._array, out._node, out._meta = self._array, inplace.target(self), self._meta
+        return out
+
+    # -- Python's protocols -------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        if self._array.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return len(self._array)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self._array.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter([self[i] for i in range(len(self._array))])
+
+    def __reversed__(self) -> Tensor:
+        return self.flip(0) if self._array.ndim else self  # type: ignore[no-any-return]
+
+    def __bool__(self) -> bool:
+        if self._array.size != 1:
+            raise RuntimeError(
+                "Boolean value of Tensor with "
+                + ("no values" if self._array.size == 0 else "more than one value")
+                + f" is ambiguous (shape {list(self._array.shape)})"
+            )
+        return bool(self._array.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        if self._array.dtype.kind not in "biu" or self._array.size != 1:
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self.item())
+
+    def __contains__(self, element: Any) -> bool:
+        if isinstance(element, (Tensor, int, float, complex)):
+            return bool((self == element).any())
+        raise RuntimeError(
+            f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element).__name__}."
+        )
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return indexing.getitem(self, index)  # type: ignore[no-any-return]
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        indexing.setitem(self, index, value)
+
+    def __delitem__(self, index: Any) -> None:
+        raise TypeError("Tensor does not support deleting items")
+
+    __hash__ = object.__hash__
+
+    def __repr__(self, *, tensor_contents: str | None = None) -> str:
+        node = inplace.target(self)
+        fn = None if node is None or isinstance(node, Leaf) else (node.node if isinstance(node, Output) else node)
+        return printing.tensor_repr(
+            self._array,
+            device=self.device,
+            grad_fn_name=None if fn is None else fn.name,
+            requires_grad=node is not None,
+            tensor_contents=tensor_contents,
+        )
+
+    def __format__(self, spec: str) -> str:
+        return printing.tensor_format(self, self._array, spec)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if not self.is_leaf:
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment. "
+                f"This one of shape {list(self._array.shape)} was made by {self.grad_fn}; copy it with "
+                ".detach().clone()"
+            )
+        if id(self) in memo:
+            return memo[id(self)]  # type: ignore[no-any-return]
+        out: Tensor = wrap(of(self._array).owned(self._array)).as_subclass(type(self))
+        memo[id(self)] = out
+        out.requires_grad_(self.requires_grad)
+        if self.grad is not None:
+            out._grad = self.grad.__deepcopy__(memo)
+        return out
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if not self.is_leaf:
+            raise RuntimeError(
+                "Only Tensors created explicitly by the user (graph leaves) can be pickled; use .detach()"
+            )
+        host = of(self._array).to_host(self._array)
+        return _unpickled, (type(self), host, str(self.device), self.requires_grad)
+
+
+def _unpickled(cls: Any, host: Any, device: str, requires_grad: bool) -> Any:
+    made = creation.as_tensor(host, device=device).as_subclass(cls)
+    return made.requires_grad_(requires_grad)

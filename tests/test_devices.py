@@ -158,7 +158,7 @@ def test_immutable() -> None:
 
 
 def default_types(make: Any, set_default: Any, current: Any) -> str:
-    """The default's type at each step of nested blocks and settings, in a thread: a new one has no default."""
+    """The default's type at each step of nested blocks and settings, in a new thread."""
     seen: list[str] = []
 
     def look() -> None:

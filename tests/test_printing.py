@@ -224,6 +224,18 @@ def test_notation_at_its_borders(dtype: dtypes.dtype, values: list[float]) -> No
         assert_same(cast(values[0], dtype))
 
 
+@pytest.mark.parametrize("size", [999, 1000, 1001])
+def test_threshold(size: int) -> None:
+    assert_same(np.arange(size))
+    assert ("..." in tensor_repr(np.arange(size))) == (size > 1000)
+
+
+@pytest.mark.parametrize("size", [6, 7])
+def test_edgeitems_that_leave_nothing_out(size: int) -> None:
+    set_options(threshold=1)
+    assert_same(np.arange(size * size).reshape(size, size))
+
+
 def test_complex_parts() -> None:
     parts = [0.0, -0.0, 1.0, -1.5, math.nan, math.inf, -math.inf, 1e10]
     values = np.array([complex(*pair) for pair in itertools.product(parts, parts)])

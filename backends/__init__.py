@@ -82,7 +82,7 @@ def _load(device_type: str) -> ModuleType:
     if device_type in _BUILT_IN:
         try:
             return import_module(_BUILT_IN[device_type])
-        except ImportError as error:
+        except (ImportError, AttributeError) as error:
             raise RuntimeError(_import_failure(device_type, error)) from error
     # importlib.metadata is slow to import and few programs have an out-of-tree device
     from importlib.metadata import entry_points
@@ -100,13 +100,12 @@ def _load(device_type: str) -> ModuleType:
     return module
 
 
-def _import_failure(device_type: str, error: ImportError) -> str:
-    install = 'pip install "gradcore[cuda]" (CUDA 12) or pip install "gradcore[cuda13]" (CUDA 13)'
-    if isinstance(error, ModuleNotFoundError) and error.name in {"cupy", "cupyx"}:
-        return f"device '{device_type}' cannot be used: CuPy is not installed. Install it with {install}"
+def _import_failure(device_type: str, error: Exception) -> str:
+    missing = isinstance(error, ModuleNotFoundError) and error.name == "cupy"
+    reason = "CuPy is not installed" if missing else f"the CuPy installed here does not serve ({error})"
     return (
-        f"device '{device_type}' cannot be used: CuPy is installed but does not import ({error}). "
-        f"Reinstall it with {install}"
+        f"device '{device_type}' cannot be used: {reason}. Install CuPy 14.2 or later with "
+        'pip install "gradcore[cuda]" (CUDA 12) or pip install "gradcore[cuda13]" (CUDA 13)'
     )
 
 

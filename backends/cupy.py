@@ -1,0 +1,415 @@
+"""The CuPy backend: the names and signatures of numpy.py on CUDA arrays; must not know gradients or Tensors.
+
+It adapts what CuPy 14 does otherwise than NumPy. Nothing here copies to the host or waits for the device, except
+`to_host`, `synchronize`, functions whose result's shape depends on values (nonzero, unique, boolean masks,
+bincount) and decompositions, which check that they succeeded. Importing it imports CuPy and needs no GPU.
+"""
+# ruff: noqa: F401  (the imported names are the surface)
+from __future__ import annotations
+
+import operator
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial, wraps
+from typing import Any
+
+import cupy as cp
+import cupyx
+import numpy as np
+
+# isort: off
+from cupy import (  # arithmetic
+    add, subtract, multiply, divide, power, negative, positive, absolute, sign, sqrt, square, reciprocal,
+    fmod, remainder, floor_divide, floor, ceil, rint, trunc, maximum, minimum, fmax, fmin, gcd, lcm, cbrt,
+)
+from cupy import (  # transcendental
+    exp, exp2, expm1, log, log2, log10, log1p, logaddexp, logaddexp2, hypot,
+    sin, cos, tan, arcsin, arccos, arctan, arctan2, sinh, cosh, tanh, arcsinh, arccosh, arctanh,
+)
+from cupy import (  # parts of a number
+    copysign, nextafter, ldexp, frexp, heaviside, signbit, isnan, isinf, isfinite, real, imag, conj, angle,
+)
+from cupy import (  # comparison, logic, bits
+    equal, not_equal, less, less_equal, greater, greater_equal, isclose, where,
+    logical_and, logical_or, logical_not, logical_xor,
+    bitwise_and, bitwise_or, bitwise_xor, bitwise_not, left_shift, right_shift,
+)
+from cupy import outer, vdot, dot, tensordot
+from cupy import nonzero, count_nonzero, searchsorted, bincount, histogram
+from cupy import concatenate, flip, roll, repeat, tile, diagonal, tril, triu
+from cupy import take, take_along_axis, put_along_axis, copyto
+from cupy import empty, zeros, arange, linspace, eye, ascontiguousarray
+from cupy.linalg import det, slogdet, matrix_power
+from cupy.fft import (
+    fft, ifft, rfft, irfft, hfft, ihfft, fft2, ifft2, rfft2, irfft2, fftn, ifftn, rfftn, irfftn,
+    fftshift, ifftshift, fftfreq, rfftfreq,
+)
+from cupyx.scipy import special as _special
+# isort: on
+
+from gradcore.backends import shared
+from gradcore.backends.shared import argmax, argmin, reshape, squeeze, swapaxes, transpose
+
+name = "cupy"
+device_type = "cuda"
+Array = cp.ndarray
+dtype = np.dtype
+LinAlgError = np.linalg.LinAlgError
+_bind = partial(shared.bind, sys.modules[__name__])
+
+# arrays and devices
+
+generic = cp.generic
+
+
+def asarray(x: Any, dtype: Any = None) -> Any:
+    """Return `x` (an array, a scalar, nested sequences) as an array; no copy where its dtype allows."""
+    return cp.asarray(x, dtype)
+
+
+def as_array(result: Any) -> Any:
+    """Return a result as an array: CuPy's always are."""
+    return result
+
+
+def from_host(array: Any, device: int | None = None) -> Any:
+    """Return a copy of the host array `array` on this device."""
+    with on_device(device):
+        return cp.array(array)
+
+
+def to_host(array: Any) -> Any:
+    """Return `array` as a NumPy array; waits for the device."""
+    return array.get()
+
+
+def to_device(array: Any, device: int | None) -> Any:
+    """Return `array` on this device, itself where it is there already."""
+    if device is None or array.device.id == device:
+        return array
+    with on_device(device):
+        return array.copy()
+
+
+def device_of(array: Any) -> tuple[str, int | None]:
+    """Return the device type and index of `array`."""
+    return "cuda", array.device.id
+
+
+def on_device(device: int | None) -> AbstractContextManager[Any]:
+    """Return a context in which new arrays are made on this device."""
+    return nullcontext() if device is None else cp.cuda.Device(device)
+
+
+def device_count() -> int:
+    """Return the number of devices."""
+    return int(cp.cuda.runtime.getDeviceCount())
+
+
+def current_device() -> int | None:
+    """Return the index of the device where new arrays are made."""
+    return int(cp.cuda.runtime.getDevice())
+
+
+def why_not() -> str | None:
+    """Return the sentence that says why this backend cannot run here and what to install, or None."""
+    runtime = cp.cuda.runtime
+    try:
+        if runtime.getDeviceCount() > 0:
+            return None
+        failure = "no devices"
+    except runtime.CUDARuntimeError as error:
+        failure = str(error)
+    built, driver = runtime.runtimeGetVersion() // 1000, runtime.driverGetVersion() // 1000
+    if driver == 0:
+        return f"no CUDA driver was found ({failure}). Install NVIDIA's driver, for CUDA {built} or later"
+    if driver < built:
+        extra = "cuda" if driver == 12 else f"cuda{driver}"
+        return (
+            f"CuPy is built for CUDA {built} and the driver supports CUDA {driver} at most ({failure}). "
+            f'Install the matching CuPy with pip install "gradcore[{extra}]", or a newer driver'
+        )
+    return f"the CUDA driver finds no GPU ({failure}). Check nvidia-smi and CUDA_VISIBLE_DEVICES"
+
+
+def synchronize(device: int | None = None) -> None:
+    """Wait for the device."""
+    with on_device(device):
+        cp.cuda.runtime.deviceSynchronize()
+
+
+def memory(device: int | None = None) -> tuple[int, int]:
+    """Return the bytes in use and the bytes held by the allocator."""
+    with on_device(device):
+        pool = cp.get_default_memory_pool()
+        return pool.used_bytes(), pool.total_bytes()
+
+
+# reductions: no where=, no initial=
+
+
+def sum(x: Any, axis: Any = None, *, keepdims: bool = False, dtype: Any = None) -> Any:
+    """Return the sum over `axis`; float16 and bfloat16 add up in float32."""
+    return x.sum(axis, dtype, None, keepdims)
+
+
+def prod(x: Any, axis: Any = None, *, keepdims: bool = False, dtype: Any = None) -> Any:
+    """Return the product over `axis`; float16 and bfloat16 multiply in float32."""
+    return x.prod(axis, dtype, None, keepdims)
+
+
+def max(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """Return the maximum over `axis`; NaN wins."""
+    return x.max(axis, None, keepdims)
+
+
+def min(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """Return the minimum over `axis`; NaN wins."""
+    return x.min(axis, None, keepdims)
+
+
+def any(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """Say whether any element over `axis` is true."""
+    return x.any(axis, None, keepdims)
+
+
+def all(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """Say whether all elements over `axis` are true."""
+    return x.all(axis, None, keepdims)
+
+
+_wide_cumsum, _wide_cumprod = shared.widened(cp.cumsum), shared.widened(cp.cumprod)
+
+
+def cumsum(x: Any, axis: int, *, dtype: Any = None) -> Any:
+    """Return the running sum along `axis`."""
+    return (_wide_cumsum if dtype is None else cp.cumsum)(x, axis, dtype)
+
+
+def cumprod(x: Any, axis: int, *, dtype: Any = None) -> Any:
+    """Return the running product along `axis`."""
+    return (_wide_cumprod if dtype is None else cp.cumprod)(x, axis, dtype)
+
+
+# order: CuPy's argsort is stable and takes no `stable=`
+
+
+def sort(x: Any, axis: int = -1) -> Any:
+    """Return the values in ascending order along `axis`, NaN last."""
+    return cp.sort(x, axis)
+
+
+def argsort(x: Any, axis: int = -1) -> Any:
+    """Return the indices that sort `x` along `axis`; equal elements keep their order."""
+    return cp.argsort(x, axis)
+
+
+def partition(x: Any, kth: int, axis: int = -1) -> Any:
+    """Return `x` with its `kth` smallest element in place along `axis`."""
+    return cp.partition(x, kth, axis)
+
+
+def argpartition(x: Any, kth: int, axis: int = -1) -> Any:
+    """Return the indices that partition `x` along `axis`."""
+    return cp.argpartition(x, kth, axis)
+
+
+def unique(x: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False,
+           axis: int | None = None) -> Any:
+    """Return the sorted distinct elements, then what the flags ask for; the inverse has the shape of `x`."""
+    out = cp.unique(x, return_index, return_inverse, return_counts, axis)
+    if not return_inverse or axis is not None:
+        return out
+    place = 1 + return_index
+    return (*out[:place], out[place].reshape(x.shape), *out[place + 1 :])
+
+
+# elementwise
+
+
+def clip(x: Any, lo: Any, hi: Any) -> Any:
+    """Limit `x` to [lo, hi]; None leaves a side open, NaN stays, and `hi` wins where lo > hi."""
+    if lo is not None:
+        x = maximum(x, lo)
+    return x if hi is None else minimum(x, hi)
+
+
+def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
+    """Replace NaN and the infinities; None means the largest finite value."""
+    return cp.nan_to_num(x, True, nan, posinf, neginf)
+
+
+@shared.widened
+def erf(x: Any) -> Any:
+    """Return the error function of a real array."""
+    return _special.erf(x)
+
+
+@shared.widened
+def erfc(x: Any) -> Any:
+    """Return 1 - erf(x), accurate where erf(x) is near 1."""
+    return _special.erfc(x)
+
+
+# products and linear algebra: cuSOLVER reports failure only when asked
+
+
+def matmul(x: Any, y: Any) -> Any:
+    """Return the matrix product, batched over leading axes; float16 and bfloat16 add up in float32."""
+    return cp.matmul(x, y)
+
+
+def einsum(subscripts: str, *operands: Any) -> Any:
+    """Return the sum of products that `subscripts` describes."""
+    return cp.einsum(subscripts, *operands, optimize=len(operands) > 2)
+
+
+def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def call(*operands: Any, **options: Any) -> Any:
+        with cupyx.errstate(linalg="raise"):
+            return function(*operands, **options)
+
+    return call
+
+
+inv = _checked(cp.linalg.inv)
+cholesky = _checked(cp.linalg.cholesky)
+eigh = _checked(cp.linalg.eigh)
+eigvalsh = _checked(cp.linalg.eigvalsh)
+svd = _checked(cp.linalg.svd)
+qr = _checked(cp.linalg.qr)
+eig = _checked(cp.linalg.eig)
+eigvals = _checked(cp.linalg.eigvals)
+
+
+@_checked
+def solve(a: Any, b: Any) -> Any:
+    """Return x with a @ x = b, batched over axes that broadcast; a one-dimensional `b` is a vector."""
+    if b.ndim > 1:
+        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        a, b = cp.broadcast_to(a, batch + a.shape[-2:]), cp.broadcast_to(b, batch + b.shape[-2:])
+    return cp.linalg.solve(a, b)
+
+
+@_checked
+def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
+    """Return (solution, residuals, rank, singular values) of one least-squares problem."""
+    return cp.linalg.lstsq(a, b, rcond)
+
+
+@_checked
+def pinv(a: Any, rcond: Any = 1e-15) -> Any:
+    """Return the Moore-Penrose inverse; singular values up to rcond times the largest count as zero."""
+    return cp.linalg.pinv(a, rcond)
+
+
+# layout and memory
+
+
+def broadcast_view(x: Any, shape: Any) -> Any:
+    """Return a zero-stride view of `x` in `shape`, not to be written to."""
+    return cp.broadcast_to(x, shape)
+
+
+def copy(x: Any) -> Any:
+    """Return a copy in C order."""
+    return cp.array(x, order="C")
+
+
+owned = copy
+
+
+def astype(x: Any, dtype: Any, copy: bool = False) -> Any:
+    """Return `x` in another dtype; a complex array gives its real part to a real dtype."""
+    if x.dtype.kind == "c" and np.dtype(dtype).kind not in "cb":
+        x = x.real
+    return x.astype(dtype, copy=copy)
+
+
+def storage(array: Any) -> Any:
+    """Return the array that owns the memory of `array`: one object for all views of one buffer."""
+    while array.base is not None:
+        array = array.base
+    return array
+
+
+def is_view(array: Any) -> bool:
+    """Say whether writing into `array` may change another array, or two elements at once."""
+    return array.base is not None or 0 in array.strides
+
+
+def address(array: Any) -> int:
+    """Return the address of the first element."""
+    return int(array.data.ptr)
+
+
+strided = cp.lib.stride_tricks.as_strided
+
+# indexing: 0-d results are views as they are; an integer array out of range wraps
+
+getitem = operator.getitem
+setitem = operator.setitem
+
+
+def add_at(x: Any, index: tuple[Any, ...], values: Any) -> None:
+    """Add `values` to x[index] in place, in no fixed order."""
+    kind, size = x.dtype.kind, x.dtype.itemsize
+    if kind == "c":
+        add_at(x.real, index, values.real)
+        add_at(x.imag, index, values.imag)
+    elif kind == "i" and size == 8:
+        cupyx.scatter_add(x.view(np.uint64), index, values.astype(np.int64).view(np.uint64))
+    elif size >= 4:
+        cupyx.scatter_add(x, index, values)
+    else:
+        wide = x.astype(np.int32)
+        cupyx.scatter_add(wide, index, values.astype(np.int32))
+        x[...] = wide.astype(x.dtype)
+
+
+# what shared.py writes over these
+
+sigmoid = _bind(shared.sigmoid)
+round_half_even = _bind(shared.round_half_even)
+quantile = _bind(shared.quantile)
+median = _bind(shared.median)
+full = _bind(shared.full)
+ones = _bind(shared.ones)
+zeros_like = _bind(shared.zeros_like)
+ones_like = _bind(shared.ones_like)
+full_like = _bind(shared.full_like)
+empty_like = _bind(shared.empty_like)
+broadcast_to = _bind(shared.broadcast_to)
+expand_dims = _bind(shared.expand_dims)
+moveaxis = _bind(shared.moveaxis)
+stack = _bind(shared.stack)
+storage_offset = _bind(shared.storage_offset)
+flat_storage = _bind(shared.flat_storage)
+as_strided = _bind(shared.as_strided)
+sliding_window_view = _bind(shared.sliding_window_view)
+scatter_add = _bind(shared.scatter_add)
+
+# random numbers
+
+
+def generator(seed: int | None = None) -> Any:
+    """Return a random generator with the given seed (None: from the system)."""
+    return cp.random.default_rng(seed)
+
+
+random_uniform = _bind(shared.random_uniform)
+random_normal = _bind(shared.random_normal)
+random_integers = _bind(shared.random_integers)
+random_permutation = _bind(shared.random_permutation)
+
+# CUDA raises no floating-point warnings
+
+
+def quiet() -> Any:
+    """Do nothing; see numpy.py."""
+
+
+def unquiet(token: Any) -> None:
+    """Do nothing; see numpy.py."""

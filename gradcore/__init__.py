@@ -1,7 +1,53 @@
-"""Gradients for NumPy and CuPy arrays, as PyTorch does them."""
-from gradcore.graph.modes import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
-from gradcore.ops.registry import functions as _f, methods as _m
+"""Gradients for the arrays people already have: PyTorch's autograd over NumPy and CuPy. See docs/architecture.md."""
+
+
+
+from gradcore import autograd
+from gradcore import dtypes as _dtypes
+from gradcore.devices import device, get_default_device, set_default_device
+from gradcore.dtypes import (
+    bfloat16,
+    cdouble,
+    cfloat,
+    can_cast,
+    complex64,
+    complex128,
+    double,
+    dtype,
+    finfo,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    half,
+    iinfo,
+    int8,
+    int16,
+    int32,
+    int64,
+    long,
+    promote_types,
+    set_default_dtype,
+    short,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+from gradcore.graph.modes import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from gradcore.ops import registry as _registry
+from gradcore.printing import get_printoptions, printoptions, set_printoptions
+from gradcore.size import Size
 from gradcore.tensor import Tensor
-for _k,_v in _m.items(): setattr(Tensor,_k,_v)
-globals().update(_f[""])
-from gradcore.dtypes import *
+
+# torch's names for these hide Python's own, so they are not imported by name above.
+bool, int, float = _dtypes.bool, _dtypes.int, _dtypes.float
+
+globals().update(_registry.functions[""])

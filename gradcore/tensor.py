@@ -13,6 +13,7 @@ from gradcore import devices, dtypes, engine, printing
 from gradcore.backends import of
 from gradcore.graph import Leaf, Node, Output, modes, versions
 from gradcore.ops import creation, indexing
+from gradcore.ops.registry import methods
 from gradcore.recorder import inplace, views
 from gradcore.recorder.value import Value, adopt, meta, wrap
 from gradcore.size import Size
@@ -478,3 +479,7 @@ class Tensor(Value):
 def _unpickled(cls: Any, host: Any, device: str, requires_grad: bool) -> Any:
     made = creation.as_tensor(host, device=device).as_subclass(cls)
     return made.requires_grad_(requires_grad)
+
+
+for _name, _method in methods.items():
+    setattr(Tensor, _name, _method)

@@ -6,10 +6,11 @@ the nodes it passes; who asked for it decides what becomes of the cotangents, so
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from heapq import heappop, heappush
 from typing import Any
 
-from gradcore.graph.node import FREED, Leaf, Node, Output, Target
+from gradcore.graph.node import FREED, Leaf, Node, Output, Step, Target
 from gradcore.graph.versions import newest
 
 FREED_MESSAGE = (
@@ -41,65 +42,60 @@ def sweep(
     Raises RuntimeError if a node's saved values were freed, or overwritten since it was recorded.
     """
     found = Swept()
-    landed, owned = found.cotangents, found.owned
+    landed = found.cotangents
+    owned = found.owned
     alive = None if wanted is None else _between(roots, wanted)
     heap: list[int] = []
-    nodes: dict[int, Node] = {}
-    pending: dict[int, Any] = {}
+    pending: dict[int, tuple[Node, Any]] = {}
     summed: set[int] = set()
+    g: Any = None
+    arriving: Iterable[tuple[Target, Any]] = roots
 
-    def arrive(target: Target, c: Any, fresh: bool) -> None:
-        if type(target) is Node:
-            stamp = target.stamp
-            if stamp not in pending:
-                pending[stamp] = c
-                nodes[stamp] = target
-                heappush(heap, stamp)
-            elif stamp in summed:
-                pending[stamp] += c
-            else:
-                pending[stamp] = pending[stamp] + c
-                if not traced:
-                    summed.add(stamp)
-        elif type(target) is Leaf:
-            if target not in landed:
-                landed[target] = c
-                if fresh:
+    while True:
+        for target, c in arriving:
+            if c is None or (alive is not None and target not in alive):
+                continue
+            kind = type(target)
+            if kind is Node:
+                stamp = target.stamp
+                before = pending.get(stamp)
+                if before is None:
+                    pending[stamp] = (target, c)
+                    heappush(heap, stamp)
+                elif stamp in summed:
+                    total = before[1]
+                    total += c
+                    pending[stamp] = (target, total)
+                else:
+                    pending[stamp] = (target, before[1] + c)
+                    if not traced:
+                        summed.add(stamp)
+            elif kind is Leaf:
+                if target not in landed:
+                    landed[target] = c
+                    if c is not g:
+                        owned.add(target)
+                elif target in owned and not traced:
+                    landed[target] += c
+                else:
+                    landed[target] = landed[target] + c
                     owned.add(target)
-            elif target in owned and not traced:
-                landed[target] += c
             else:
-                landed[target] = landed[target] + c
-                owned.add(target)
-        else:
-            assert type(target) is Output
-            node = target.node
-            parts = pending.get(node.stamp)
-            if parts is None:
-                parts = pending[node.stamp] = [None] * target.size
-                nodes[node.stamp] = node
-                heappush(heap, node.stamp)
-            part = parts[target.index]
-            parts[target.index] = c if part is None else part + c
+                _arrive_at_output(target, c, pending, heap)
 
-    for target, g in roots:
-        if alive is None or target in alive:
-            arrive(target, g, False)
-
-    while heap:
+        if not heap:
+            break
         stamp = heappop(heap)
-        node = nodes.pop(stamp)
-        g = pending.pop(stamp)
+        node, g = pending.pop(stamp)
         while True:
             if node.hooks is not None:
                 for hook in node.hooks:
                     g = hook(g)
-            if wanted is not None:
-                _capture(node, g, wanted, landed)
-                step, targets = _narrow(node, alive)
-            else:
+            if wanted is None:
                 step = node.step
-                targets = node.targets
+            else:
+                _capture(node, g, wanted, landed)
+                step = _narrowed(node, alive)
             saved = node.saved
             if saved is FREED:
                 raise RuntimeError(FREED_MESSAGE)
@@ -108,23 +104,31 @@ def sweep(
             cotangents = step.traced(node, g) if traced else step.pull(g, saved)
             if saved and not retain:
                 node.saved = FREED
+            targets = node.targets
             # The usual case, one way on and nothing else waiting, needs neither heap nor dictionary.
-            if len(targets) == 1 and not heap:
-                target = targets[0]
-                if type(target) is Node:
-                    g = cotangents[0]
-                    if g is None:
-                        break
-                    node = target
-                    continue
-            for target, c in zip(targets, cotangents, strict=True):
-                if c is not None:
-                    arrive(target, c, c is not g)
+            if len(targets) == 1 and not heap and type(targets[0]) is Node and cotangents[0] is not None:
+                node = targets[0]
+                g = cotangents[0]
+                continue
+            arriving = zip(targets, cotangents, strict=True)
             break
 
     if wanted is not None:
         found.cotangents = {target: landed[target] for target in wanted if target in landed}
     return found
+
+
+def _arrive_at_output(
+    target: Output, c: Any, pending: dict[int, tuple[Node, Any]], heap: list[int]
+) -> None:
+    """Add `c` to the part of a node's cotangent that belongs to one of its outputs."""
+    node = target.node
+    if node.stamp not in pending:
+        pending[node.stamp] = (node, [None] * target.size)
+        heappush(heap, node.stamp)
+    parts = pending[node.stamp][1]
+    part = parts[target.index]
+    parts[target.index] = c if part is None else part + c
 
 
 def _between(roots: list[tuple[Target, Any]], wanted: set[Target]) -> set[Target]:
@@ -164,10 +168,8 @@ def _capture(node: Node, g: Any, wanted: set[Target], landed: dict[Target, Any])
                 landed[target] = g[target.index]
 
 
-def _narrow(node: Node, alive: set[Target] | None) -> tuple[Any, tuple[Target, ...]]:
-    """The node's step and targets, less what leads to nothing wanted."""
+def _narrowed(node: Node, alive: set[Target] | None) -> Step:
+    """The node's step, less what leads to nothing wanted."""
     assert alive is not None
     keep = tuple(target in alive for target in node.targets)
-    if all(keep):
-        return node.step, node.targets
-    return node.step.narrowed(keep), node.targets
+    return node.step if all(keep) else node.step.narrowed(keep)

@@ -53,8 +53,9 @@ def hash_of(value: Any) -> int | None:
 
 def numpy_of(tensor: torch.Tensor) -> np.ndarray:
     """Return a torch tensor's values; bfloat16, which NumPy lacks, as float32."""
-    tensor = tensor.detach().resolve_conj().resolve_neg()
-    return (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy()
+    tensor = tensor.detach()
+    # force: torch represents some zero derivatives by tensors without memory
+    return (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).numpy(force=True)
 
 
 def strided_numpy(tensor: torch.Tensor) -> np.ndarray:
@@ -118,23 +119,30 @@ class Library:
 
     def tensor(self, tensor: torch.Tensor, *, requires_grad: bool = False) -> Any:
         """Make a leaf of this library with the same values, dtype and strides."""
-        made = self.module.from_numpy(strided_numpy(tensor))
+        if tensor.storage_offset() and hasattr(self.module, "as_strided"):
+            made = self.view_into_storage(tensor)
+        else:
+            made = self.module.from_numpy(strided_numpy(tensor))
         if requires_grad:
             made.requires_grad_(True)
         return made
+
+    def view_into_storage(self, tensor: torch.Tensor) -> Any:
+        """Make the whole storage and the tensor as a view of it: as_strided reaches what lies before the first element."""
+        held = tensor.untyped_storage().nbytes() // tensor.element_size()
+        storage = self.tensor(tensor.detach().as_strided((held,), (1,), 0))
+        return storage.as_strided(tuple(tensor.shape), tuple(tensor.stride()), tensor.storage_offset()).detach()
 
     def is_tensor(self, value: Any) -> bool:
         return isinstance(value, self.module.Tensor)
 
     def array(self, tensor: Any) -> np.ndarray:
         """Return a tensor's values on the host; bfloat16 as float32."""
+        if isinstance(tensor, torch.Tensor):
+            return numpy_of(tensor)
         tensor = tensor.detach()
         if self.dtype_name(tensor.dtype) == "bfloat16":
             tensor = tensor.to(self.module.float32)
-        if getattr(tensor, "is_conj", bool)():
-            tensor = tensor.resolve_conj()
-        if getattr(tensor, "is_neg", bool)():
-            tensor = tensor.resolve_neg()
         return np.asarray(tensor.numpy())
 
     @staticmethod
@@ -246,6 +254,18 @@ class Reference(Library):
 
     def resolve(self, function: Callable[..., Any], path: str = "") -> Callable[..., Any]:
         return function
+
+
+class StandIn(Library):
+    """torch in the place of the library under test, to prove the oracle itself: all must pass, through NumPy."""
+
+    def __init__(self) -> None:
+        super().__init__(torch)
+
+    def tensor(self, tensor: torch.Tensor, *, requires_grad: bool = False) -> torch.Tensor:
+        if tensor.dtype is torch.bfloat16:  # torch.from_numpy does not know ml_dtypes
+            return strided_torch(tensor).requires_grad_(requires_grad)
+        return super().tensor(tensor, requires_grad=requires_grad)
 
 
 def names_in_torch(path: str, function: Callable[..., Any]) -> bool:

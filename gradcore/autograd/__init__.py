@@ -1,0 +1,109 @@
+"""torch.autograd: `backward` and `grad` of any number of outputs, and the grad modes. It must not know any operation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gradcore import engine
+from gradcore.autograd.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+from gradcore.tensor import Tensor
+
+__all__ = ["backward", "enable_grad", "grad", "inference_mode", "no_grad", "set_grad_enabled"]
+
+TensorOrTensors = Tensor | Sequence[Tensor]
+OptionalTensors = Tensor | Sequence[Tensor | None] | None
+
+
+def backward(
+    tensors: TensorOrTensors,
+    grad_tensors: OptionalTensors = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    grad_variables: OptionalTensors = None,
+    inputs: TensorOrTensors | None = None,
+) -> None:
+    """Add to the `.grad` of leaves the sum of the vector-Jacobian products of `tensors` with `grad_tensors`.
+
+    A missing gradient is one for a scalar output. `inputs` limits what is computed to those tensors. Raises RuntimeError
+    for outputs without history, shapes that differ, non-scalar outputs without a gradient.
+    """
+    outputs = _tuple(tensors)
+    engine.backward(
+        outputs,
+        _gradients(grad_tensors if grad_variables is None else grad_variables, len(outputs)),
+        retain=create_graph if retain_graph is None else retain_graph,
+        traced=create_graph,
+        inputs=engine.checked_inputs(inputs),
+    )
+
+
+def grad(
+    outputs: TensorOrTensors,
+    inputs: TensorOrTensors | dict[str, Tensor],
+    grad_outputs: OptionalTensors = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    only_inputs: bool = True,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> Any:
+    """Return the vector-Jacobian products of `outputs` with respect to `inputs`, in a tuple (a dict for a dict).
+
+    `allow_unused` lets inputs without a path have None, `materialize_grads` zeros. With `is_grads_batched`, each of
+    `grad_outputs` has one more dimension in front and so has each result. Raises RuntimeError for an unused input.
+    """
+    if isinstance(inputs, dict):
+        found = grad(
+            outputs, tuple(inputs.values()), grad_outputs, retain_graph, create_graph, only_inputs, allow_unused,
+            is_grads_batched, materialize_grads,
+        )  # fmt: skip
+        return dict(zip(inputs, found, strict=True))
+    if materialize_grads and allow_unused is False:
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
+        )
+    outs, ins = _tuple(outputs), _tuple(inputs)
+    gradients = _gradients(grad_outputs, len(outs))
+    retain = create_graph if retain_graph is None else retain_graph
+    if is_grads_batched:
+        results = _each_of_a_batch(outs, ins, gradients, retain, create_graph)
+    else:
+        results = engine.grad(outs, ins, gradients, retain=retain, traced=create_graph)
+    if materialize_grads:
+        results = [t.new_zeros(t.shape) if r is None else r for t, r in zip(ins, results, strict=True)]
+    elif not allow_unused and any(r is None for r in results):
+        index = next(i for i, r in enumerate(results) if r is None)
+        raise RuntimeError(
+            "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this "
+            f"is the desired behavior. (input {index}, shape {list(ins[index].shape)})"
+        )
+    return tuple(results)
+
+
+def _each_of_a_batch(
+    outs: tuple[Tensor, ...], ins: tuple[Tensor, ...], gradients: Sequence[Any], retain: bool, traced: bool
+) -> list[Any]:
+    from gradcore.ops.joining import stack
+
+    n = len(gradients[0])
+    rows = [
+        engine.grad(outs, ins, [g[i] for g in gradients], retain=retain or i < n - 1, traced=traced) for i in range(n)
+    ]
+    return [None if rows[0][k] is None else stack([row[k] for row in rows]) for k in range(len(ins))]
+
+
+def _tuple(tensors: Any) -> tuple[Any, ...]:
+    return (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
+
+
+def _gradients(given: OptionalTensors, n: int) -> Sequence[Any]:
+    if given is None:
+        return (None,) * n
+    gradients = _tuple(given)
+    if len(gradients) != n:
+        raise RuntimeError(f"got {n} tensors and {len(gradients)} gradients")
+    return gradients
+
+

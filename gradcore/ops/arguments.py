@@ -1,0 +1,61 @@
+"""Arguments as torch takes them, in the form primitives take: dims to axes, sizes to shapes. It must not know any op."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from operator import index
+from typing import Any
+
+from gradcore.recorder.value import Value
+
+Axes = tuple[int, ...]
+Shape = tuple[int, ...]
+
+
+def axis(dim: Any, ndim: int) -> int:
+    """The dimension `dim` counted from the front; a 0-d tensor counts as having one. Raises IndexError out of range."""
+    n = ndim or 1
+    try:
+        i = index(dim)
+    except TypeError:
+        raise TypeError(f"dim must be an int, but got {type(dim).__name__}") from None
+    if not -n <= i < n:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {i})")
+    return i % n
+
+
+def axes(dim: Any, ndim: int) -> Axes:
+    """The dimensions to reduce over: all of them for None and (). Raises IndexError, RuntimeError if one is named twice."""
+    if dim is None:
+        return tuple(range(ndim))
+    if not isinstance(dim, Iterable) or isinstance(dim, Value):
+        return (axis(dim, ndim),) if ndim else _checked_nothing(dim)
+    found = distinct(dim, ndim)
+    return (found if ndim else ()) if found else tuple(range(ndim))
+
+
+def _checked_nothing(dim: Any) -> Axes:
+    axis(dim, 0)
+    return ()
+
+
+def distinct(dims: Iterable[Any], ndim: int) -> Axes:
+    """Several dimensions, counted from the front. Raises RuntimeError if one is named twice."""
+    found = tuple(axis(dim, ndim) for dim in dims)
+    for i, each in enumerate(found):
+        if each in found[:i]:
+            raise RuntimeError(f"dim {each} appears multiple times in the list of dims")
+    return found
+
+
+def shape(size: Sequence[Any]) -> Shape:
+    """A shape from `*size`: integers one by one, or one sequence of them."""
+    if len(size) == 1 and isinstance(size[0], Iterable) and not (isinstance(size[0], Value) and size[0]._array.ndim == 0):
+        size = tuple(size[0])
+    return tuple(index(n) for n in size)
+
+
+def need_tensor(x: Any, op: str, name: str = "input") -> None:
+    """Raise TypeError if `x` is not a Tensor."""
+    if not isinstance(x, Value):
+        raise TypeError(f"{op}(): argument '{name}' must be Tensor, not {type(x).__name__}")

@@ -39,7 +39,7 @@ from numpy import outer, vdot
 from numpy import nonzero, count_nonzero, searchsorted, bincount, histogram
 from numpy import concatenate, flip, roll, repeat, tile, diagonal, tril, triu
 from numpy import take, take_along_axis, put_along_axis, copyto
-from numpy import empty, zeros, arange, linspace, eye, ascontiguousarray
+from numpy import empty, zeros, arange, linspace, eye, ascontiguousarray, from_dlpack, frombuffer
 from numpy.linalg import (
     LinAlgError, inv, solve, cholesky, det, slogdet, eigh, eigvalsh, svd, qr, eig, eigvals, matrix_power,
 )
@@ -390,27 +390,28 @@ random_permutation = _bind(shared.random_permutation)
 # NumPy's floating-point warnings
 
 
-def _find_error_state() -> tuple[Callable[[], Any], Callable[[Any], None]]:
-    """Return (quiet, unquiet), which switch NumPy's floating-point warnings off in this context and back.
+def _find_error_state() -> tuple[Callable[[], Any], Callable[[Any], None], Callable[..., Any]]:
+    """Return (quiet, unquiet, quietly), which switch NumPy's floating-point warnings off in this context and back.
 
     torch never warns of 1/0 or log(0). np.errstate around every call costs 0.9 us; np.seterr would change the
     user's own NumPy code; a warnings filter loses against a later `error` or `always` (pytest's, for one) and
     does not see the ufuncs that NumPy's own Python code calls. Since NumPy 2 the error state is a context
     variable: to set and reset it costs 0.08 us. It is found as the one that np.seterr changes, so that only
-    public functions are used.
+    public functions are used. `quietly(f, ...)` calls `f` in a context of its own at half that cost; it raises
+    RuntimeError while another thread is inside.
     """
     before, after = contextvars.copy_context(), contextvars.copy_context()
     after.run(np.seterr, all="ignore")
     changed = [variable for variable in after if before.get(variable) is not after[variable]]
     if len(changed) == 1:
-        return partial(changed[0].set, after[changed[0]]), changed[0].reset
+        return partial(changed[0].set, after[changed[0]]), changed[0].reset, after.run
 
     def enter() -> Any:
         state = np.errstate(all="ignore")
         state.__enter__()
         return state
 
-    return enter, lambda state: state.__exit__(None, None, None)
+    return enter, lambda state: state.__exit__(None, None, None), after.run
 
 
-quiet, unquiet = _find_error_state()
+quiet, unquiet, quietly = _find_error_state()

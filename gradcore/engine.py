@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 from gradcore import dtypes
-from gradcore.backends import by_type, of
+from gradcore.backends import numpy as host
+from gradcore.backends import of
 from gradcore.graph import Leaf, Node, Output, modes, sweep, versions
 from gradcore.graph.node import Target
+from gradcore.graph.sweep import Swept
 from gradcore.recorder.inplace import target
 from gradcore.recorder.value import Value, wrap
 from gradcore.size import Size
@@ -22,7 +23,6 @@ _landing = threading.Lock()
 def backward(
     tensors: Sequence[Value],
     gradients: Sequence[Value | None],
-    *,
     retain: bool,
     traced: bool,
     inputs: Sequence[Value] | None = None,
@@ -30,43 +30,66 @@ def backward(
     """Accumulate into `.grad` of the leaves (of `inputs` only, if given) the vector-Jacobian products of `tensors`."""
     wanted = None if inputs is None else {_wanted(t, i, "backward") for i, t in enumerate(inputs)}
     roots = seeds(tensors, gradients, traced)
-    with modes.enable_grad() if traced else nullcontext():
-        found = sweep(roots, wanted, retain=retain, traced=traced)
-        landing = [(t, _prepared(t, c, traced)) for t, c in found.cotangents.items()]
-        with _landing:
-            for where, c in landing:
-                if type(where) is Leaf:
-                    owner = where.variable
-                    if owner is not None:
-                        accumulate(owner, c, where in found.owned)
-            for t in inputs or ():
-                where = target(t)
-                if type(where) is not Leaf and where in found.cotangents:
-                    accumulate(t, found.cotangents[where], False)
+    if traced:
+        with modes.enable_grad():
+            _land(sweep(roots, wanted, retain, True), inputs)
+        return
+    token = host.quiet()
+    try:
+        _land(sweep(roots, wanted, retain), inputs)
+    finally:
+        host.unquiet(token)
+
+
+def _land(found: Swept, inputs: Sequence[Value] | None) -> None:
+    """Accumulate what a sweep found; hooks have all run before the first gradient changes."""
+    landed = found.cotangents
+    for where in landed:
+        if type(where) is Leaf and where.hooks:
+            _run_hooks(where, found)
+    with _landing:
+        for where, c in landed.items():
+            if type(where) is Leaf and where.owner is not None:
+                owner = where.owner()
+                if owner is not None:
+                    accumulate(owner, c, where in found.owned)
+        for t in inputs or ():
+            where = target(t)
+            if type(where) is not Leaf and where in landed:
+                accumulate(t, landed[where], False)
+
+
+def _run_hooks(where: Leaf, found: Swept) -> None:
+    c = found.cotangents[where]
+    for hook in where.hooks or ():
+        c = hook(c)
+    found.cotangents[where] = c
+    found.owned.discard(where)
 
 
 def grad(
     outputs: Sequence[Value],
     inputs: Sequence[Value],
     gradients: Sequence[Value | None],
-    *,
     retain: bool,
     traced: bool,
 ) -> list[Value | None]:
     """The vector-Jacobian products of `outputs` with respect to `inputs`, None where there is no path."""
     targets = [_wanted(t, i, "grad") for i, t in enumerate(inputs)]
     roots = seeds(outputs, gradients, traced)
-    with modes.enable_grad() if traced else nullcontext():
-        found = sweep(roots, set(targets), retain=retain, traced=traced)
-        results: list[Value | None] = []
-        for t, where in zip(inputs, targets, strict=True):
-            c = found.cotangents.get(where)
-            if c is None:
-                results.append(None)
-                continue
-            c = _prepared(where, c, traced) if type(where) is Leaf else c
-            results.append(c if traced else wrap(_own(t, c, False)))
-    return results
+    token = host.quiet()
+    try:
+        with modes.enable_grad() if traced else modes.no_grad():
+            found = sweep(roots, set(targets), retain, traced)
+            for where in found.cotangents:
+                if type(where) is Leaf and where.hooks:
+                    _run_hooks(where, found)
+    finally:
+        host.unquiet(token)
+    cotangents = [found.cotangents.get(where) for where in targets]
+    if traced:
+        return cotangents
+    return [None if c is None else wrap(_own(t, c, False)) for t, c in zip(inputs, cotangents, strict=True)]
 
 
 def _wanted(t: Value, index: int, op: str) -> Target:
@@ -98,7 +121,7 @@ def seeds(tensors: Sequence[Value], gradients: Sequence[Value | None], traced: b
                     "grad can be implicitly created only for real scalar outputs but got "
                     f"{dtypes.of(array.dtype)}"
                 )
-            seed = _one(type(array), array.dtype, array.shape)
+            seed = _one(array)
             roots.append((where, wrap(seed) if traced else seed))
             continue
         _check_seed(i, t, g)
@@ -109,12 +132,15 @@ def seeds(tensors: Sequence[Value], gradients: Sequence[Value | None], traced: b
 _ones: dict[Any, Any] = {}
 
 
-def _one(array_type: type, dtype: Any, shape: tuple[int, ...]) -> Any:
-    """An array of a single one; never written to, so one for each kind will do."""
-    key = (array_type, dtype, shape)
+def _one(array: Any) -> Any:
+    """A single one, of the shape and dtype of `array`. On the host it is made once for all: seeds are never written."""
+    if type(array) is not host.Array:
+        return of(array).ones(array.shape, array.dtype)
+    key = (array.dtype, array.shape)
     kept = _ones.get(key)
-    if kept is None or array_type.__module__ != "numpy":
-        kept = _ones[key] = by_type[array_type].ones(shape, dtype)
+    if kept is None:
+        kept = _ones[key] = host.ones(array.shape, array.dtype)
+        kept.flags.writeable = False
     return kept
 
 
@@ -139,17 +165,12 @@ def _check_seed(i: int, t: Value, g: Any) -> None:
         )
 
 
-def _prepared(where: Target, c: Any, traced: bool) -> Any:
-    """A leaf's cotangent after the leaf's hooks."""
-    if type(where) is Leaf and where.hooks:
-        for hook in where.hooks:
-            c = hook(c)
-    return c
-
-
 def _own(t: Value, c: Any, owned: bool) -> Any:
     """The cotangent of `t` as an array of its dtype that nobody else holds."""
-    F = of(t._array)
+    array = t._array
+    if owned and type(c) is type(array) and c.dtype is array.dtype and c.base is None and c.shape == array.shape:
+        return c
+    F = of(array)
     if c.shape != t._array.shape:
         raise RuntimeError(
             f"a gradient of shape {list(c.shape)} arrived at a tensor of shape {list(t._array.shape)}: the rule of the "
@@ -157,8 +178,6 @@ def _own(t: Value, c: Any, owned: bool) -> Any:
         )
     if c.dtype != t._array.dtype:
         return F.astype(F.real(c) if c.dtype.kind == "c" and t._array.dtype.kind != "c" else c, t._array.dtype)
-    if owned and type(c) is F.Array and not F.is_view(c):
-        return c
     return F.owned(c)
 
 
@@ -172,7 +191,7 @@ def accumulate(t: Value, c: Any, owned: bool) -> None:
     elif kept._node is not None:
         t._grad = kept + wrap(_own(t, c, owned))
     else:
-        kept._array += c
+        kept._array += c if c.dtype is kept._array.dtype else _own(t, c, owned)
         versions.bump(of(kept._array).storage(kept._array), "accumulation into .grad")
 
 

@@ -236,9 +236,9 @@ class Tensor(Value):
         engine.backward(
             (self,),
             (gradient,),
-            retain=create_graph if retain_graph is None else retain_graph,
-            traced=create_graph,
-            inputs=engine.checked_inputs(inputs),
+            create_graph if retain_graph is None else retain_graph,
+            create_graph,
+            None if inputs is None else engine.checked_inputs(inputs),
         )
 
     def retain_grad(self) -> None:

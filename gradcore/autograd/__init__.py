@@ -32,9 +32,9 @@ def backward(
     engine.backward(
         outputs,
         _gradients(grad_tensors if grad_variables is None else grad_variables, len(outputs)),
-        retain=create_graph if retain_graph is None else retain_graph,
-        traced=create_graph,
-        inputs=engine.checked_inputs(inputs),
+        create_graph if retain_graph is None else retain_graph,
+        create_graph,
+        engine.checked_inputs(inputs),
     )
 
 
@@ -70,7 +70,7 @@ def grad(
     if is_grads_batched:
         results = _each_of_a_batch(outs, ins, gradients, retain, create_graph)
     else:
-        results = engine.grad(outs, ins, gradients, retain=retain, traced=create_graph)
+        results = engine.grad(outs, ins, gradients, retain, create_graph)
     if materialize_grads:
         results = [t.new_zeros(t.shape) if r is None else r for t, r in zip(ins, results, strict=True)]
     elif not allow_unused and any(r is None for r in results):
@@ -89,7 +89,7 @@ def _each_of_a_batch(
 
     n = len(gradients[0])
     rows = [
-        engine.grad(outs, ins, [g[i] for g in gradients], retain=retain or i < n - 1, traced=traced) for i in range(n)
+        engine.grad(outs, ins, [g[i] for g in gradients], retain or i < n - 1, traced) for i in range(n)
     ]
     return [None if rows[0][k] is None else stack([row[k] for row in rows]) for k in range(len(ins))]
 

@@ -1,6 +1,6 @@
 """The tape: nodes, leaves, the reverse sweep, grad modes and versions. It must not know any array library or Tensor."""
 
-from gradcore.graph.node import FREED, Leaf, Node, Output, Step, stamps
+from gradcore.graph.node import FREED, Leaf, Node, Output, Step, recorded, stamps
 from gradcore.graph.sweep import sweep
 
-__all__ = ["FREED", "Leaf", "Node", "Output", "Step", "stamps", "sweep"]
+__all__ = ["FREED", "Leaf", "Node", "Output", "Step", "recorded", "stamps", "sweep"]

@@ -74,10 +74,10 @@ class Leaf:
 
 
 class Node:
-    """One recorded operation.
+    """One recorded operation; `recorded` makes one.
 
     `targets` are what the inputs that need a cotangent came from, in the inputs' order; `saved` is what the step's rules
-    read. A node is made by hand (`object.__new__` and six stores) where speed matters, in the recorder.
+    read. There is no `__init__`, since the recorder's fast path does better with stores of its own.
     """
 
     __slots__ = ("__weakref__", "hooks", "saved", "stamp", "step", "targets")
@@ -87,13 +87,6 @@ class Node:
     targets: tuple[Target, ...]
     saved: Any
     hooks: list[Hook] | None
-
-    def __init__(self, step: Step, targets: tuple[Target, ...], saved: Any) -> None:
-        self.stamp = next(stamps)
-        self.step = step
-        self.targets = targets
-        self.saved = saved
-        self.hooks = None
 
     @property
     def name(self) -> str:
@@ -109,6 +102,17 @@ class Node:
         return f"<{self.step.name} object at {id(self):#x}>"
 
 
+def recorded(step: Step, targets: tuple[Target, ...], saved: Any) -> Node:
+    """The newest node: an operation with this step, on values that came from `targets`."""
+    node = Node()
+    node.stamp = next(stamps)
+    node.step = step
+    node.targets = targets
+    node.saved = saved
+    node.hooks = None
+    return node
+
+
 class Output:
     """One output of a node that has several; a cotangent for it is a part of the node's."""
 
@@ -119,6 +123,14 @@ class Output:
         self.index = index
         self.size = size
         self.hooks: list[Hook] | None = None
+
+    # Several objects may stand for one output: of a value, of its saved form rewrapped, of a view made anew.
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is Output and other.node is self.node and other.index == self.index
+
+    def __hash__(self) -> int:
+        return hash((id(self.node), self.index))
 
 
 Target = Union[Leaf, Node, Output]

@@ -1,7 +1,7 @@
 """The reverse sweep: cotangents at results become cotangents at leaves. It must not know what a value is.
 
-Values need only `+` and, once the sweep has allocated a sum itself, `+=`. The sweep changes nothing but the `saved` of
-the nodes it passes; who asked for it decides what becomes of the cotangents, so an exception leaves every gradient as it was.
+Values need only `+` and, once the sweep has allocated a sum itself, `+=`. The sweep changes nothing but the `saved` of the
+nodes it passes; who asked for it decides what becomes of the cotangents, so an exception leaves every gradient as it was.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Swept:
 
 
 def sweep(
-    roots: list[tuple[Target, Any]], wanted: set[Target] | None = None, *, retain: bool = False, traced: bool = False
+    roots: list[tuple[Target, Any]], wanted: set[Target] | None = None, retain: bool = False, traced: bool = False
 ) -> Swept:
     """Pull the cotangents of `roots` back through the graph.
 
@@ -43,13 +43,14 @@ def sweep(
     """
     found = Swept()
     landed = found.cotangents
-    owned = found.owned
     alive = None if wanted is None else _between(roots, wanted)
+    # What waits: stamps in a heap, and by stamp the node, its cotangent so far, and whether that is a sum made here.
     heap: list[int] = []
-    pending: dict[int, tuple[Node, Any]] = {}
-    summed: set[int] = set()
-    g: Any = None
+    waiting: dict[int, tuple[Node, Any, bool]] = {}
     arriving: Iterable[tuple[Target, Any]] = roots
+    # The cotangent whose pull gave what arrives now, if somebody else may hold it.
+    borrowed: Any = None
+    fresh = False
 
     while True:
         for target, c in arriving:
@@ -58,42 +59,42 @@ def sweep(
             kind = type(target)
             if kind is Node:
                 stamp = target.stamp
-                before = pending.get(stamp)
-                if before is None:
-                    pending[stamp] = (target, c)
+                if stamp not in waiting:
+                    waiting[stamp] = (target, c, False)
                     heappush(heap, stamp)
-                elif stamp in summed:
-                    total = before[1]
-                    total += c
-                    pending[stamp] = (target, total)
                 else:
-                    pending[stamp] = (target, before[1] + c)
-                    if not traced:
-                        summed.add(stamp)
+                    _, total, summed = waiting[stamp]
+                    if summed:
+                        total += c
+                    else:
+                        total = total + c
+                    waiting[stamp] = (target, total, not traced)
             elif kind is Leaf:
                 if target not in landed:
                     landed[target] = c
-                    if c is not g:
-                        owned.add(target)
-                elif target in owned and not traced:
+                    if fresh and c is not borrowed:
+                        found.owned.add(target)
+                elif target in found.owned and not traced:
                     landed[target] += c
                 else:
                     landed[target] = landed[target] + c
-                    owned.add(target)
+                    found.owned.add(target)
             else:
-                _arrive_at_output(target, c, pending, heap)
+                _arrive_at_output(target, c, waiting, heap)
 
         if not heap:
             break
         stamp = heappop(heap)
-        node, g = pending.pop(stamp)
+        node, g, summed = waiting.pop(stamp)
         while True:
             if node.hooks is not None:
+                summed = False
                 for hook in node.hooks:
                     g = hook(g)
             if wanted is None:
                 step = node.step
             else:
+                summed = False
                 _capture(node, g, wanted, landed)
                 step = _narrowed(node, alive)
             saved = node.saved
@@ -105,11 +106,21 @@ def sweep(
             if saved and not retain:
                 node.saved = FREED
             targets = node.targets
-            # The usual case, one way on and nothing else waiting, needs neither heap nor dictionary.
-            if len(targets) == 1 and not heap and type(targets[0]) is Node and cotangents[0] is not None:
-                node = targets[0]
-                g = cotangents[0]
-                continue
+            if len(targets) == 1:
+                # The usual case, one way on and nothing else waiting, needs neither heap nor dictionary.
+                if not heap:
+                    (target,) = targets
+                    (c,) = cotangents
+                    if type(target) is Node and c is not None:
+                        node = target
+                        summed = summed and c is g
+                        g = c
+                        continue
+                # A sum made here that is passed on to one place only is still nobody else's.
+                borrowed = None if summed else g
+            else:
+                borrowed = g
+            fresh = True
             arriving = zip(targets, cotangents, strict=True)
             break
 
@@ -119,14 +130,14 @@ def sweep(
 
 
 def _arrive_at_output(
-    target: Output, c: Any, pending: dict[int, tuple[Node, Any]], heap: list[int]
+    target: Output, c: Any, waiting: dict[int, tuple[Node, Any, bool]], heap: list[int]
 ) -> None:
     """Add `c` to the part of a node's cotangent that belongs to one of its outputs."""
     node = target.node
-    if node.stamp not in pending:
-        pending[node.stamp] = (node, [None] * target.size)
+    if node.stamp not in waiting:
+        waiting[node.stamp] = (node, [None] * target.size, False)
         heappush(heap, node.stamp)
-    parts = pending[node.stamp][1]
+    parts = waiting[node.stamp][1]
     part = parts[target.index]
     parts[target.index] = c if part is None else part + c
 

@@ -53,8 +53,16 @@ def translated(op: Primitive, inputs: Sequence[Any], error: Exception) -> Except
                     return RuntimeError(f"{message} ({op.name} got {described(inputs)})")
     if type(error).__name__ == "LinAlgError":
         return error
-    kind = TypeError if isinstance(error, TypeError) else RuntimeError
+    # An array library raises TypeError where it has no loop for these dtypes.
+    kind = NotImplementedError if isinstance(error, TypeError) else RuntimeError
     return kind(f"{op.name}: {error} (got {described(inputs)})")
+
+
+def no_such_kernel(op: Primitive, inputs: Sequence[Any], dtype: Any) -> NotImplementedError:
+    """The error for a dtype that `op` refuses."""
+    return NotImplementedError(
+        f"\"{op.name}\" not implemented for '{dtypes.of(dtype)._title}' (got {described(inputs)}; convert them first)"
+    )
 
 
 def broadcast_mismatch(a: tuple[int, ...], b: tuple[int, ...]) -> str | None:

@@ -37,7 +37,8 @@ def inplace(function: Callable[..., Any], name: str) -> Callable[..., Any]:
             # What the operation saves must survive the write.
             before = wrap(of(self._array).owned(self._array), self._node)
             args = tuple(before if a is self else a for a in args)
-        return store(self, function(before, *args, **keywords), name)
+        result = function(before, *args, **keywords)
+        return result if result is NotImplemented else store(self, result, name)  # type: ignore[no-any-return]
 
     method.__name__ = name
     method.__qualname__ = f"Tensor.{name}"

@@ -47,6 +47,7 @@ class Primitive:
         to_float: bool,
         holomorphic: bool,
         view: bool,
+        refuses: str,
         node: str | None,
     ) -> None:
         code: CodeType = forward.__code__  # type: ignore[attr-defined]
@@ -70,6 +71,7 @@ class Primitive:
         self.to_float = to_float
         self.holomorphic = holomorphic
         self.view = view
+        self.refuses = refuses
         self.node_name = (node or self.name.title().replace("_", "")) + "Backward0"
         self.doc = forward.__doc__
         self.module = forward.__module__
@@ -138,6 +140,7 @@ def primitive(
     to_float: bool = False,
     holomorphic: bool = True,
     view: bool = False,
+    refuses: str = "",
     node: str | None = None,
     **rules: Rule,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -145,7 +148,8 @@ def primitive(
 
     `rules` has one rule per differentiable input, or `vjp` returns the cotangents of all inputs at once. `outputs` names
     the results, `constant` those without a derivative. Of an elementwise primitive, inputs in `unpromoted` keep their
-    dtype and `to_float` turns integers into the default dtype. `node` is torch's name of the node, without "Backward0".
+    dtype, `to_float` turns integers into the default dtype, and common dtypes of the kinds in `refuses` ("b", "c", ...) raise
+    NotImplementedError. `node` is torch's name of the node, without "Backward0".
     """
 
     def declare(forward: Callable[..., Any]) -> Callable[..., Any]:
@@ -161,6 +165,7 @@ def primitive(
             to_float=to_float,
             holomorphic=holomorphic,
             view=view,
+            refuses=refuses,
             node=node,
         )
         if made.name in registry:

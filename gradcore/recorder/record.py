@@ -10,7 +10,7 @@ from typing import Any
 
 from gradcore import dtypes
 from gradcore.backends import of
-from gradcore.graph import Node, Output, modes
+from gradcore.graph import Output, modes, recorded
 from gradcore.graph.node import Target
 from gradcore.recorder import errors, views
 from gradcore.recorder.primitive import DERIVED, Primitive
@@ -27,7 +27,7 @@ def apply(op: Primitive, function: Callable[..., Any], inputs: Sequence[Any], pa
     shapes that do not broadcast and for mixed devices.
     """
     for i, x in enumerate(inputs):
-        if not isinstance(x, Value) and x is not None and type(x) not in SCALARS:
+        if not isinstance(x, Value) and type(x) not in SCALARS and (x is not None or op.kind == "elementwise"):
             if not isinstance(x, SCALARS):
                 return NotImplemented
             inputs = [*inputs[:i], _python_number(x), *inputs[i + 1 :]]
@@ -35,10 +35,13 @@ def apply(op: Primitive, function: Callable[..., Any], inputs: Sequence[Any], pa
     if op.kind == "elementwise":
         inputs = promoted(op, inputs, kernel)
     raw = [x._array if isinstance(x, Value) else x for x in inputs]
+    token = kernel.F.quiet()
     try:
         result = kernel.forward(*raw, **params)
     except Exception as error:
         raise errors.translated(op, inputs, error) from error
+    finally:
+        kernel.F.unquiet(token)
     outs = tuple(kernel.as_array(each) for each in result) if isinstance(result, tuple) else (kernel.as_array(result),)
     wrapped = tuple(wrap(each) for each in outs)
     if op.view and kernel.F.storage(outs[0]) is kernel.F.storage(raw[0]):
@@ -84,7 +87,7 @@ def attach(
         saved = (saved, tuple((out._array.shape, out._array.dtype) for out in differentiable))
     if fits is not None:
         saved = (saved, fits)
-    node = Node(step, tuple(origin for origin in origins if origin is not None), saved)
+    node = recorded(step, tuple(origin for origin in origins if origin is not None), saved)
     if step.several:
         for i, out in enumerate(differentiable):
             out._node = Output(node, i, len(differentiable))
@@ -185,6 +188,8 @@ def _common_dtype(op: Primitive, inputs: Sequence[Any]) -> Any:
     dtype = dtypes.promote(tuple(dims), tuple(zero_dims), tuple(scalars))
     if op.to_float and dtype.kind in "biu":
         dtype = dtypes.get_default_dtype().numpy
+    if dtype.kind in op.refuses:
+        raise errors.no_such_kernel(op, inputs, dtype)
     return dtype
 
 
@@ -199,9 +204,20 @@ converter: list[Callable[..., Any]] = []
 
 def _as_kind(x: Any, dtype: Any) -> Any:
     """A Python number as one that array libraries take to be weaker than `dtype`."""
+    if type(x) is int and dtype.kind in "iu":
+        return wrapped_around(x, dtype)
     if dtype.kind in "biufc":
         return x
     return dtype.type(x)  # bfloat16 and its like know no weak Python numbers
+
+
+def wrapped_around(x: int, dtype: Any) -> int:
+    """The integer of `dtype` that a Python integer becomes: torch reads 64 bits and keeps the lowest of them."""
+    if not -(1 << 63) <= x < 1 << 64:
+        raise OverflowError("int too big to convert")
+    bits = 8 * dtype.itemsize
+    x &= (1 << bits) - 1
+    return x - (1 << bits) if dtype.kind == "i" and x >> (bits - 1) else x
 
 
 def _python_number(x: Any) -> Any:

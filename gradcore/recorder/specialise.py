@@ -24,11 +24,15 @@ FLOAT32, FLOAT64 = host.dtype("float32"), host.dtype("float64")
 def specialise(op: Primitive, function: Any) -> None:
     """Give `function`, the function of Tensors for `op`, its real code."""
     source = _source(op)
+    on_host = kernels_of(op)[host.Array]
     namespace: dict[str, Any] = function.__globals__
     namespace.update(
         apply=apply,
         kernels=kernels_of(op),
-        host=kernels_of(op)[host.Array],
+        host=on_host,
+        forward=on_host.forward,
+        as_array=host.as_array,
+        quietly=host.quietly,
         new=object.__new__,
         Tensor=value.result_type[0],
         plain=value.plain,
@@ -101,8 +105,6 @@ def _indented(lines: list[str], depth: int) -> str:
 
 def _result(op: Primitive) -> list[str]:
     return [
-        "if type(out) is not type(a0):",
-        "    out = kernel.as_array(out)",
         "result = new(Tensor)",
         "result._array = out",
         "result._meta = None",
@@ -124,7 +126,7 @@ def _node(op: Primitive, needs: tuple[bool, ...], key: str, fits: str | None = N
     inner = f"({''.join(f'{each}, ' for each in saved)})"
     targets = "".join(f"t{i}, " for i, needed in enumerate(needs) if needed)
     return [
-        "node = result._node = new(Node)",
+        "node = result._node = Node()",
         "node.stamp = next(stamps)",
         f"node.step = kernel.{key}",
         f"node.targets = ({targets})",
@@ -136,7 +138,19 @@ def _node(op: Primitive, needs: tuple[bool, ...], key: str, fits: str | None = N
 
 def _forward(op: Primitive, *args: str) -> list[str]:
     call = ", ".join((*args, *(f"{p}={p}" for p in op.params)))
-    return ["try:", f"    out = kernel.forward({call})", "except Exception:", f"    {_again(op)}"]
+    return [
+        "try:",
+        "    if type(a0) is Array:",
+        "        kernel = host",
+        f"        out = quietly(forward, {call})",
+        "        if type(out) is not Array:",
+        "            out = as_array(out)",
+        "    else:",
+        "        kernel = kernels[type(a0)]",
+        f"        out = kernel.as_array(kernel.forward({call}))",
+        "except Exception:",
+        f"    {_again(op)}",
+    ]
 
 
 def _again(op: Primitive) -> str:
@@ -152,7 +166,6 @@ def _unary(op: Primitive) -> list[str]:
         f"    a0 = {x}._array",
         "    dtype = a0.dtype",
         "    if dtype is float32 or dtype is float64:",
-        "        kernel = host if type(a0) is Array else kernels[type(a0)]",
         *("        " + line for line in _forward(op, "a0")),
         *("        " + line for line in _result(op)),
         f"        t0 = {x}._node",
@@ -203,7 +216,6 @@ def _binary(op: Primitive) -> list[str]:
         f"            if {y}._meta is None:",
         f"                a1 = {y}._array",
         "                if a1.dtype is dtype and type(a1) is type(a0):",
-        "                    kernel = host if type(a0) is Array else kernels[type(a0)]",
         *("                    " + line for line in _forward(op, "a0", "a1")),
         *("                    " + line for line in _result(op)),
         f"                    t0 = {x}._node",
@@ -216,7 +228,6 @@ def _binary(op: Primitive) -> list[str]:
             f"            a1 = (constants32 if dtype is float32 else constants64).get({y})",
             "            if a1 is None or type(a0) is not Array:",
             f"                a1 = constant(a0, {y})",
-            "            kernel = host if type(a0) is Array else kernels[type(a0)]",
             *("            " + line for line in _forward(op, "a0", "a1")),
             *("            " + line for line in _result(op)),
             f"            t0 = {x}._node",

@@ -1,0 +1,66 @@
+"""Moving a value to another device, recorded: its transpose moves the cotangent back. It must not know any operation.
+
+This is no primitive, because a primitive's forward stays within one backend.
+"""
+
+from __future__ import annotations
+
+import functools
+from types import ModuleType
+from typing import Any
+
+from gradcore.backends import of
+from gradcore.graph import Node, modes
+from gradcore.recorder import views
+from gradcore.recorder.value import Value, meta, wrap
+
+
+def moved(array: Any, F: ModuleType, index: int | None) -> Any:
+    """Return `array` on device `index` of the backend `F`: itself if it is there, else a copy."""
+    source = of(array)
+    if source is F:
+        return F.to_device(array, index)
+    return F.from_host(source.to_host(array), index)
+
+
+def transfer(x: Value, F: ModuleType, index: int | None) -> Any:
+    """Return a copy of `x` on device `index` of the backend `F`; the move is recorded."""
+    out = wrap(moved(x._array, F, index))
+    if modes.is_grad_enabled():
+        origin = x._node if x._meta is None else views.current(x)
+        if origin is not None:
+            source = of(x._array)
+            out._node = Node(_step(source, source.device_of(x._array)[1]), (origin,), ())
+    elif modes.is_inference_mode_enabled():
+        meta(out).inference = True
+    return out
+
+
+class _Back:
+    """The step of a transfer: takes cotangents to the device that the value came from."""
+
+    name = "ToCopyBackward0"
+    needs = (True,)
+    layout = ()
+
+    def __init__(self, F: ModuleType, index: int | None) -> None:
+        self.F = F
+        self.index = index
+
+    def pull(self, g: Any, saved: Any) -> tuple[Any, ...]:
+        return (moved(g, self.F, self.index),)
+
+    def traced(self, node: Node, cotangent: Any) -> tuple[Any, ...]:
+        return (transfer(cotangent, self.F, self.index),)
+
+    def narrowed(self, wanted: tuple[bool, ...]) -> _Back:
+        return self
+
+    def check(self, node: Node) -> None:
+        """Nothing is saved."""
+
+    def relabelled(self, name: str) -> _Back:
+        return self
+
+
+_step = functools.cache(_Back)

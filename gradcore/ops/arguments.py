@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from operator import index
 from typing import Any
 
+from gradcore import dtypes
+from gradcore.primitives.conversion import astype
 from gradcore.recorder.value import Value
 
 Axes = tuple[int, ...]
@@ -59,3 +61,11 @@ def need_tensor(x: Any, op: str, name: str = "input") -> None:
     """Raise TypeError if `x` is not a Tensor."""
     if not isinstance(x, Value):
         raise TypeError(f"{op}(): argument '{name}' must be Tensor, not {type(x).__name__}")
+
+
+def converted(x: Any, dtype: Any, op: str) -> Any:
+    """`x` in `dtype`, recorded; `x` itself for None and for the dtype it has. Raises TypeError for what is no dtype."""
+    if dtype is None:
+        return x
+    wanted = dtypes.as_dtype(dtype, op=op).numpy
+    return x if x._array.dtype == wanted else astype(x, dtype=wanted)

@@ -43,6 +43,7 @@ class Primitive:
         jvp: Rule | None,
         outputs: Sequence[str],
         constant: Sequence[str],
+        again: dict[str, Rule],
         unpromoted: Sequence[str],
         to_float: bool,
         holomorphic: bool,
@@ -67,6 +68,7 @@ class Primitive:
         self.jvp = jvp
         self.outputs = tuple(outputs)
         self.constant = frozenset(constant)
+        self.again = again
         self.unpromoted = frozenset(unpromoted)
         self.to_float = to_float
         self.holomorphic = holomorphic
@@ -82,7 +84,7 @@ class Primitive:
 
     def _check(self) -> None:
         allowed = {"F", "g", "needs", *self.inputs, *self.params, *self.outputs, *(x + suffix for x in self.inputs for suffix in DERIVED)}
-        for input_, rule in self.all_rules():
+        for input_, rule in self.all_rules() + list(self.again.items()):
             unknown = [name for name in names(rule) if name not in allowed]
             if unknown:
                 raise TypeError(
@@ -102,6 +104,8 @@ class Primitive:
         read: dict[str, None] = {}
         for rule in self.rules_for(needs):
             read.update(dict.fromkeys(names(rule)))
+        for remade in [self.again[name] for name in read if name in self.again]:
+            read.update(dict.fromkeys(names(remade)))
         return tuple(name for name in read if name not in {"F", "g", "needs"})
 
     def rules_for(self, needs: tuple[bool, ...]) -> list[Rule]:
@@ -136,6 +140,7 @@ def primitive(
     jvp: Rule | None = None,
     outputs: Sequence[str] = ("out",),
     constant: Sequence[str] = (),
+    again: dict[str, Rule] | None = None,
     unpromoted: Sequence[str] = (),
     to_float: bool = False,
     holomorphic: bool = True,
@@ -147,7 +152,8 @@ def primitive(
     """Declare the decorated forward `f(F, *inputs, **params)` a primitive; it becomes a function of Tensors.
 
     `rules` has one rule per differentiable input, or `vjp` returns the cotangents of all inputs at once. `outputs` names
-    the results, `constant` those without a derivative. Of an elementwise primitive, inputs in `unpromoted` keep their
+    the results, `constant` those without a derivative; `again` computes from inputs such as a rule may read all the same
+    (a variance kept from the forward), for traced sweeps that differentiate the rule. Of an elementwise primitive, inputs in `unpromoted` keep their
     dtype, `to_float` turns integers into the default dtype, and common dtypes of the kinds in `refuses` ("b", "c", ...) raise
     NotImplementedError. `node` is torch's name of the node, without "Backward0".
     """
@@ -161,6 +167,7 @@ def primitive(
             jvp=jvp,
             outputs=outputs,
             constant=constant,
+            again=again or {},
             unpromoted=unpromoted,
             to_float=to_float,
             holomorphic=holomorphic,

@@ -229,6 +229,10 @@ class Step:
                 return tuple(self._value(x, origins[first + i]) for i, x in enumerate(value))
             return self._value(value, origins[first])
         if name in op.outputs:
+            if name in op.again:
+                saved = dict(zip(self.layout, self.inner(node.saved), strict=True))
+                remade = op.again[name]
+                return remade(*(traced if n == "F" else self._rewrap(node, n, saved[n], origins) for n in names(remade)))
             if name in op.constant:
                 return self._value(value, None)
             index = [out for out in op.outputs if out not in op.constant].index(name)

@@ -164,8 +164,8 @@ def _unary(op: Primitive) -> list[str]:
     return [
         f"if (type({x}) is Tensor or type({x}) in plain) and {x}._meta is None and not unusual:",
         f"    a0 = {x}._array",
-        "    dtype = a0.dtype",
-        "    if dtype is float32 or dtype is float64:",
+        "    have = a0.dtype",
+        "    if have is float32 or have is float64:",
         *("        " + line for line in _forward(op, "a0")),
         *("        " + line for line in _result(op)),
         f"        t0 = {x}._node",
@@ -210,12 +210,12 @@ def _binary(op: Primitive) -> list[str]:
     lines = [
         f"if (type({x}) is Tensor or type({x}) in plain) and {x}._meta is None and not unusual:",
         f"    a0 = {x}._array",
-        "    dtype = a0.dtype",
-        "    if dtype is float32 or dtype is float64:",
+        "    have = a0.dtype",
+        "    if have is float32 or have is float64:",
         f"        if (type({y}) is Tensor or type({y}) in plain):",
         f"            if {y}._meta is None:",
         f"                a1 = {y}._array",
-        "                if a1.dtype is dtype and type(a1) is type(a0):",
+        "                if a1.dtype is have and type(a1) is type(a0):",
         *("                    " + line for line in _forward(op, "a0", "a1")),
         *("                    " + line for line in _result(op)),
         f"                    t0 = {x}._node",
@@ -225,7 +225,7 @@ def _binary(op: Primitive) -> list[str]:
     if fit and not op.unpromoted:
         lines += [
             f"        elif type({y}) is float or type({y}) is int:",
-            f"            a1 = (constants32 if dtype is float32 else constants64).get({y})",
+            f"            a1 = (constants32 if have is float32 else constants64).get({y})",
             "            if a1 is None or type(a0) is not Array:",
             f"                a1 = constant(a0, {y})",
             *("            " + line for line in _forward(op, "a0", "a1")),

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Iterator
 from functools import cache
 from importlib import metadata, util
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -52,6 +54,15 @@ def has_gpu() -> bool:
     import cupy
 
     return bool(cupy.is_available())
+
+
+@pytest.fixture
+def strict_cuda() -> Iterator[Any]:
+    """A pretended device "cuda" under CuPy's rules that counts what waits for it; see tests/double."""
+    from tests import double
+
+    with double.installed() as cuda:
+        yield cuda
 
 
 def pytest_configure(config: pytest.Config) -> None:

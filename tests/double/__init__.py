@@ -1,0 +1,115 @@
+"""A strict stand-in for CuPy and a GPU, so that `device="cuda"` runs anywhere. It must not know gradcore beyond its backends.
+
+`with installed() as cuda:` gives gradcore a device "cuda" of arrays that obey CuPy's rules and break where CuPy's would
+(see arrays.py and modules.py); `cuda.syncs` counts the waits for the device and `cuda.uploads` the copies to it. Tests
+take the fixture `strict_cuda`. Where CuPy is installed, names, signatures and the dtypes of ufuncs are CuPy's own.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tests.double import methods
+from tests.double.arrays import Ledger, ledger, ndarray
+
+MODULES = methods.MODULES
+
+BACKEND = "gradcore.backends.cupy"
+SOURCE = Path(__file__).resolve().parents[2] / "backends/cupy.py"
+
+
+class Cuda:
+    """What a test sees of the double: the backend over it, the pretended `cupy`, and the ledger."""
+
+    def __init__(self, backend: ModuleType) -> None:
+        self.backend = backend
+        self.cupy: Any = MODULES["cupy"]
+        self.ndarray = ndarray
+        self.ledger: Ledger = ledger
+
+    @property
+    def syncs(self) -> int:
+        """How often the host waited for the device."""
+        return len(ledger.syncs)
+
+    @property
+    def uploads(self) -> int:
+        """How many host arrays or lists were copied to the device."""
+        return len(ledger.uploads)
+
+    def array(self, x: Any) -> ndarray:
+        """A device array of a host array, not counted."""
+        return ndarray(_host_copy(x))
+
+    @staticmethod
+    def host(x: Any) -> Any:
+        """The host array of a device array, not counted."""
+        return x._host.copy()
+
+    @contextmanager
+    def never_waits(self) -> Iterator[None]:
+        """Fail if the block waits for the device or copies to it, and say where."""
+        syncs, uploads = len(ledger.syncs), len(ledger.uploads)
+        yield
+        assert ledger.syncs[syncs:] == [], "waits for the device"
+        assert ledger.uploads[uploads:] == [], "copies from the host"
+
+
+def _host_copy(x: Any) -> Any:
+    import numpy as np
+
+    return np.array(x, order="C")
+
+
+@contextmanager
+def _in_place_of(modules: dict[str, ModuleType]) -> Iterator[None]:
+    before = {name: sys.modules.get(name) for name in modules}
+    sys.modules.update(modules)
+    try:
+        yield
+    finally:
+        for name, module in before.items():
+            if module is None:
+                sys.modules.pop(name, None)
+            else:
+                sys.modules[name] = module
+
+
+@cache
+def backend() -> ModuleType:
+    """`backends/cupy.py` over the double: one module for the whole process, so that cached kernels stay true."""
+    spec = util.spec_from_file_location(BACKEND, SOURCE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = util.module_from_spec(spec)
+    with _in_place_of({**MODULES, BACKEND: module}):
+        spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def installed() -> Iterator[Cuda]:
+    """Let gradcore have a device "cuda" in the block, with fresh counts."""
+    from gradcore import backends
+
+    module = backend()
+    device, kinds = backends.by_device.get("cuda"), dict(backends.by_type)
+    ledger.clear()
+    with _in_place_of({**MODULES, BACKEND: module}):
+        backends.register(ndarray, module)
+        try:
+            yield Cuda(module)
+        finally:
+            if device is None:
+                del backends.by_device["cuda"]
+            else:
+                backends.by_device["cuda"] = device
+            for kind in set(backends.by_type) - set(kinds):
+                del backends.by_type[kind]

@@ -49,7 +49,7 @@ from cupyx.scipy import special as _special
 # isort: on
 
 from gradcore.backends import shared
-from gradcore.backends.shared import argmax, argmin, reshape, squeeze, swapaxes, transpose
+from gradcore.backends.shared import argmax, argmin, matrix_transpose, reshape, squeeze, swapaxes, transpose
 
 name = "cupy"
 device_type = "cuda"
@@ -233,6 +233,11 @@ def clip(x: Any, lo: Any, hi: Any) -> Any:
     if lo is not None:
         x = maximum(x, lo)
     return x if hi is None else minimum(x, hi)
+
+
+def masked(x: Any, mask: Any) -> Any:
+    """Return `x` where the booleans `mask` are true and 0 elsewhere, whatever `x` is there."""
+    return cp.where(mask, x, x.dtype.type(0))
 
 
 def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:

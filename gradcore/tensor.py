@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore import devices, dtypes, engine, printing
 from gradcore.backends import of
 from gradcore.graph import Leaf, Node, Output, modes, versions
-from gradcore.ops import creation, indexing
+from gradcore.ops import creation, filling, indexing
 from gradcore.ops.registry import methods
 from gradcore.recorder import inplace, views
 from gradcore.recorder.value import Value, adopt, meta, wrap
@@ -32,10 +32,14 @@ class Tensor(Value):
     __array_priority__ = 1000
 
     def __new__(cls, *args: Any, device: Any = None) -> Tensor:
-        if len(args) == 1 and not isinstance(args[0], int):
+        if len(args) == 1 and isinstance(args[0], Value):
+            made = args[0].detach()  # type: ignore[attr-defined]
+        elif len(args) == 1 and isinstance(args[0], (float, complex)):
+            raise TypeError(f"new(): data must be a sequence (got {type(args[0]).__name__})")
+        elif len(args) == 1 and not isinstance(args[0], (int, Size)):
             made = creation.tensor(args[0], dtype=dtypes.get_default_dtype(), device=device)
         else:
-            made = creation.empty(*args, device=device)
+            made = filling.empty(*(args or (0,)), device=device)
         return made if cls is Tensor else made.as_subclass(cls)
 
     if TYPE_CHECKING:

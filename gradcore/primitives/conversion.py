@@ -16,8 +16,9 @@ def astype(F: Any, x: Array, *, dtype: Any) -> Array:
 
 
 @primitive("linear", x=lambda g: g, node="Clone")
-def copy(F: Any, x: Array) -> Array:
-    return F.copy(x)
+def copy(F: Any, x: Array, *, keep: bool = False) -> Array:
+    """A copy in C order or, with `keep`, in the order in memory that `x` has."""
+    return F.astype(x, x.dtype, copy=True) if keep else F.copy(x)
 
 
 @primitive("linear", x=lambda g: g, view=True, node="Alias")

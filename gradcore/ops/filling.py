@@ -1,0 +1,310 @@
+"""Tensors of given or counted numbers: zeros, full, arange, linspace, eye and their like. It must not know any
+derivative."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Unpack
+
+from gradcore import dtypes, layouts
+from gradcore.backends import of
+from gradcore.ops import arguments, literals
+from gradcore.ops.creation import Array, Options, made
+from gradcore.ops.registry import functions, methods, op
+from gradcore.recorder.value import Value
+
+if TYPE_CHECKING:
+    from gradcore.tensor import Tensor
+
+
+def size_of(name: str, size: Sequence[Any], keyword: Any = None) -> tuple[int, ...]:
+    """Return the shape meant by `*size` or `size=`. Raises TypeError for what is no size, RuntimeError if negative."""
+    if keyword is not None:
+        size = (keyword,)
+    if not size:
+        raise TypeError(f'{name}() missing 1 required positional arguments: "size"')
+    try:
+        shape = arguments.shape(size)
+    except TypeError:
+        raise TypeError(
+            f"{name}(): argument 'size' (position 1) must be tuple of ints, not {type(size[0]).__name__}"
+        ) from None
+    if min(shape, default=0) < 0:
+        raise RuntimeError(f"{name}: Dimension size must be non-negative (size {list(shape)})")
+    return shape
+
+
+def laid_out_like(array: Array, like: Array, options: Options) -> Array:
+    """Return `array` with its dimensions in the order that those of `like` have in memory."""
+    if like.flags.c_contiguous or options.get("memory_format") is layouts.contiguous_format:
+        return array
+    steps = [abs(s) for s in like.strides]
+    order = sorted(range(like.ndim), key=lambda d: -steps[d])
+    dense = 1
+    for d in reversed(order):
+        if like.shape[d] != 1 and steps[d] != dense * like.dtype.itemsize:
+            return array
+        dense *= like.shape[d]
+    F = of(array)
+    out = F.transpose(F.empty(tuple(array.shape[d] for d in order), array.dtype), [order.index(d) for d in range(like.ndim)])
+    F.copyto(out, array)
+    return out
+
+
+# -- one number everywhere ----------------------------------------------------------------------------------------
+
+
+def _zeros(F: ModuleType, shape: tuple[int, ...], dtype: Any) -> Array:
+    return F.zeros(shape, dtype)
+
+
+def _ones(F: ModuleType, shape: tuple[int, ...], dtype: Any) -> Array:
+    return F.ones(shape, dtype)
+
+
+def _empty(F: ModuleType, shape: tuple[int, ...], dtype: Any) -> Array:
+    return F.empty(shape, dtype)
+
+
+def _forms(name: str, fill: Any, what: str) -> Any:
+    """Make `name(*size)`, `name_like(input)` and `input.new_name(*size)` of `fill(F, shape, dtype)`."""
+
+    def plain(*sizes: Any, size: Any = None, **options: Unpack[Options]) -> Tensor:
+        shape = size_of(name, sizes, size)
+        return made(name, lambda F, dtype: fill(F, shape, dtype), options)
+
+    def like(input: Tensor, **options: Unpack[Options]) -> Tensor:
+        arguments.need_tensor(input, f"{name}_like")
+        source = input._array
+        return made(
+            f"{name}_like",
+            lambda F, dtype: laid_out_like(fill(F, source.shape, dtype), source, options),
+            options,
+            like=input,
+        )
+
+    def new(input: Tensor, *sizes: Any, size: Any = None, **options: Unpack[Options]) -> Tensor:
+        shape = size_of(f"new_{name}", sizes, size)
+        return made(f"new_{name}", lambda F, dtype: fill(F, shape, dtype), options, like=input)
+
+    for form, public, told in (
+        (plain, name, f"Return a tensor of {what}, of the default dtype unless another is given."),
+        (like, f"{name}_like", f"Return a tensor of {what} with the shape, dtype and device of `input`."),
+        (new, f"new_{name}", f"Return a tensor of {what} with this tensor's dtype and device."),
+    ):
+        form.__name__ = form.__qualname__ = public
+        form.__doc__ = told
+        if form is new:
+            methods[public] = form
+        else:
+            functions[""][public] = form
+    return plain
+
+
+zeros = _forms("zeros", _zeros, "zeros")
+ones = _forms("ones", _ones, "ones")
+empty = _forms("empty", _empty, "uninitialised numbers")
+
+
+def _fill(value: Any) -> Any:
+    """Return what makes an array full of `value`, a number or a 0-d Tensor."""
+
+    def fill(F: ModuleType, shape: tuple[int, ...], dtype: Any) -> Array:
+        return F.full(shape, literals.number(value, dtypes.of(dtype)).item(), dtype)
+
+    return fill
+
+
+def python_number(value: Any, name: str, argument: str) -> Any:
+    """Return a number, NumPy scalar or 0-d Tensor as a Python number. Raises TypeError for anything else."""
+    if isinstance(value, Value):
+        if value._array.ndim == 0 and value._node is None:
+            return value._array.item()
+    elif isinstance(value, (int, float, complex)):
+        return value
+    elif hasattr(value, "item") and not getattr(value, "ndim", 1):
+        return value.item()
+    raise TypeError(f"{name}(): argument '{argument}' must be Number, not {type(value).__name__}")
+
+
+@op(method=False)
+def full(size: Any, fill_value: Any, **options: Unpack[Options]) -> Tensor:
+    """Return a tensor filled with a number, of the dtype that `tensor(fill_value)` has."""
+    value = python_number(fill_value, "full", "fill_value")
+    if isinstance(size, int):
+        raise TypeError("full(): argument 'size' (position 1) must be tuple of ints, not int")
+    shape, fill = size_of("full", (size,)), _fill(value)
+    kind = next(n for n in (bool, int, float, complex) if isinstance(value, n))
+    return made("full", lambda F, dtype: fill(F, shape, dtype), options, default=dtypes.of_scalar(kind))
+
+
+@op(method=False)
+def full_like(input: Tensor, fill_value: Any, **options: Unpack[Options]) -> Tensor:
+    """Return a tensor filled with a number with the shape, dtype and device of `input`."""
+    arguments.need_tensor(input, "full_like")
+    fill, source = _fill(python_number(fill_value, "full_like", "fill_value")), input._array
+    return made(
+        "full_like",
+        lambda F, dtype: laid_out_like(fill(F, source.shape, dtype), source, options),
+        options,
+        like=input,
+    )
+
+
+@op(function=False)
+def new_full(input: Tensor, size: Any, fill_value: Any, **options: Unpack[Options]) -> Tensor:
+    """Return a tensor filled with a number with this tensor's dtype and device."""
+    shape, fill = size_of("new_full", (size,)), _fill(python_number(fill_value, "new_full", "fill_value"))
+    return made("new_full", lambda F, dtype: fill(F, shape, dtype), options, like=input)
+
+
+@op(method=False)
+def scalar_tensor(s: Any, **options: Unpack[Options]) -> Tensor:
+    """Return a 0-d tensor of a number, of the default dtype."""
+    fill = _fill(python_number(s, "scalar_tensor", "s"))
+    return made("scalar_tensor", lambda F, dtype: fill(F, (), dtype), options)
+
+
+@op(method=False)
+def empty_strided(size: Any, stride: Any, **options: Unpack[Options]) -> Tensor:
+    """Return uninitialised numbers with these strides, counted in elements."""
+    shape, strides = size_of("empty_strided", (size,)), arguments.shape((stride,))
+    if len(shape) != len(strides):
+        raise RuntimeError(
+            f"mismatch in length of strides and shape (empty_strided: size {list(shape)}, stride {list(strides)})"
+        )
+    length = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+
+    def make(F: ModuleType, dtype: Any) -> Array:
+        return F.as_strided(F.empty((length,), dtype), shape, strides, 0) if length else F.empty(shape, dtype)
+
+    return made("empty_strided", make, options)
+
+
+# -- counting -----------------------------------------------------------------------------------------------------
+
+
+@op(method=False)
+def arange(*bounds: Any, start: Any = None, end: Any = None, step: Any = None, **options: Unpack[Options]) -> Tensor:
+    """Return start, start + step, ... before end: `arange(end)`, `arange(start, end)`, `arange(start, end, step)`.
+
+    int64 if all numbers are integers, else of the default dtype. Raises RuntimeError for a zero step or one of the
+    wrong sign.
+    """
+    names = ("end",) if len(bounds) == 1 and end is None else ("start", "end", "step")
+    if len(bounds) > 3:
+        raise TypeError(f"arange() takes from 1 to 3 positional arguments but {len(bounds)} were given")
+    given = {"start": start, "end": end, "step": step, **dict(zip(names, bounds, strict=False))}
+    first, last, by = (
+        python_number(value, "arange", name) if value is not None else default
+        for (name, value), default in zip(given.items(), (0, None, 1), strict=True)
+    )
+    if last is None:
+        raise TypeError("arange() missing 1 required positional arguments: \"end\"")
+    whole = all(isinstance(x, int) for x in (first, last, by))
+    dtype = dtypes.int64 if whole else None
+
+    def make(F: ModuleType, dtype: Any) -> Array:
+        if dtype.kind not in "iufV":
+            raise NotImplementedError(f'"arange" not implemented for \'{dtypes.of(dtype)._title}\'')
+        begin, stop, stride = first, last, by
+        if dtype == dtypes.int64.numpy:  # torch counts in int64 here, and in float64 for all other dtypes
+            begin, stop, stride = int(begin), int(stop), int(stride)
+        n = _steps(begin, stop, stride)
+        if dtype.kind in "iu":
+            return F.astype(int(begin) + int(stride) * F.arange(n), dtype)
+        return F.astype(begin + stride * F.astype(F.arange(n), "f8"), dtype)
+
+    return made("arange", make, options, default=dtype)
+
+
+def _steps(start: Any, end: Any, step: Any) -> int:
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise RuntimeError(f"unsupported range: {start} -> {end} (arange)")
+    if step == 0:
+        raise RuntimeError(f"step must be nonzero (arange of {start}, {end}, {step})")
+    if (end - start) * math.copysign(1, step) < 0:
+        raise RuntimeError(f"upper bound and lower bound inconsistent with step sign (arange of {start}, {end}, {step})")
+    if isinstance(end - start, int) and isinstance(step, int):
+        return -((start - end) // step)
+    return math.ceil((end - start) / step)
+
+
+@op("range", method=False)
+def range_(start: Any = 0, end: Any = None, step: Any = 1, **options: Unpack[Options]) -> Tensor:
+    """Return start, start + step, ... up to and including end, of the default dtype. Deprecated in torch."""
+    if end is None:
+        start, end = 0, start
+    first, last, by = (python_number(x, "range", name) for x, name in ((start, "start"), (end, "end"), (step, "step")))
+    n = _steps(first, last, by)
+    n = int((last - first) / by) + 1 if n >= 0 else 0
+    return made("range", lambda F, dtype: F.astype(first + by * F.arange(n), dtype), options)
+
+
+def _spaced(F: ModuleType, start: Any, end: Any, steps: int, dtype: Any) -> Array:
+    """`steps` numbers from `start` to `end`, each half counted from its end, as torch does."""
+    kind = F.dtype("f8") if dtype.kind in "iub" else F.dtype("f4") if dtype.itemsize == 2 else dtype
+    if dtype.kind in "iu":
+        start, end = int(start), int(end)
+    count = F.astype(F.arange(steps), kind)
+    first, last = F.asarray(start, kind), F.asarray(end, kind)
+    step = (last - first) / F.asarray(max(steps - 1, 1), kind)
+    return F.where(count < steps // 2 + (steps == 1), first + step * count, last - step * (steps - 1 - count))
+
+
+def _count(steps: Any) -> int:
+    if not hasattr(steps, "__index__"):
+        raise TypeError(f"linspace(): argument 'steps' must be int, not {type(steps).__name__}")
+    if (n := int(steps)) < 0:
+        raise RuntimeError(f"number of steps must be non-negative (got {n})")
+    return n
+
+
+def _endpoints(name: str, *ends: Any) -> tuple[list[Any], dtypes.dtype | None]:
+    """The end points as numbers, and the complex dtype if one is complex."""
+    numbers = []
+    for which, x in zip(("start", "end"), ends, strict=True):
+        if isinstance(x, Value):
+            if x._array.ndim:
+                raise RuntimeError(
+                    f"{name} only supports 0-dimensional start and end tensors, but got {which} with "
+                    f"{x._array.ndim} dimension(s)."
+                )
+            x = x._array.item()
+        numbers.append(python_number(x, name, which))
+    is_complex = any(isinstance(x, complex) for x in numbers)
+    return numbers, dtypes.get_default_dtype().to_complex() if is_complex else None
+
+
+@op(method=False)
+def linspace(start: Any, end: Any, steps: int, **options: Unpack[Options]) -> Tensor:
+    """Return `steps` evenly spaced numbers from `start` to `end`, both included. Raises RuntimeError for steps < 0."""
+    (first, last), dtype = _endpoints("linspace", start, end)
+    n = _count(steps)
+    return made(
+        "linspace", lambda F, dtype: F.astype(_spaced(F, first, last, n, dtype), dtype), options, default=dtype
+    )
+
+
+@op(method=False)
+def logspace(start: Any, end: Any, steps: int, base: Any = 10.0, **options: Unpack[Options]) -> Tensor:
+    """Return `base` to the power of `steps` evenly spaced numbers from `start` to `end`."""
+    (first, last), dtype = _endpoints("logspace", start, end)
+    n = _count(steps)
+
+    def make(F: ModuleType, dtype: Any) -> Array:
+        exponents = _spaced(F, first, last, n, dtype)
+        return F.astype(F.power(F.asarray(base, exponents.dtype), exponents), dtype)
+
+    return made("logspace", make, options, default=dtype)
+
+
+@op(method=False)
+def eye(n: int, m: int | None = None, **options: Unpack[Options]) -> Tensor:
+    """Return the n × m matrix with ones on the diagonal; m is n if not given."""
+    for name, size in (("n", n), ("m", n if m is None else m)):
+        if size < 0:
+            raise RuntimeError(f"{name} must be greater or equal to 0, got {size} (eye)")
+    return made("eye", lambda F, dtype: F.eye(n, n if m is None else m, dtype=dtype), options)

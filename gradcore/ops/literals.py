@@ -1,0 +1,158 @@
+"""What nested sequences and numbers mean as arrays: torch's shapes, dtypes and errors. It must not know devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from gradcore import dtypes
+from gradcore.backends import numpy as host
+from gradcore.backends import of
+from gradcore.recorder.value import Value
+
+_NUMBERS = frozenset({bool, int, float, complex})
+_LISTS = (list, tuple)
+
+
+def array(data: Any, dtype: dtypes.dtype | None) -> Any:
+    """Return nested sequences of numbers, arrays and one-element Tensors as a new host array.
+
+    Without `dtype`, it is the promotion of what is in there: the default dtype for floats, int64 for ints. Raises
+    ValueError for ragged sequences and integers beyond int64, TypeError and RuntimeError for what is no number.
+    """
+    found: set[Any] = set()
+    has_tensors = _survey([data], found)
+    if has_tensors:
+        data = _without_tensors(data)
+    if dtype is None:
+        dtype = dtypes.get_default_dtype()
+        known = sorted(found, key=lambda each: each.name)
+        if known:
+            dtype = known[0]
+            for each in known[1:]:
+                dtype = dtypes.promote_types(dtype, each)
+    token = host.quiet()
+    try:
+        return host.asarray(data, dtype.numpy)
+    except (OverflowError, TypeError, ValueError):
+        return _one_by_one(data, dtype)
+    finally:
+        host.unquiet(token)
+
+
+def number(value: Any, dtype: dtypes.dtype) -> Any:
+    """Return a Python number as a 0-d host array of `dtype`, as torch converts: modulo for negative unsigned.
+
+    Raises RuntimeError where the dtype cannot hold it.
+    """
+    storage = dtype.numpy
+    kind = storage.kind
+    try:
+        if kind in "iu":
+            if isinstance(value, complex):
+                if value.imag:
+                    raise OverflowError
+                value = value.real
+            whole = int(value)
+            limits = dtypes.iinfo(dtype)
+            if not -limits.max - (kind == "i") <= whole <= limits.max:
+                raise OverflowError
+            return host.asarray(whole % (limits.max + 1) if kind == "u" else whole, storage)
+        if isinstance(value, complex) and kind not in "cb":
+            if value.imag:
+                raise OverflowError
+            value = value.real
+        return host.asarray(value, storage)
+    except (OverflowError, ValueError):
+        raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow ({value!r})") from None
+
+
+# -- the dtype ----------------------------------------------------------------------------------------------------
+
+
+def _survey(data: Sequence[Any], found: set[Any]) -> bool:
+    """Add the dtypes of all numbers in `data` to `found`; says whether there are Tensors among them."""
+    if not len(data):  # as torch has it: an empty sequence is one of floats
+        found.add(dtypes.get_default_dtype())
+        return False
+    kinds = set(map(type, data))
+    numbers = kinds & _NUMBERS
+    found.update(map(dtypes.of_scalar, numbers))
+    if len(numbers) == len(kinds):
+        return False
+    has_tensors = False
+    for x in data:
+        if type(x) in _NUMBERS:
+            continue
+        if isinstance(x, Value):
+            found.add(dtypes.of(x._array.dtype))
+            has_tensors = True
+        elif isinstance(x, (host.Array, host.generic)):
+            found.add(dtypes.of(x.dtype))
+        elif _is_sequence(x):
+            has_tensors |= _survey(x if isinstance(x, _LISTS) else list(x), found)
+        elif isinstance(x, (bool, int, float, complex)):
+            found.add(dtypes.of_scalar(next(n for n in (bool, int, float, complex) if isinstance(x, n))))
+        elif isinstance(x, (str, bytes)):
+            raise ValueError(f"too many dimensions '{type(x).__name__}'")
+        else:
+            raise RuntimeError(f"Could not infer dtype of {type(x).__name__}")
+    return has_tensors
+
+
+def _is_sequence(x: Any) -> bool:
+    return isinstance(x, _LISTS) or (
+        hasattr(x, "__len__") and hasattr(x, "__getitem__") and not isinstance(x, (str, bytes, dict))
+    )
+
+
+def _without_tensors(x: Any) -> Any:
+    """`x` with each one-element Tensor as a NumPy scalar."""
+    if isinstance(x, Value):
+        if x._array.size != 1:
+            raise ValueError(
+                "only one element tensors can be converted to Python scalars (there is one of shape "
+                f"{list(x._array.shape)} in the sequence); gradcore.stack joins tensors"
+            )
+        return of(x._array).to_host(x._array).reshape(-1)[0]
+    if isinstance(x, host.Array) or not _is_sequence(x):
+        return x
+    return [_without_tensors(each) for each in x]
+
+
+# -- what NumPy refuses -------------------------------------------------------------------------------------------
+
+
+def _one_by_one(data: Any, dtype: dtypes.dtype) -> Any:
+    """The array of a sequence that NumPy refused, if torch takes it; else torch's error."""
+    shape = []
+    first = data
+    while _is_sequence(first) and getattr(first, "ndim", 1):
+        shape.append(len(first))
+        if not len(first):
+            break
+        first = first[0]
+    out = host.empty(tuple(shape), dtype.numpy)
+    if out.size:
+        flat = out.reshape(-1)
+        for i, x in enumerate(_leaves(data, shape, 0)):
+            if isinstance(x, int) and not -(2**63) <= x < 2**63 and dtype is not dtypes.uint64:
+                raise ValueError(f"Overflow when unpacking long long ({x})")
+            if isinstance(x, complex) and not dtype.is_complex:
+                raise TypeError(f"must be real number, not {type(x).__name__} ({x})")
+            flat[i] = number(x, dtype)
+    return out
+
+
+def _leaves(data: Any, shape: list[int], depth: int) -> Iterator[Any]:
+    if depth == len(shape):
+        if _is_sequence(data) and getattr(data, "ndim", 1):
+            raise TypeError(f"'{type(data).__name__}' object cannot be interpreted as an integer")
+        yield data.item() if isinstance(data, (host.generic, host.Array)) else data
+        return
+    if not _is_sequence(data):
+        raise TypeError(f"not a sequence (a {type(data).__name__} at dim {depth} where the first entry has one)")
+    if len(data) != shape[depth]:
+        raise ValueError(f"expected sequence of length {shape[depth]} at dim {depth} (got {len(data)})")
+    for each in data:
+        yield from _leaves(each, shape, depth + 1)

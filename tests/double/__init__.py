@@ -1,8 +1,9 @@
-"""A strict stand-in for CuPy and a GPU, so that `device="cuda"` runs anywhere. It must not know gradcore beyond its backends.
+"""A strict stand-in for CuPy and a GPU: `device="cuda"` runs anywhere. It must know only gradcore's backends.
 
-`with installed() as cuda:` gives gradcore a device "cuda" of arrays that obey CuPy's rules and break where CuPy's would
-(see arrays.py and modules.py); `cuda.syncs` counts the waits for the device and `cuda.uploads` the copies to it. Tests
-take the fixture `strict_cuda`. Where CuPy is installed, names, signatures and the dtypes of ufuncs are CuPy's own.
+`with installed() as cuda:` gives gradcore a device "cuda" of arrays that obey CuPy's rules and break where
+CuPy's would (see arrays.py and functions.py); `cuda.syncs` counts the waits for the device and `cuda.uploads`
+the copies to it. Tests take the fixture `strict_cuda`. Where CuPy is installed, names, signatures and the
+dtypes of ufuncs are CuPy's own.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def _in_place_of(modules: dict[str, ModuleType]) -> Iterator[None]:
 
 @cache
 def backend() -> ModuleType:
-    """`backends/cupy.py` over the double: one module for the whole process, so that cached kernels stay true."""
+    """`backends/cupy.py` over the double: one module per process, so that cached kernels stay true."""
     spec = util.spec_from_file_location(BACKEND, SOURCE)
     assert spec is not None
     assert spec.loader is not None

@@ -1,8 +1,8 @@
 """The pretended CuPy array: NumPy's numbers under CuPy's rules. It must not know gradcore.
 
-Mixing with host arrays or lists is an error, NumPy cannot read or compute with it, reductions give 0-d arrays, integer
-arrays index modulo the length, of duplicate writes any may win, arrays of another device than the current one are
-refused, and whatever makes the host wait is written into the ledger.
+Mixing with host arrays or lists is an error, NumPy cannot read or compute with it, reductions give 0-d
+arrays, integer arrays index modulo the length, of duplicate writes any may win, arrays of another device than the
+current one are refused, and whatever makes the host wait is written into the ledger.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ dice = np.random.default_rng()
 
 
 class Ledger:
-    """What the double saw: waits for the device and copies to it, each with the line of code that caused it."""
+    """What the double saw: waits for the device and copies to it, each with the lines that caused it."""
 
     def __init__(self) -> None:
         self.syncs: list[str] = []
@@ -49,7 +49,7 @@ def _caller() -> str:
 ledger = Ledger()
 
 
-# -- devices ----------------------------------------------------------------------------------------------------------
+# -- devices -------------------------------------------------------------------------------------------------
 
 COUNT = 2
 
@@ -95,7 +95,7 @@ class Device:
         return f"<CUDA Device {self.id}>"
 
 
-# -- across the border ------------------------------------------------------------------------------------------------
+# -- across the border ---------------------------------------------------------------------------------------
 
 NUMBERS = (bool, int, float, complex, np.generic)
 
@@ -123,7 +123,12 @@ def to_host(x: Any, what: str) -> Any:
         raise TypeError(f"{what}: Unsupported type {type(x)}; a device array is needed")
     if type(x) in (list, tuple):
         return type(x)(to_host(each, what) for each in x)
-    if isinstance(x, slice) or x is None or isinstance(x, (*NUMBERS, str, np.dtype, type, range)) or callable(x):
+    if (
+        isinstance(x, slice)
+        or x is None
+        or isinstance(x, (*NUMBERS, str, np.dtype, type, range))
+        or callable(x)
+    ):
         return x
     if hasattr(x, "_array"):
         raise TypeError(f"{what}: Unsupported type {type(x)}; a raw array is needed")
@@ -131,7 +136,7 @@ def to_host(x: Any, what: str) -> Any:
 
 
 def from_host(result: Any, sources: tuple[Any, ...]) -> Any:
-    """A result of NumPy's as CuPy would return it: an array even if 0-d, knowing which source it is a view of."""
+    """A result of NumPy's as CuPy would return it: an array even if 0-d, a view if it is one of a source."""
     if isinstance(result, tuple):
         return tuple(from_host(each, sources) for each in result)
     if isinstance(result, list):
@@ -160,13 +165,13 @@ def _flat(items: Any) -> Iterator[Any]:
 def check_dtype(dtype: Any) -> Any:
     """The dtype, if CuPy has it."""
     dtype = np.dtype(dtype)
-    known = dtype.kind in "biuf" and dtype.itemsize <= 8 or dtype.kind == "c" and dtype.itemsize <= 16
+    known = dtype.itemsize <= {"c": 16}.get(dtype.kind, 8) and dtype.kind in "biufc"
     if not known and dtype.name != "bfloat16":
         raise TypeError(f"Unsupported dtype {dtype}")
     return dtype
 
 
-# -- the array --------------------------------------------------------------------------------------------------------
+# -- the array -----------------------------------------------------------------------------------------------
 
 
 class Flags:
@@ -220,7 +225,13 @@ class ndarray:
         host = self._host
         strides = None if host.flags.c_contiguous else host.strides
         data = (host.__array_interface__["data"][0], False)
-        return {"shape": host.shape, "typestr": host.dtype.str, "data": data, "strides": strides, "version": 3}
+        return {
+            "shape": host.shape,
+            "typestr": host.dtype.str,
+            "data": data,
+            "strides": strides,
+            "version": 3,
+        }
 
     def __len__(self) -> int:
         if not self.shape:
@@ -281,7 +292,9 @@ class ndarray:
     def flatten(self, order: str = "C") -> ndarray:
         return ndarray(self._host.flatten(order))
 
-    def astype(self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True) -> ndarray:
+    def astype(
+        self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True
+    ) -> ndarray:
         to_host(self, "astype")
         with np.errstate(all="ignore"):
             return self._view(self._host.astype(check_dtype(dtype), order, copy=copy))
@@ -333,11 +346,14 @@ class ndarray:
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
         raise TypeError(
-            "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy array explicitly."
+            "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy "
+            "array explicitly."
         )
 
     def __array_function__(self, function: Any, types: Any, args: Any, keywords: Any) -> NoReturn:
-        raise TypeError(f"numpy.{function.__name__} was called with a device array; use the backend's function")
+        raise TypeError(
+            f"numpy.{function.__name__} was called with a device array; use the backend's function"
+        )
 
     def __deepcopy__(self, memo: Any) -> ndarray:
         return self.copy()
@@ -380,7 +396,9 @@ class Index:
             elif part is None or part is Ellipsis or isinstance(part, (bool, int, np.integer, slice)):
                 found.append(part)
             else:
-                raise IndexError(f"Unsupported type {type(part)}: an index is of device arrays, integers and slices")
+                raise IndexError(
+                    f"Unsupported type {type(part)}: an index is of device arrays, integers and slices"
+                )
             axis += x.ndim - taken if part is Ellipsis else self._taken(part)
         if not any(part is Ellipsis for part in parts):
             found.append(...)  # so that NumPy gives a 0-d array, not a scalar
@@ -404,8 +422,10 @@ class Index:
         return host % n if n else host
 
 
-def write_in_any_order(target: Any, index: Any, values: Any, combine: Callable[..., Any] | None = None) -> None:
-    """Write `values` to target[index] one by one, shuffled: of duplicates any may come last. `combine` is a ufunc's `at`."""
+def write_in_any_order(
+    target: Any, index: Any, values: Any, combine: Callable[..., Any] | None = None
+) -> None:
+    """Write `values` to target[index], any duplicate last, or `combine` them with a ufunc's `at`."""
     places = np.arange(target.size).reshape(target.shape)[index]
     values = np.broadcast_to(values, places.shape).reshape(-1)
     order = dice.permutation(places.size)

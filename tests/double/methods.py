@@ -1,4 +1,4 @@
-"""The operators and the reductions of the pretended array, made of the pretended functions. It must not know gradcore."""
+"""Operators and reductions of the pretended array, of the pretended functions. It must not know gradcore."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from tests.double import arrays
 from tests.double.arrays import from_host, ndarray, to_host
-from tests.double.modules import MODULES, wide
+from tests.double.functions import wide
+from tests.double.modules import MODULES
 
 cupy: Any = MODULES["cupy"]
 
@@ -19,7 +20,8 @@ OPERATORS = {
     "xor": "bitwise_xor", "lshift": "left_shift", "rshift": "right_shift",
 }  # fmt: skip
 COMPARISONS = {
-    "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal", "eq": "equal", "ne": "not_equal",
+    "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
+    "eq": "equal", "ne": "not_equal",
 }  # fmt: skip
 UNARY = {"neg": "negative", "pos": "positive", "invert": "invert", "abs": "absolute"}
 
@@ -78,7 +80,9 @@ def _ordered(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _place(function: Callable[..., Any]) -> Callable[..., Any]:
-    def method(self: ndarray, axis: Any = None, out: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
+    def method(
+        self: ndarray, axis: Any = None, out: Any = None, dtype: Any = None, keepdims: bool = False
+    ) -> Any:
         return _reduced(function, self, axis=axis, keepdims=keepdims)
 
     return method

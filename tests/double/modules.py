@@ -1,292 +1,19 @@
-"""The pretended modules `cupy` and `cupyx`: NumPy's functions under CuPy's rules. It must not know gradcore.
+"""The pretended modules `cupy` and `cupyx`, of the pretended functions. It must not know gradcore.
 
-A name is served when NumPy (for `cupyx.scipy`, SciPy) and CuPy both have it. Where CuPy is installed, each call is bound to
-its signature there and a ufunc computes in the dtypes of CuPy's own table of loops; elsewhere NumPy's rules must do.
+A name is served when NumPy (for `cupyx.scipy`, SciPy) and CuPy both have it.
 """
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import cache
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from tests.double import arrays
-from tests.double.arrays import Device, check_dtype, from_host, ledger, ndarray, to_host
-
-
-def _imported(name: str) -> ModuleType | None:
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        return None
-
-
-def _half(dtype: Any) -> bool:
-    return bool(dtype.itemsize == 2 and dtype.kind in "fV")
-
-
-# -- ufuncs -----------------------------------------------------------------------------------------------------------
-
-
-class Ufunc:
-    """A ufunc: device arrays and numbers only, without `where`, computing in the loop that CuPy chooses."""
-
-    def __init__(self, name: str, host: Any, real: Any) -> None:
-        self.__name__ = name
-        self.host = host
-        self.loops: list[tuple[list[Any], list[Any]]] = []
-        for loop in getattr(real, "types", ()):
-            into, _, out = loop.partition("->")
-            try:
-                self.loops.append(([_dtype(c) for c in into], [_dtype(c) for c in out]))
-            except TypeError:  # bfloat16 without ml_dtypes
-                continue
-        self.nin: int = len(self.loops[0][0]) if self.loops else getattr(host, "nin", 1)
-
-    def __call__(self, *args: Any, out: Any = None, dtype: Any = None, casting: str = "same_kind") -> Any:
-        args, outs = args[: self.nin], args[self.nin :] or (() if out is None else (out,))
-        hosts = [to_host(x, self.__name__) for x in args]
-        for x in hosts:
-            if not isinstance(x, (np.ndarray, *arrays.NUMBERS)):
-                raise TypeError(f"{self.__name__}: Unsupported type {type(x)}")
-        with np.errstate(all="ignore"):
-            result = self._computed(hosts, dtype)
-        if outs:
-            np.copyto(to_host(outs[0], self.__name__), result, casting=casting)  # type: ignore[call-overload]
-            return outs[0]
-        return from_host(result, ())
-
-    def _computed(self, hosts: list[Any], dtype: Any) -> Any:
-        result = self.host(*hosts, **({} if dtype is None else {"dtype": dtype}))
-        if not self.loops or dtype is not None:
-            return result
-        into, out = self._loop(hosts)
-        if any(isinstance(x, np.ndarray) and x.dtype != d for x, d in zip(hosts, into, strict=True)):
-            cast = (np.asarray(x).astype(d, copy=False) for x, d in zip(hosts, into, strict=True))
-            result = self.host(*cast)
-        if isinstance(result, tuple):
-            return tuple(np.asarray(r).astype(d, copy=False) for r, d in zip(result, out, strict=True))
-        return np.asarray(result).astype(out[0], copy=False)
-
-    def _loop(self, hosts: list[Any]) -> tuple[list[Any], list[Any]]:
-        strong = [x.dtype for x in hosts if isinstance(x, (np.ndarray, np.generic))]
-        wanted = [
-            x.dtype if isinstance(x, (np.ndarray, np.generic)) else _weak(x, strong) for x in hosts
-        ]
-        for into, out in self.loops:
-            if all(map(np.can_cast, wanted, into)):
-                return into, out
-        raise TypeError(f"Wrong type ({wanted}) of arguments for cupy_{self.__name__}")
-
-
-def _weak(number: Any, strong: list[Any]) -> Any:
-    """The dtype of a Python number beside arrays."""
-    try:
-        return np.result_type(*strong, number)
-    except TypeError:  # ml_dtypes knows no weak numbers
-        return strong[0]
-
-
-@cache
-def _dtype(char: str) -> Any:
-    if char == "E":
-        ml_dtypes = _imported("ml_dtypes")
-        if ml_dtypes is None:
-            raise TypeError("bfloat16")
-        return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(char)
-
-
-# -- functions --------------------------------------------------------------------------------------------------------
-
-# Arguments of these names are arrays: a list would be copied from the host.
-ARRAYS = frozenset("a b x y x1 x2 v ar arr array indices values condition mask m q src dst".split())
-WAITS = frozenset("nonzero flatnonzero argwhere unique bincount histogram array_equal allclose extract compress".split())
-NARROW = frozenset("matmul dot tensordot vdot inner outer einsum sum prod mean trace".split())
-DECOMPOSITIONS = frozenset(
-    "inv solve cholesky eigh eigvalsh svd qr eig eigvals lstsq pinv tensorsolve tensorinv".split()
-)
-
-
-class Function:
-    """A function: bound to CuPy's signature, refusing host arrays and lists where arrays are due."""
-
-    def __init__(self, name: str, host: Callable[..., Any], real: Any) -> None:
-        self.__name__ = name
-        self.host = host
-        try:
-            self.signature = None if real is None else inspect.signature(real)
-        except ValueError:
-            self.signature = None
-
-    def __call__(self, *args: Any, **keywords: Any) -> Any:
-        name = self.__name__
-        if self.signature is not None:
-            for parameter, value in self.signature.bind(*args, **keywords).arguments.items():
-                if parameter in ARRAYS and type(value) in (list, tuple):
-                    raise TypeError(f"{name}: argument '{parameter}' is a {type(value).__name__}, not a device array")
-        if name in WAITS:
-            ledger.sync(name)
-        hosts = [to_host(x, name) for x in args]
-        named = {k: to_host(x, name) for k, x in keywords.items()}
-        sources = (*args, *keywords.values())
-        with np.errstate(all="ignore"):
-            if name in NARROW:
-                return from_host(wide(self.host, hosts, named), sources)
-            if name in DECOMPOSITIONS:
-                return from_host(_decomposed(self.host, hosts, named), sources)
-            return from_host(self.host(*hosts, **named), sources)
-
-
-def wide(host: Callable[..., Any], args: list[Any], keywords: dict[str, Any]) -> Any:
-    """Products and sums of halves add up in float32."""
-    narrow = next((x.dtype for x in args if isinstance(x, np.ndarray) and _half(x.dtype)), None)
-    if narrow is None:
-        return host(*args, **keywords)
-    widened = (x.astype("f4") if isinstance(x, np.ndarray) and _half(x.dtype) else x for x in args)
-    result = np.asarray(host(*widened, **keywords))
-    return result.astype(narrow) if result.dtype == np.float32 and keywords.get("dtype") is None else result
-
-
-# What cupyx.errstate(linalg=...) says.
-_linalg: list[str | None] = [None]
-
-
-@contextmanager
-def errstate(*, linalg: str | None = None, **others: Any) -> Iterator[None]:
-    """cupyx.errstate: without linalg="raise", a failed decomposition goes unnoticed."""
-    _linalg.append(linalg)
-    try:
-        yield
-    finally:
-        _linalg.pop()
-
-
-def _decomposed(host: Callable[..., Any], args: list[Any], keywords: dict[str, Any]) -> Any:
-    if any(isinstance(x, np.ndarray) and x.dtype.kind not in "fc" for x in args):
-        args = [x.astype("f8") if isinstance(x, np.ndarray) and x.dtype.kind in "biu" else x for x in args]
-    if any(isinstance(x, np.ndarray) and _half(x.dtype) for x in args):
-        raise TypeError(f"{host.__name__}: float16 and bfloat16 are not supported")
-    if _linalg[-1] == "raise":
-        ledger.sync(host.__name__)
-    try:
-        result = host(*args, **keywords)
-    except np.linalg.LinAlgError as error:
-        unnoticed = "ingular" in str(error) or "definite" in str(error) or "converge" in str(error)
-        if _linalg[-1] == "raise" or not unnoticed:
-            raise
-        return np.full(args[-1].shape, np.nan, args[0].dtype)
-    return tuple(result) if isinstance(result, tuple) else result
-
-
-# -- functions with rules of their own --------------------------------------------------------------------------------
-
-
-def _array(obj: Any, dtype: Any = None, copy: bool = True, order: str = "K", subok: bool = False, ndmin: int = 0) -> Any:
-    """cupy.array: the way from the host."""
-    if isinstance(obj, ndarray):
-        return ndarray(np.array(to_host(obj, "array"), dtype, copy=True, order=order))  # type: ignore[call-overload]
-    if not isinstance(obj, arrays.NUMBERS):
-        ledger.upload("array")
-    host = np.array(obj, dtype, order=order)  # type: ignore[call-overload]
-    return ndarray(host)
-
-
-def _asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, blocking: bool = False) -> Any:
-    if isinstance(a, ndarray) and (dtype is None or np.dtype(dtype) == a.dtype):
-        return a
-    return _array(a, dtype)
-
-
-def _garbage(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
-    """cupy.empty: what was there before, as bad as can be."""
-    host = np.empty(to_host(shape, "empty"), check_dtype(dtype), order)  # type: ignore[call-overload]
-    kind = host.dtype.kind
-    host[...] = arrays.dice.integers(0, 2, host.shape) if kind == "b" else 99 if kind in "iu" else np.nan
-    return ndarray(host)
-
-
-def _empty_like(prototype: Any, dtype: Any = None, order: str = "K", subok: Any = None, shape: Any = None) -> ndarray:
-    return _garbage(prototype.shape if shape is None else shape, prototype.dtype if dtype is None else dtype)
-
-
-def _broadcast_to(array: Any, shape: Any) -> Any:
-    shape = (shape,) if isinstance(shape, int) else tuple(shape)
-    host = to_host(array, "broadcast_to")
-    strides = np.broadcast_to(host, shape).strides
-    return from_host(np.lib.stride_tricks.as_strided(host, shape, strides), (array,))
-
-
-def _where(condition: Any, x: Any = None, y: Any = None) -> Any:
-    if x is None:
-        ledger.sync("where")
-        return from_host(np.where(to_host(condition, "where")), ())
-    if not isinstance(condition, (ndarray, bool, np.bool_)):
-        raise TypeError(f"where: Unsupported type {type(condition)}")
-    hosts = [to_host(each, "where") for each in (condition, x, y)]
-    if any(not isinstance(each, (np.ndarray, *arrays.NUMBERS)) for each in hosts):
-        raise TypeError("where: Unsupported type")
-    strong = [each.dtype for each in hosts[1:] if isinstance(each, (np.ndarray, np.generic))]
-    if len(strong) == 1 and strong[0].kind == "V":
-        hosts[1:] = [np.asarray(each, strong[0]) for each in hosts[1:]]
-    return from_host(np.where(*hosts), ())
-
-
-def _put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None) -> None:
-    host, places = to_host(arr, "put_along_axis"), to_host(indices, "put_along_axis")
-    n = host.size if axis is None else host.shape[axis]
-    numbers = np.arange(host.size).reshape(host.shape)
-    flat = np.take_along_axis(numbers, places % n if n else places, axis)
-    values = np.broadcast_to(to_host(values, "put_along_axis"), flat.shape)
-    arrays.write_in_any_order(host, np.unravel_index(flat, host.shape), values)
-
-
-def _take(a: Any, indices: Any, axis: int | None = None, out: Any = None) -> Any:
-    host, places = to_host(a, "take"), to_host(indices, "take")
-    if not isinstance(places, (np.ndarray, int, np.integer)):
-        raise TypeError("take: indices must be a device array or an integer")
-    n = host.size if axis is None else host.shape[axis]
-    return from_host(np.take(host, places % n if n else places, axis), ())
-
-
-def _take_along_axis(a: Any, indices: Any, axis: int | None = -1) -> Any:
-    host, places = to_host(a, "take_along_axis"), to_host(indices, "take_along_axis")
-    n = host.size if axis is None else host.shape[axis]
-    return from_host(np.take_along_axis(host, places % n if n else places, axis), ())
-
-
-def _repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
-    if isinstance(repeats, ndarray):
-        raise ValueError("cupy.ndarray cannot be specified as `repeats` argument; give a list of integers")
-    return from_host(np.repeat(to_host(a, "repeat"), repeats, axis), ())
-
-
-def _argsort(a: Any, axis: int | None = -1, kind: Any = None) -> Any:
-    return from_host(np.argsort(to_host(a, "argsort"), axis, stable=True), ())
-
-
-def _scatter(name: str, ufunc: Any) -> Callable[..., None]:
-    def scatter(a: ndarray, slices: Any, value: Any) -> None:
-        host, index = to_host(a, name), arrays.Index(a, slices)
-        allowed = "i4 u4 u8 f2 f4 f8 c8 c16" if name == "scatter_add" else "i4 u4 i8 u8 f4 f8"
-        if host.dtype.str[1:] not in allowed.split():
-            raise TypeError(f"`{name}` only supports {allowed} as data type, got {host.dtype}")
-        values = to_host(value, name)
-        if not isinstance(values, (np.ndarray, *arrays.NUMBERS)):
-            raise TypeError(f"{name}: Unsupported type {type(value)}")
-        arrays.write_in_any_order(host, index.host, values, ufunc.at)
-
-    return scatter
-
-
-# -- modules ----------------------------------------------------------------------------------------------------------
+from tests.double import arrays, functions
+from tests.double.arrays import Device, ledger, ndarray
+from tests.double.functions import NARROW, Function, Ufunc, imported, words
 
 
 class Namespace(ModuleType):
@@ -294,12 +21,14 @@ class Namespace(ModuleType):
 
     def __init__(self, name: str, host: Any, /, **own: Any) -> None:
         super().__init__(name)
-        self.__dict__.update(own, _host=host, _real=_imported(name), __path__=[])
+        self.__dict__.update(own, _host=host, _real=imported(name), __path__=[])
 
     def __getattr__(self, name: str) -> Any:
         real = self.__dict__.get("_real")
         if name.startswith("__") or not hasattr(self._host, name):
-            raise AttributeError(f"module '{self.__name__}' has no attribute '{name}' (or the double cannot serve it)")
+            raise AttributeError(
+                f"module '{self.__name__}' has no attribute '{name}' (or the double cannot serve it)"
+            )
         if (real is not None and not hasattr(real, name)) or name in MISSING:
             raise AttributeError(f"module '{self.__name__}' has no attribute '{name}'")
         host, theirs = getattr(self._host, name), getattr(real, name, None)
@@ -312,9 +41,9 @@ class Namespace(ModuleType):
         return served
 
 
-MISSING = frozenset(
-    "vecdot matvec vecmat unstack einsum_path insert geomspace spacing nanquantile nanpercentile seterr errstate "
-    "vector_norm matrix_norm multi_dot svdvals".split()
+MISSING = words(
+    "vecdot matvec vecmat unstack einsum_path insert geomspace spacing nanquantile nanpercentile seterr "
+    "errstate vector_norm matrix_norm multi_dot svdvals"
 )
 
 
@@ -345,7 +74,9 @@ class Stream:
 
     null: Any = None
 
-    def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: int = 0) -> None:
+    def __init__(
+        self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: int = 0
+    ) -> None:
         self.ptr = 0 if null else id(self)
         self.device_id = arrays.current.id
 
@@ -386,11 +117,6 @@ class Event:
 Stream.null = Stream(null=True)
 
 
-def _as_strided(x: Any, shape: Any = None, strides: Any = None) -> Any:
-    host = to_host(x, "as_strided")
-    return from_host(np.lib.stride_tricks.as_strided(host, shape, strides), (x,))
-
-
 def _modules() -> dict[str, ModuleType]:
     runtime = SimpleNamespace(
         getDeviceCount=lambda: arrays.COUNT,
@@ -399,11 +125,18 @@ def _modules() -> dict[str, ModuleType]:
         deviceSynchronize=lambda: ledger.sync("deviceSynchronize"),
         runtimeGetVersion=lambda: 12090,
         driverGetVersion=lambda: 12090,
-        getDeviceProperties=lambda id: {"name": b"pretended", "totalGlobalMem": 2**33, "major": 9, "minor": 0},
+        getDeviceProperties=lambda id: {
+            "name": b"pretended",
+            "totalGlobalMem": 2**33,
+            "major": 9,
+            "minor": 0,
+        },
         memGetInfo=lambda: (2**32, 2**33),
         CUDARuntimeError=CUDARuntimeError,
     )
-    pool = SimpleNamespace(used_bytes=lambda: 0, total_bytes=lambda: 0, free_all_blocks=lambda stream=None: None)
+    pool = SimpleNamespace(
+        used_bytes=lambda: 0, total_bytes=lambda: 0, free_all_blocks=lambda stream=None: None
+    )
     cuda = Namespace(
         "cupy.cuda",
         SimpleNamespace(),
@@ -415,11 +148,11 @@ def _modules() -> dict[str, ModuleType]:
         get_current_stream=lambda device_id=-1: Stream.null,
         get_elapsed_time=lambda start, end: 0.0,
     )
-    scipy = {name: _imported(f"scipy.{name}") or SimpleNamespace() for name in ("special", "linalg")}
-    if _imported("scipy") is None:
+    scipy = {name: imported(f"scipy.{name}") or SimpleNamespace() for name in ("special", "linalg")}
+    if imported("scipy") is None:
         scipy["special"] = SimpleNamespace(erf=np.vectorize(math.erf, "d"), erfc=np.vectorize(math.erfc, "d"))
     found: dict[str, ModuleType] = {"cupy.cuda": cuda}
-    tricks = Namespace("cupy.lib.stride_tricks", np.lib.stride_tricks, as_strided=_as_strided)
+    tricks = Namespace("cupy.lib.stride_tricks", np.lib.stride_tricks, as_strided=functions.as_strided)
     found["cupy.lib"] = Namespace("cupy.lib", SimpleNamespace(), stride_tricks=tricks)
     found["cupy.lib.stride_tricks"] = tricks
     found["cupy.linalg"] = Namespace("cupy.linalg", np.linalg)
@@ -433,17 +166,17 @@ def _modules() -> dict[str, ModuleType]:
         **{name.rpartition(".")[2]: module for name, module in found.items() if name.count(".") == 1},
         ndarray=ndarray,
         generic=np.generic,
-        array=_array,
-        asarray=_asarray,
-        empty=_garbage,
-        empty_like=_empty_like,
-        broadcast_to=_broadcast_to,
-        where=_where,
-        take=_take,
-        take_along_axis=_take_along_axis,
-        put_along_axis=_put_along_axis,
-        repeat=_repeat,
-        argsort=_argsort,
+        array=functions.array,
+        asarray=functions.asarray,
+        empty=functions.garbage,
+        empty_like=functions.empty_like,
+        broadcast_to=functions.broadcast_to,
+        where=functions.where,
+        take=functions.take,
+        take_along_axis=functions.take_along_axis,
+        put_along_axis=functions.put_along_axis,
+        repeat=functions.repeat,
+        argsort=functions.argsort,
         is_available=lambda: True,
         get_default_memory_pool=lambda: pool,
         get_default_pinned_memory_pool=lambda: SimpleNamespace(free_all_blocks=lambda: None),
@@ -456,10 +189,10 @@ def _modules() -> dict[str, ModuleType]:
         "cupyx",
         SimpleNamespace(),
         scipy=found["cupyx.scipy"],
-        errstate=errstate,
-        scatter_add=_scatter("scatter_add", np.add),
-        scatter_max=_scatter("scatter_max", np.maximum),
-        scatter_min=_scatter("scatter_min", np.minimum),
+        errstate=functions.errstate,
+        scatter_add=functions.scatter("scatter_add", np.add),
+        scatter_max=functions.scatter("scatter_max", np.maximum),
+        scatter_min=functions.scatter("scatter_min", np.minimum),
     )
     return found
 

@@ -57,6 +57,11 @@ def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
     return x.swapaxes(axis1, axis2)
 
 
+def matrix_transpose(x: Array) -> Array:
+    """Return a view with the last two axes exchanged."""
+    return x.swapaxes(-2, -1)
+
+
 def squeeze(x: Array, axis: Any = None) -> Array:
     """Return a view without the given (or all) axes of length 1."""
     return x.squeeze(axis)

@@ -14,6 +14,7 @@ from gradcore.graph import Leaf, Node, Output, modes, sweep, versions
 from gradcore.graph.node import Target
 from gradcore.graph.sweep import Swept
 from gradcore.recorder.inplace import target
+from gradcore.recorder.record import cast
 from gradcore.recorder.value import Value, wrap
 from gradcore.size import Size
 
@@ -41,30 +42,30 @@ def backward(
         host.unquiet(token)
 
 
-def _land(found: Swept, inputs: Sequence[Value] | None) -> None:
+def _land(swept: Swept, inputs: Sequence[Value] | None) -> None:
     """Accumulate what a sweep found; hooks have all run before the first gradient changes."""
-    landed = found.cotangents
+    landed, owned = swept
     for where in landed:
         if type(where) is Leaf and where.hooks:
-            _run_hooks(where, found)
+            _run_hooks(where, landed, owned)
     with _landing:
         for where, c in landed.items():
-            if type(where) is Leaf and where.owner is not None:
-                owner = where.owner()
+            if type(where) is Leaf:
+                owner = where.variable
                 if owner is not None:
-                    accumulate(owner, c, where in found.owned)
+                    accumulate(owner, c, where in owned)
         for t in inputs or ():
             where = target(t)
             if type(where) is not Leaf and where in landed:
                 accumulate(t, landed[where], False)
 
 
-def _run_hooks(where: Leaf, found: Swept) -> None:
-    c = found.cotangents[where]
+def _run_hooks(where: Leaf, landed: dict[Target, Any], owned: set[Target]) -> None:
+    c = landed[where]
     for hook in where.hooks or ():
         c = hook(c)
-    found.cotangents[where] = c
-    found.owned.discard(where)
+    landed[where] = c
+    owned.discard(where)
 
 
 def grad(
@@ -80,13 +81,13 @@ def grad(
     token = host.quiet()
     try:
         with modes.enable_grad() if traced else modes.no_grad():
-            found = sweep(roots, set(targets), retain, traced)
-            for where in found.cotangents:
+            landed, owned = sweep(roots, set(targets), retain, traced)
+            for where in landed:
                 if type(where) is Leaf and where.hooks:
-                    _run_hooks(where, found)
+                    _run_hooks(where, landed, owned)
     finally:
         host.unquiet(token)
-    cotangents = [found.cotangents.get(where) for where in targets]
+    cotangents = [landed.get(where) for where in targets]
     if traced:
         return cotangents
     return [None if c is None else wrap(_own(t, c, False)) for t, c in zip(inputs, cotangents, strict=True)]
@@ -104,27 +105,17 @@ def _wanted(t: Value, index: int, op: str) -> Target:
 
 def seeds(tensors: Sequence[Value], gradients: Sequence[Value | None], traced: bool) -> list[tuple[Target, Any]]:
     """Where the sweep starts and with which cotangents; all checks are here, so that a wrong call changes nothing."""
-    roots = []
+    roots: list[tuple[Target, Any]] = []
     for i, (t, g) in enumerate(zip(tensors, gradients, strict=True)):
         where = t._node if t._meta is None else target(t)
         if where is None:
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
-        array = t._array
         if g is None:
-            if array.size != 1:
-                raise RuntimeError(
-                    f"grad can be implicitly created only for scalar outputs (output {i} has shape {list(array.shape)}; "
-                    "pass a gradient of that shape, or reduce it with .sum())"
-                )
-            if array.dtype.kind == "c":
-                raise RuntimeError(
-                    "grad can be implicitly created only for real scalar outputs but got "
-                    f"{dtypes.of(array.dtype)}"
-                )
-            seed = _one(array)
+            seed = _one(i, t._array)
             roots.append((where, wrap(seed) if traced else seed))
             continue
         _check_seed(i, t, g)
+        g = g if g._array.dtype == t._array.dtype else cast(g, t._array.dtype)
         roots.append((where, g if traced else g._array))
     return roots
 
@@ -132,16 +123,26 @@ def seeds(tensors: Sequence[Value], gradients: Sequence[Value | None], traced: b
 _ones: dict[Any, Any] = {}
 
 
-def _one(array: Any) -> Any:
-    """A single one, of the shape and dtype of `array`. On the host it is made once for all: seeds are never written."""
-    if type(array) is not host.Array:
-        return of(array).ones(array.shape, array.dtype)
-    key = (array.dtype, array.shape)
-    kept = _ones.get(key)
-    if kept is None:
-        kept = _ones[key] = host.ones(array.shape, array.dtype)
-        kept.flags.writeable = False
-    return kept
+def _one(i: int, array: Any) -> Any:
+    """The cotangent 1 of a scalar output. On the host it is made once for all: seeds are never written."""
+    on_host = type(array) is host.Array
+    kept = _ones.get((array.dtype, array.shape)) if on_host else None
+    if kept is not None:
+        return kept
+    if array.size != 1:
+        raise RuntimeError(
+            f"grad can be implicitly created only for scalar outputs (output {i} has shape {list(array.shape)}; pass a "
+            "gradient of that shape, or reduce it with .sum())"
+        )
+    if array.dtype.kind == "c":
+        raise RuntimeError(
+            f"grad can be implicitly created only for real scalar outputs but got {dtypes.of(array.dtype)}"
+        )
+    one = of(array).ones(array.shape, array.dtype)
+    if on_host:
+        one.flags.writeable = False
+        _ones[array.dtype, array.shape] = one
+    return one
 
 
 def _check_seed(i: int, t: Value, g: Any) -> None:
@@ -183,7 +184,7 @@ def _own(t: Value, c: Any, owned: bool) -> Any:
 
 def accumulate(t: Value, c: Any, owned: bool) -> None:
     """Add the cotangent `c` (a raw array, or a Tensor with a history) to the gradient of `t`."""
-    kept: Any = getattr(t, "_grad", None)
+    kept: Any = t._grad
     if isinstance(c, Value):
         t._grad = c if kept is None else kept + c
     elif kept is None:
@@ -191,12 +192,15 @@ def accumulate(t: Value, c: Any, owned: bool) -> None:
     elif kept._node is not None:
         t._grad = kept + wrap(_own(t, c, owned))
     else:
-        kept._array += c if c.dtype is kept._array.dtype else _own(t, c, owned)
-        versions.bump(of(kept._array).storage(kept._array), "accumulation into .grad")
+        array = kept._array
+        array += c if c.dtype is array.dtype else _own(t, c, owned)
+        versions.bump(array if array.base is None else of(array).storage(array), "accumulation into .grad")
 
 
 def leaf(t: Value) -> Leaf:
     """A new end of the graph for `t`, whose gradient `t` owns."""
+    if not hasattr(t, "_grad"):
+        t._grad = None
     return Leaf(weakref.ref(t))
 
 
@@ -239,6 +243,8 @@ def check_assigned_grad(t: Value, g: Any) -> None:
 def retain_grad(t: Value) -> None:
     """Keep the gradient of the non-leaf `t` in its `.grad`, summed over backward passes as for a leaf."""
     owner = weakref.ref(t)
+    if not hasattr(t, "_grad"):
+        t._grad = None
 
     def keep(c: Any) -> Any:
         t = owner()

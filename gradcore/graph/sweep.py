@@ -6,7 +6,7 @@ nodes it passes; who asked for it decides what becomes of the cotangents, so an 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import Any
 
@@ -21,14 +21,7 @@ FREED_MESSAGE = (
 )
 
 
-class Swept:
-    """What a sweep found: `cotangents` by target, and which of them nobody else can hold (`owned`)."""
-
-    __slots__ = ("cotangents", "owned")
-
-    def __init__(self) -> None:
-        self.cotangents: dict[Target, Any] = {}
-        self.owned: set[Target] = set()
+Swept = tuple[dict[Target, Any], set[Target]]
 
 
 def sweep(
@@ -36,56 +29,60 @@ def sweep(
 ) -> Swept:
     """Pull the cotangents of `roots` back through the graph.
 
-    The result has a cotangent for every leaf reached or, if `wanted` is given, for every target in it that was reached.
-    `retain` keeps the saved values for another sweep; `traced` pulls back by operations that are themselves recorded.
+    Returns the cotangent of every leaf reached or, if `wanted` is given, of every target in it that was reached; and the
+    leaves whose cotangent nobody else can hold. `retain` keeps the saved values for another sweep; `traced` pulls back by
+    operations that are themselves recorded.
 
     Raises RuntimeError if a node's saved values were freed, or overwritten since it was recorded.
     """
-    found = Swept()
-    landed = found.cotangents
+    landed: dict[Target, Any] = {}
+    owned: set[Target] = set()
     alive = None if wanted is None else _between(roots, wanted)
     # What waits: stamps in a heap, and by stamp the node, its cotangent so far, and whether that is a sum made here.
     heap: list[int] = []
     waiting: dict[int, tuple[Node, Any, bool]] = {}
-    arriving: Iterable[tuple[Target, Any]] = roots
-    # The cotangent whose pull gave what arrives now, if somebody else may hold it.
-    borrowed: Any = None
+    targets: Sequence[Target] = [target for target, _ in roots]
+    cotangents: Sequence[Any] = [c for _, c in roots]
+    # What arrives is fresh, made by the last pull, unless it is the cotangent that was pulled, which others may hold.
     fresh = False
+    borrowed: Any = None
 
     while True:
-        for target, c in arriving:
+        i = 0  # half the cost of a zip
+        for c in cotangents:
+            target = targets[i]
+            i += 1
             if c is None or (alive is not None and target not in alive):
                 continue
             kind = type(target)
             if kind is Node:
                 stamp = target.stamp
-                if stamp not in waiting:
-                    waiting[stamp] = (target, c, False)
-                    heappush(heap, stamp)
-                else:
+                if stamp in waiting:
                     _, total, summed = waiting[stamp]
                     if summed:
                         total += c
                     else:
                         total = total + c
                     waiting[stamp] = (target, total, not traced)
+                else:
+                    waiting[stamp] = (target, c, False)
+                    heappush(heap, stamp)
             elif kind is Leaf:
                 if target not in landed:
                     landed[target] = c
                     if fresh and c is not borrowed:
-                        found.owned.add(target)
-                elif target in found.owned and not traced:
+                        owned.add(target)
+                elif target in owned and not traced:
                     landed[target] += c
                 else:
                     landed[target] = landed[target] + c
-                    found.owned.add(target)
+                    owned.add(target)
             else:
                 _arrive_at_output(target, c, waiting, heap)
 
         if not heap:
             break
-        stamp = heappop(heap)
-        node, g, summed = waiting.pop(stamp)
+        node, g, summed = waiting.pop(heappop(heap))
         while True:
             if node.hooks is not None:
                 summed = False
@@ -107,10 +104,10 @@ def sweep(
                 node.saved = FREED
             targets = node.targets
             if len(targets) == 1:
-                # The usual case, one way on and nothing else waiting, needs neither heap nor dictionary.
                 if not heap:
-                    (target,) = targets
-                    (c,) = cotangents
+                    # The usual case, one way on and nothing else waiting, needs neither heap nor dictionary.
+                    target = targets[0]
+                    c = cotangents[0]
                     if type(target) is Node and c is not None:
                         node = target
                         summed = summed and c is g
@@ -121,12 +118,11 @@ def sweep(
             else:
                 borrowed = g
             fresh = True
-            arriving = zip(targets, cotangents, strict=True)
             break
 
     if wanted is not None:
-        found.cotangents = {target: landed[target] for target in wanted if target in landed}
-    return found
+        landed = {target: landed[target] for target in wanted if target in landed}
+    return landed, owned
 
 
 def _arrive_at_output(

@@ -1,2 +1,2 @@
 """The operations as torch spells them: they normalise arguments and compose primitives."""
-from gradcore.ops import conversion, creation, filling, indexing, pointwise, reductions
+from gradcore.ops import comparison, conversion, creation, filling, indexing, operators, pointwise, reductions

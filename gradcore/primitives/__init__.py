@@ -4,6 +4,28 @@ Each module is a family of primitives. A module's function is the recorded one, 
 primitive on raw arrays in a first-order sweep and on Tensors in a traced one. In a forward, `F` is the backend.
 """
 
-from gradcore.primitives import conversion, elementwise, indexing, reductions, shape, sorting
+from gradcore.primitives import (
+    comparison,
+    complex_parts,
+    conversion,
+    elementwise,
+    indexing,
+    reductions,
+    selection,
+    shape,
+    sorting,
+    transcendental,
+)
 
-__all__ = ["conversion", "elementwise", "indexing", "reductions", "shape", "sorting"]
+__all__ = [
+    "comparison",
+    "complex_parts",
+    "conversion",
+    "elementwise",
+    "indexing",
+    "reductions",
+    "selection",
+    "shape",
+    "sorting",
+    "transcendental",
+]

@@ -1,7 +1,11 @@
-"""Pointwise functions of real and complex numbers, with their derivatives. It must not know shapes or Tensors."""
+"""Arithmetic of real and complex numbers, pointwise, with its derivatives. It must not know shapes or Tensors.
+
+Rules prefer `x + x` to `2 * x`: array libraries are slower with Python numbers than with arrays, and the sum is exact.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from gradcore.recorder import primitive
@@ -9,46 +13,225 @@ from gradcore.recorder import primitive
 Array = Any
 
 
+@primitive("linear", x=lambda F, g: F.zero(g))
+def zero(F: Any, x: Array) -> Array:
+    """Zeros of the shape of `x`: the derivative of whatever is constant in pieces."""
+    return F.zeros_like(x)
+
+
 @primitive("elementwise", x=lambda g: g, y=lambda g: g)
 def add(F: Any, x: Array, y: Array) -> Array:
+    """Add two tensors."""
     return F.add(x, y)
 
 
-@primitive("elementwise", x=lambda g: g, y=lambda g: -g, node="Sub")
+@primitive("elementwise", x=lambda g: g, y=lambda g: -g, node="Sub", refuses="b")
 def subtract(F: Any, x: Array, y: Array) -> Array:
+    """Subtract the second tensor from the first."""
     return F.subtract(x, y)
+
+
+@primitive("elementwise", x=lambda g: -g, y=lambda g: g, node="RsubBackward1", refuses="b")
+def reverse_subtract(F: Any, x: Array, y: Array) -> Array:
+    """Subtract the first tensor from the second."""
+    return F.subtract(y, x)
 
 
 @primitive("elementwise", x=lambda g, y: g * y, y=lambda g, x: g * x, node="Mul")
 def multiply(F: Any, x: Array, y: Array) -> Array:
+    """Multiply two tensors."""
     return F.multiply(x, y)
 
 
-@primitive("elementwise", x=lambda g, y: g / y, y=lambda g, y, out: -(g * out) / y, to_float=True, node="Div")
+@primitive("elementwise", x=lambda g, y: g / y, y=lambda g, y, out: -g * (out / y), to_float=True, node="Div")
 def divide(F: Any, x: Array, y: Array) -> Array:
+    """Divide the first tensor by the second."""
     return F.divide(x, y)
 
 
-@primitive("elementwise", x=lambda g: -g, node="Neg")
+@primitive("elementwise", x=lambda F, g: F.zero(g), y=lambda F, g: F.zero(g), refuses="bc")
+def floor_divide(F: Any, x: Array, y: Array) -> Array:
+    """The quotient rounded down."""
+    return F.floor_divide(x, y)
+
+
+@primitive("elementwise", x=lambda F, g: F.zero(g), y=lambda F, g: F.zero(g), refuses="bc")
+def trunc_divide(F: Any, x: Array, y: Array) -> Array:
+    """The quotient rounded towards zero."""
+    rest = F.fmod(x, y)
+    return F.floor_divide(x - rest, y) if rest.dtype.kind in "iu" else F.trunc(F.divide(x, y))
+
+
+@primitive("elementwise", x=lambda g: g, y=lambda F, g, x, y: -g * F.floor_divide(x, y), refuses="bc")
+def remainder(F: Any, x: Array, y: Array) -> Array:
+    """What division rounded down leaves, with the sign of the divisor."""
+    return F.remainder(x, y)
+
+
+@primitive("elementwise", x=lambda g: g, y=lambda F, g, x, y: -g * F.trunc_divide(x, y), refuses="bc")
+def fmod(F: Any, x: Array, y: Array) -> Array:
+    """What division rounded towards zero leaves, with the sign of the dividend."""
+    return F.fmod(x, y)
+
+
+@primitive("elementwise", x=lambda g: -g, node="Neg", refuses="b")
 def negative(F: Any, x: Array) -> Array:
+    """Change the sign."""
     return F.negative(x)
 
 
-@primitive("elementwise", x=lambda F, g, x: g * F.cos(x), to_float=True)
-def sin(F: Any, x: Array) -> Array:
-    return F.sin(x)
+@primitive("elementwise", x=lambda g, out: -g * (out * out), to_float=True)
+def reciprocal(F: Any, x: Array) -> Array:
+    """One divided by each element."""
+    return F.reciprocal(x)
 
 
-@primitive("elementwise", x=lambda F, g, x: -(g * F.sin(x)), to_float=True)
-def cos(F: Any, x: Array) -> Array:
-    return F.cos(x)
+@primitive("elementwise", x=lambda F, g, x: g * F.sign(x), holomorphic=False, node="Abs", refuses="b")
+def absolute(F: Any, x: Array) -> Array:
+    """The absolute value; real for complex input."""
+    return F.absolute(x)
 
 
-@primitive("elementwise", x=lambda g, out: g * out, to_float=True)
-def exp(F: Any, x: Array) -> Array:
-    return F.exp(x)
+def _sign_pull(F: Any, g: Array, x: Array, out: Array, x_dtype: Any) -> Array:
+    if x_dtype.kind != "c":
+        return F.zero(g)
+    # The part of g along z/|z| goes, the rest is divided by |z|; at 0 nothing is left, as in torch.
+    size = F.absolute(x)
+    across = g - F.real(F.conj(g) * out) * out
+    return F.where(size == 0, 0.0, across / size)
 
 
-@primitive("elementwise", x=lambda g, out: g - g * (out * out), to_float=True)
-def tanh(F: Any, x: Array) -> Array:
-    return F.tanh(x)
+@primitive("elementwise", x=_sign_pull, holomorphic=False)
+def sign(F: Any, x: Array) -> Array:
+    """The sign; z/|z| for complex z, and 0 at 0."""
+    return F.sign(x)
+
+
+# -- powers -----------------------------------------------------------------------------------------------------------
+
+
+def _base_pull(F: Any, g: Array, x: Array, y: Array) -> Array:
+    return F.where(y == 0, 0.0, g * (y * F.power(x, y - 1)))
+
+
+def _exponent_pull(F: Any, g: Array, x: Array, y: Array, out: Array, y_dtype: Any) -> Array:
+    # 0**y is constantly 0 for y > 0, whatever log 0 says; the one-sided derivative at y = 0 counts as 0 too.
+    positive = F.logical_and(F.real(y) >= 0, F.imag(y) == 0) if y_dtype.kind == "c" else y >= 0
+    return g * F.where(F.logical_and(x == 0, positive), 0.0, out * F.log(x))
+
+
+@primitive("elementwise", x=_base_pull, y=_exponent_pull, node="PowBackward1")
+def power(F: Any, x: Array, y: Array) -> Array:
+    """`x` to the power of `y`."""
+    return F.power(x, y)
+
+
+def _power_pull(F: Any, g: Array, x: Array, exponent: Any) -> Array:
+    if exponent == 2:
+        return g * (x + x)
+    if exponent == 0:
+        return F.zero(g)
+    return g * (F.power_number(x, exponent=exponent - 1) * exponent)
+
+
+@primitive("elementwise", x=_power_pull, node="Pow")
+def power_number(F: Any, x: Array, *, exponent: Any) -> Array:
+    """`x` to the power of a number."""
+    if exponent == 2:
+        return F.square(x)
+    if exponent == 3:
+        return x * x * x
+    if exponent == 0.5:
+        return F.sqrt(x)
+    if exponent == -1 and x.dtype.kind not in "iu":
+        return F.reciprocal(x)
+    return _like(F, F.power(x, exponent), x)
+
+
+def _log(number: Any) -> Any:
+    if isinstance(number, complex) or number < 0:
+        import cmath
+
+        return cmath.log(number) if isinstance(number, complex) else math.nan
+    return math.log(number)
+
+
+def _number_power_pull(F: Any, g: Array, x: Array, out: Array, base: Any, x_dtype: Any) -> Array:
+    if base != 0:
+        return g * (out * _log(base))
+    positive = F.logical_and(F.real(x) >= 0, F.imag(x) == 0) if x_dtype.kind == "c" else x >= 0
+    return F.where(positive, 0.0, g * (out * -math.inf))
+
+
+@primitive("elementwise", x=_number_power_pull, node="PowBackward2")
+def number_power(F: Any, x: Array, *, base: Any) -> Array:
+    """A number to the power of `x`."""
+    return _like(F, F.power(base, x), x)
+
+
+def _like(F: Any, out: Array, x: Array) -> Array:
+    """`out` in the dtype of `x`: bfloat16 and its like do not keep theirs against Python numbers."""
+    return out if out.dtype == x.dtype else F.astype(out, x.dtype)
+
+
+@primitive("elementwise", x=lambda g, out: g / (out + out), to_float=True)
+def sqrt(F: Any, x: Array) -> Array:
+    """The square root; NaN for negative real numbers."""
+    return F.sqrt(x)
+
+
+@primitive("elementwise", x=lambda g, out: g * (out * out * out) * -0.5, to_float=True)
+def rsqrt(F: Any, x: Array) -> Array:
+    """One divided by the square root."""
+    return F.reciprocal(F.sqrt(x))
+
+
+# -- bits and divisors: no derivatives --------------------------------------------------------------------------------
+
+
+@primitive("elementwise", refuses="fcV")
+def bitwise_and(F: Any, x: Array, y: Array) -> Array:
+    """The bits set in both; logical and of booleans."""
+    return F.bitwise_and(x, y)
+
+
+@primitive("elementwise", refuses="fcV")
+def bitwise_or(F: Any, x: Array, y: Array) -> Array:
+    """The bits set in either; logical or of booleans."""
+    return F.bitwise_or(x, y)
+
+
+@primitive("elementwise", refuses="fcV")
+def bitwise_xor(F: Any, x: Array, y: Array) -> Array:
+    """The bits set in one of the two; logical xor of booleans."""
+    return F.bitwise_xor(x, y)
+
+
+@primitive("elementwise", refuses="fcV")
+def bitwise_not(F: Any, x: Array) -> Array:
+    """Every bit inverted; logical not of booleans."""
+    return F.bitwise_not(x)
+
+
+@primitive("elementwise", refuses="bfcV")
+def left_shift(F: Any, x: Array, y: Array) -> Array:
+    """The bits moved `y` places up, `x * 2**y`; 0 once all are gone."""
+    return F.left_shift(x, y)
+
+
+@primitive("elementwise", refuses="bfcV")
+def right_shift(F: Any, x: Array, y: Array) -> Array:
+    """The bits moved `y` places down, `x / 2**y` rounded down."""
+    return F.right_shift(x, y)
+
+
+@primitive("elementwise", refuses="bfcV")
+def gcd(F: Any, x: Array, y: Array) -> Array:
+    """The greatest common divisor, never negative."""
+    return F.gcd(x, y)
+
+
+@primitive("elementwise", refuses="bfcV")
+def lcm(F: Any, x: Array, y: Array) -> Array:
+    """The least common multiple, never negative."""
+    return F.lcm(x, y)

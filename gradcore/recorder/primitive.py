@@ -74,7 +74,7 @@ class Primitive:
         self.holomorphic = holomorphic
         self.view = view
         self.refuses = refuses
-        self.node_name = (node or self.name.title().replace("_", "")) + "Backward0"
+        self.node_name = node_name(node or self.name.title().replace("_", ""))
         self.doc = forward.__doc__
         self.module = forward.__module__
         self.function: Callable[..., Any] = forward  # of Tensors, once `function_of` has made it
@@ -155,7 +155,7 @@ def primitive(
     the results, `constant` those without a derivative; `again` computes from inputs such as a rule may read all the same
     (a variance kept from the forward), for traced sweeps that differentiate the rule. Of an elementwise primitive, inputs in `unpromoted` keep their
     dtype, `to_float` turns integers into the default dtype, and common dtypes of the kinds in `refuses` ("b", "c", ...) raise
-    NotImplementedError. `node` is torch's name of the node, without "Backward0".
+    NotImplementedError. `node` is torch's name of the node ("Mul" for MulBackward0).
     """
 
     def declare(forward: Callable[..., Any]) -> Callable[..., Any]:
@@ -183,11 +183,16 @@ def primitive(
     return declare
 
 
+def node_name(node: str) -> str:
+    """torch's name in full for "Mul" or "PowBackward1"."""
+    return node if "Backward" in node else f"{node}Backward0"
+
+
 def renamed(function: Callable[..., Any], node: str) -> Callable[..., Any]:
     """The same primitive under another of torch's node names (`permute` recorded as TransposeBackward0, say)."""
     original: Primitive = function.primitive  # type: ignore[attr-defined]
     alias = object.__new__(Primitive)
-    alias.__dict__.update(original.__dict__, node_name=f"{node}Backward0" if not node[-1].isdigit() else node)
+    alias.__dict__.update(original.__dict__, node_name=node_name(node))
     return function_of(alias)
 
 

@@ -1,0 +1,71 @@
+"""Primitives that are public as they are: one or two tensors in, nothing to normalise. It must not know which they are.
+
+The method of one input is the primitive itself: nothing stands between `x.exp()` and its recorder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gradcore.ops.out import put_out
+from gradcore.ops.registry import functions, methods
+from gradcore.recorder.inplace import inplace as in_place
+from gradcore.recorder.value import Value
+
+Function = Callable[..., Any]
+
+
+def public(
+    primitive: Function, *names: str, namespace: str = "", method: bool = True, inplace: bool = True, numbers: bool = True
+) -> Function:
+    """Make `primitive` public under torch's `names`; returns the function of the first one.
+
+    `inplace` also as the methods with an underscore; without `numbers`, the second argument of two must be a Tensor.
+    """
+    name = names[0]
+    unary = len(primitive.primitive.inputs) == 1  # type: ignore[attr-defined]
+    function = _unary(primitive, name) if unary else _binary(primitive, name, numbers)
+    quick = primitive if unary else function
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = primitive.__doc__
+    for each in names:
+        functions[namespace][each] = function
+        if method:
+            methods[each] = quick
+        if inplace:
+            methods[f"{each}_"] = in_place(quick, f"{each}_")
+    return function
+
+
+def _unary(primitive: Function, name: str) -> Function:
+    def function(input: Any, *, out: Any = None) -> Any:
+        if not isinstance(input, Value):
+            raise not_a_tensor(name, "input", 1, input)
+        return primitive(input) if out is None else put_out(name, primitive, out, (input,), {})
+
+    return function
+
+
+def _binary(primitive: Function, name: str, numbers: bool) -> Function:
+    def function(input: Any, other: Any, *, out: Any = None) -> Any:
+        if not numbers and not isinstance(other, Value):
+            raise not_a_tensor(name, "other", 2, other)
+        result = primitive(input, other) if out is None else put_out(name, primitive, out, (input, other), {})
+        return accepted(result, name, input, other)
+
+    return function
+
+
+def accepted(result: Any, name: str, input: Any, other: Any) -> Any:
+    """`result`, or the TypeError for the operand because of which it is NotImplemented."""
+    if result is NotImplemented:
+        if isinstance(input, (Value, bool, int, float, complex)):
+            raise not_a_tensor(name, "other", 2, other)
+        raise not_a_tensor(name, "input", 1, input)
+    return result
+
+
+def not_a_tensor(op: str, argument: str, position: int, got: Any) -> TypeError:
+    """The error for an argument that should have been a Tensor."""
+    return TypeError(f"{op}(): argument '{argument}' (position {position}) must be Tensor, not {type(got).__name__}")

@@ -1,0 +1,46 @@
+"""Parts of complex numbers, in torch's convention for their cotangents. It must not know Tensors.
+
+None of these is holomorphic, so each rule is written out: the cotangent of z is dL/d(Re z) + i dL/d(Im z).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from gradcore.recorder import primitive
+
+Array = Any
+
+
+@primitive("elementwise", x=lambda F, g: F.conj(g), holomorphic=False, node="Conj")
+def conj(F: Any, x: Array) -> Array:
+    """The complex conjugate."""
+    return F.conj(x)
+
+
+@primitive("linear", x=lambda F, g, x_dtype: F.astype(g, dtype=x_dtype), holomorphic=False, view=True, node="Select")
+def real(F: Any, x: Array) -> Array:
+    """The real part, a view."""
+    return F.real(x)
+
+
+@primitive("linear", x=lambda F, g, x_dtype: F.astype(g, dtype=x_dtype) * 1j, holomorphic=False, view=True, node="Select")
+def imag(F: Any, x: Array) -> Array:
+    """The imaginary part of a complex array, a view."""
+    return F.imag(x)
+
+
+def _angle_pull(F: Any, g: Array, x: Array, x_dtype: Any) -> Array:
+    if x_dtype.kind != "c":
+        return F.zero(g)
+    size = F.absolute(x)
+    return F.where(size == 0, 0.0, g / size * (x / size) * 1j)
+
+
+@primitive("elementwise", x=_angle_pull, holomorphic=False, to_float=True)
+def angle(F: Any, x: Array) -> Array:
+    """The angle in radians from the positive real axis; of real numbers 0 or pi."""
+    if x.dtype.kind == "c":
+        return F.angle(x)
+    return F.astype(F.where(F.isnan(x), x, F.where(x < 0, math.pi, 0.0)), x.dtype)

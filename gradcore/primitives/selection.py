@@ -1,0 +1,134 @@
+"""Choosing between values element by element, and rounding, with derivatives. It must not know Tensors.
+
+Where two choices are equal, the cotangent is shared (maximum, minimum) or belongs to the tensor that is bounded (clip).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradcore.recorder import primitive
+
+Array = Any
+
+
+@primitive(
+    "elementwise",
+    x=lambda F, g, cond: F.where(cond, g, 0.0),
+    y=lambda F, g, cond: F.where(cond, 0.0, g),
+    unpromoted=("cond",),
+)
+def where(F: Any, cond: Array, x: Array, y: Array) -> Array:
+    """The elements of `x` where `cond` is true, else those of `y`."""
+    return F.where(cond, x, y)
+
+
+# A NaN is neither equal nor less, so it gets the cotangent whole: it is what the maximum shows.
+@primitive(
+    "elementwise",
+    x=lambda F, g, x, y: F.where(x == y, g * 0.5, F.where(x < y, 0.0, g)),
+    y=lambda F, g, x, y: F.where(x == y, g * 0.5, F.where(y < x, 0.0, g)),
+    refuses="c",
+)
+def maximum(F: Any, x: Array, y: Array) -> Array:
+    """The larger of two; NaN wins."""
+    return F.maximum(x, y)
+
+
+@primitive(
+    "elementwise",
+    x=lambda F, g, x, y: F.where(x == y, g * 0.5, F.where(x > y, 0.0, g)),
+    y=lambda F, g, x, y: F.where(x == y, g * 0.5, F.where(y > x, 0.0, g)),
+    refuses="c",
+)
+def minimum(F: Any, x: Array, y: Array) -> Array:
+    """The smaller of two; NaN wins."""
+    return F.minimum(x, y)
+
+
+@primitive("elementwise", x=lambda F, g: F.zero(g), value=lambda g: g)
+def fill(F: Any, x: Array, value: Array) -> Array:
+    """`value` everywhere."""
+    return F.full_like(x, value)
+
+
+# -- bounds -----------------------------------------------------------------------------------------------------------
+
+
+def _inside(F: Any, x: Array, lo: Any, hi: Any) -> Array:
+    if lo is None:
+        return x <= hi
+    return x >= lo if hi is None else F.logical_and(x >= lo, x <= hi)
+
+
+@primitive(
+    "elementwise", x=lambda F, g, x, lo, hi: F.where(_inside(F, x, lo, hi), g, 0.0), node="ClampBackward1", refuses="bc"
+)
+def clip(F: Any, x: Array, *, lo: Any, hi: Any) -> Array:
+    """`x` within two numbers; None leaves a side open, and `hi` wins over a larger `lo`."""
+    out = F.clip(x, lo, hi)
+    return out if out.dtype == x.dtype else F.astype(out, x.dtype)
+
+
+@primitive(
+    "elementwise",
+    x=lambda F, g, x, lo: F.where(x >= lo, g, 0.0),
+    lo=lambda F, g, x, lo: F.where(x < lo, g, 0.0),
+    node="Clamp",
+    refuses="c",
+)
+def clip_below(F: Any, x: Array, lo: Array) -> Array:
+    """`x` where it is at least `lo`, else `lo`."""
+    return F.maximum(x, lo)
+
+
+@primitive(
+    "elementwise",
+    x=lambda F, g, x, hi: F.where(x <= hi, g, 0.0),
+    hi=lambda F, g, x, hi: F.where(x > hi, g, 0.0),
+    node="Clamp",
+    refuses="c",
+)
+def clip_above(F: Any, x: Array, hi: Array) -> Array:
+    """`x` where it is at most `hi`, else `hi`."""
+    return F.minimum(x, hi)
+
+
+@primitive(
+    "elementwise",
+    x=lambda F, g, x, lo, hi: F.where(_inside(F, x, lo, hi), g, 0.0),
+    lo=lambda F, g, x, lo, hi: F.where(F.logical_and(x < lo, lo < hi), g, 0.0),
+    hi=lambda F, g, x, lo, hi: F.where(F.logical_or(x > hi, hi < lo), g, 0.0),
+    node="Clamp",
+    refuses="c",
+)
+def clip_between(F: Any, x: Array, lo: Array, hi: Array) -> Array:
+    """`x` within two tensors; `hi` wins over a larger `lo`."""
+    return F.minimum(F.maximum(x, lo), hi)
+
+
+# -- rounding ---------------------------------------------------------------------------------------------------------
+
+
+@primitive("elementwise", x=lambda F, g: F.zero(g), refuses="bc")
+def floor(F: Any, x: Array) -> Array:
+    """The largest integer that is not larger."""
+    return F.floor(x)
+
+
+@primitive("elementwise", x=lambda F, g: F.zero(g), refuses="bc")
+def ceil(F: Any, x: Array) -> Array:
+    """The smallest integer that is not smaller."""
+    return F.ceil(x)
+
+
+@primitive("elementwise", x=lambda F, g: F.zero(g), refuses="bc")
+def trunc(F: Any, x: Array) -> Array:
+    """The nearest integer towards zero."""
+    return F.trunc(x)
+
+
+@primitive("elementwise", x=lambda F, g: F.zero(g), node="Round", refuses="bc")
+def round_half_even(F: Any, x: Array, *, decimals: int = 0) -> Array:
+    """The nearest multiple of 10**-decimals, the even one of two."""
+    return F.round_half_even(x, decimals)

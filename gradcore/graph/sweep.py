@@ -88,12 +88,14 @@ def sweep(
                 summed = False
                 for hook in node.hooks:
                     g = hook(g)
-            if wanted is None:
-                step = node.step
-            else:
+            step: Step | None = node.step
+            if wanted is not None:
                 summed = False
                 _capture(node, g, wanted, landed)
                 step = _narrowed(node, alive)
+                if step is None:
+                    targets = cotangents = ()
+                    break
             saved = node.saved
             if saved is FREED:
                 raise RuntimeError(FREED_MESSAGE)
@@ -175,8 +177,8 @@ def _capture(node: Node, g: Any, wanted: set[Target], landed: dict[Target, Any])
                 landed[target] = g[target.index]
 
 
-def _narrowed(node: Node, alive: set[Target] | None) -> Step:
-    """The node's step, less what leads to nothing wanted."""
+def _narrowed(node: Node, alive: set[Target] | None) -> Step | None:
+    """The node's step, less what leads to nothing wanted; None if nothing is left of it."""
     assert alive is not None
     keep = tuple(target in alive for target in node.targets)
-    return node.step if all(keep) else node.step.narrowed(keep)
+    return node.step if all(keep) else node.step.narrowed(keep) if any(keep) else None

@@ -1,9 +1,10 @@
-"""The case table: inputs for every primitive, from which all properties are tested. It must not know how they are tested.
+"""The case table: inputs for every primitive, of which all properties are tested. It must not know how.
 
-Each module lists `CASES` of one family. `make(rng)` returns the positional inputs as float64 NumPy arrays (None or a
-Python number where the primitive takes that; integer and bool arrays where it needs them); NumPy arrays inside `params`
-(an index, say) are moved to the device with them. The test runs each case in float64, float32 and, if `complex_`, complex128; with
-contiguous and non-contiguous inputs; on NumPy, the strict double and, when there is one, a GPU.
+Each module lists `CASES` of one family. `make(rng)` returns the positional inputs as float64 NumPy arrays (None or
+a Python number where the primitive takes that; integer, bool and complex arrays where it needs them); NumPy arrays
+inside `params` (an index, say) are moved to the device with them. `tests/test_cases.py` runs each case in float64,
+float32 and, if `complex_`, in complex dtypes; with contiguous and non-contiguous inputs; on NumPy, the strict
+double and, when there is one, a GPU.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ class Case:
     label: str = ""
     complex_: bool = False
     smooth: bool = True  # False: a kink or tie may be hit, so no numerical differences
+    waits: bool = False  # True: on a device it must wait, because the shape of its result depends on values
 
 
 def normal(*shapes: tuple[int, ...], low: float | None = None, high: float | None = None) -> Callable[..., Any]:
@@ -32,8 +34,8 @@ def normal(*shapes: tuple[int, ...], low: float | None = None, high: float | Non
 
     def make(rng: np.random.Generator) -> tuple[Any, ...]:
         if low is None or high is None:
-            return tuple(rng.normal(size=shape) for shape in shapes)
-        return tuple(rng.uniform(low, high, size=shape) for shape in shapes)
+            return tuple(np.asarray(rng.normal(size=shape)) for shape in shapes)
+        return tuple(np.asarray(rng.uniform(low, high, size=shape)) for shape in shapes)
 
     return make
 

@@ -1,8 +1,8 @@
 """The pretended CuPy array: NumPy's numbers under CuPy's rules. It must not know gradcore.
 
 Mixing with host arrays or lists is an error, NumPy cannot read or compute with it, reductions give 0-d
-arrays, integer arrays index modulo the length, of duplicate writes any may win, arrays of another device than the
-current one are refused, and whatever makes the host wait is written into the ledger.
+arrays, integer arrays index modulo the length, of duplicate writes any may win, arrays of another device
+than the current one are refused, and whatever makes the host wait is written into the ledger.
 """
 
 from __future__ import annotations

@@ -1,2 +1,16 @@
 """The operations as torch spells them: they normalise arguments and compose primitives."""
-from gradcore.ops import comparison, conversion, creation, filling, indexing, operators, pointwise, reductions
+from gradcore.ops import (
+    comparison,
+    conversion,
+    creation,
+    einsum,
+    filling,
+    indexing,
+    joining,
+    operators,
+    ordering,
+    pointwise,
+    products,
+    reductions,
+    shaping,
+)

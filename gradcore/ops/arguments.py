@@ -50,8 +50,10 @@ def distinct(dims: Iterable[Any], ndim: int) -> Axes:
     return found
 
 
-def shape(size: Sequence[Any]) -> Shape:
-    """A shape from `*size`: integers one by one, or one sequence of them."""
+def shape(size: Sequence[Any], named: Any = None) -> Shape:
+    """A shape from `*size` (integers one by one, or one sequence of them) or from the keyword argument `named`."""
+    if named is not None:
+        size = (named,)
     if len(size) == 1 and isinstance(size[0], Iterable) and not (isinstance(size[0], Value) and size[0]._array.ndim == 0):
         size = tuple(size[0])
     return tuple(index(n) for n in size)
@@ -61,6 +63,16 @@ def need_tensor(x: Any, op: str, name: str = "input") -> None:
     """Raise TypeError if `x` is not a Tensor."""
     if not isinstance(x, Value):
         raise TypeError(f"{op}(): argument '{name}' must be Tensor, not {type(x).__name__}")
+
+
+def tensors(given: Sequence[Any], op: str) -> tuple[Any, ...]:
+    """The tensors of `*given`, one by one or in one sequence. Raises TypeError for what is none."""
+    if len(given) == 1 and isinstance(given[0], (tuple, list)):
+        given = tuple(given[0])
+    for i, x in enumerate(given):
+        if not isinstance(x, Value):
+            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(x).__name__} ({op})")
+    return tuple(given)
 
 
 def converted(x: Any, dtype: Any, op: str) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from gradcore.recorder import primitive
 from gradcore.recorder.inplace import slice_updater
+from gradcore.recorder.primitive import renamed
 from gradcore.recorder.steps import raw
 
 Array = Any
@@ -18,6 +19,9 @@ Array = Any
 def basic_getitem(F: Any, x: Array, *, index: Any) -> Array:
     """The part of `x` at an index without arrays, as a view."""
     return F.getitem(x, index)
+
+
+select = renamed(basic_getitem, "Select")
 
 
 @primitive("linear", x=lambda F, g, index: F.basic_getitem(g, index=index))
@@ -39,6 +43,26 @@ def scatter_zeros(F: Any, x: Array, *, index: Any, shape: tuple[int, ...]) -> Ar
     """Zeros of `shape` to which the elements of `x` are added at an index with arrays; places named twice get both."""
     out = F.zeros(shape, x.dtype)
     F.scatter_add(out, index, x)
+    return out
+
+
+@primitive(
+    "linear",
+    x=lambda F, g, index: F.index_put(g, 0.0, index=index),
+    values=lambda F, g, index: F.getitem(g, index=index),
+)
+def index_put(F: Any, x: Array, values: Array, *, index: Any) -> Array:
+    """`x` with `values`, of the shape of x[index] or a number, at an index with arrays."""
+    out = F.copy(x)
+    F.setitem(out, index, values)
+    return out
+
+
+@primitive("linear", x=lambda g: g, values=lambda F, g, index: F.getitem(g, index=index))
+def index_add(F: Any, x: Array, values: Array, *, index: Any) -> Array:
+    """`x` with `values`, of the shape of x[index], added at an index with arrays."""
+    out = F.copy(x)
+    F.scatter_add(out, index, values)
     return out
 
 

@@ -153,7 +153,7 @@ class Step:
         self.fitted = fitted
         self.keep = keep
         self.layout = kernel.op.layout(needs[: len(kernel.op.inputs)] if not kernel.op.variadic else needs)
-        self.several = len(self.op.outputs) - len(self.op.constant) > 1
+        self.several = self.op.outputs == ("outs",) or len(self.op.outputs) - len(self.op.constant) > 1
         self.pull: Pull = self._bound(raw(kernel.F))
         self._traced_pull: Pull | None = None
 
@@ -336,4 +336,4 @@ def sum_to(F: Any, g: Any, shape: tuple[int, ...]) -> Any:
     lead = len(have) - len(shape)
     axes = tuple(i for i, n in enumerate(have) if i < lead or (shape[i - lead] == 1 and n != 1))
     total = F.sum(g, axis=axes) if axes else g
-    return total if tuple(total.shape) == tuple(shape) else F.reshape(total, tuple(shape))
+    return total if tuple(total.shape) == tuple(shape) else F.reshape(total, shape=tuple(shape))

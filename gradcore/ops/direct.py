@@ -17,11 +17,12 @@ Function = Callable[..., Any]
 
 
 def public(
-    primitive: Function, *names: str, namespace: str = "", method: bool = True, inplace: bool = True, numbers: bool = True
+    primitive: Function, *names: str, inplace: bool = True, numbers: bool = True
 ) -> Function:
     """Make `primitive` public under torch's `names`; returns the function of the first one.
 
-    `inplace` also as the methods with an underscore; without `numbers`, the second argument of two must be a Tensor.
+    A name with a dot ("special.expm1") is a function in that namespace, any other also a method and, if `inplace`, one
+    with an underscore. Without `numbers`, the second argument of two must be a Tensor.
     """
     name = names[0]
     unary = len(primitive.primitive.inputs) == 1  # type: ignore[attr-defined]
@@ -30,11 +31,12 @@ def public(
     function.__name__ = function.__qualname__ = name
     function.__doc__ = primitive.__doc__
     for each in names:
-        functions[namespace][each] = function
-        if method:
-            methods[each] = quick
-        if inplace:
-            methods[f"{each}_"] = in_place(quick, f"{each}_")
+        namespace, _, bare = each.rpartition(".")
+        functions[namespace][bare] = function
+        if not namespace:
+            methods[bare] = quick
+            if inplace:
+                methods[f"{bare}_"] = in_place(quick, f"{bare}_")
     return function
 
 

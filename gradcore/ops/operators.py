@@ -69,6 +69,9 @@ for _name, (_function, _reflected) in _BINARY.items():
     methods[f"__i{_name}__"] = inplace(_function, f"__i{_name}__")
 
 methods.update(
+    __div__=e.divide,
+    __rdiv__=_truediv_from,
+    __idiv__=methods["__itruediv__"],
     __neg__=e.negative,
     __pos__=pointwise.positive,
     __abs__=e.absolute,

@@ -110,7 +110,7 @@ def note_names(trial: Trial, pairs: list[tuple[Any, Any]]) -> None:
 
 def node_name(node: Any) -> str:
     name = getattr(node, "name", None)
-    return str(name()) if callable(name) else type(node).__name__
+    return str(name() if callable(name) else name or type(node).__name__)
 
 
 def gradient_difference(trial: Trial, expected: Any, actual: Any, what: str) -> str | None:

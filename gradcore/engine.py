@@ -29,8 +29,8 @@ def backward(
     inputs: Sequence[Value] | None = None,
 ) -> None:
     """Accumulate into `.grad` of the leaves (of `inputs` only, if given) the vector-Jacobian products of `tensors`."""
-    wanted = None if inputs is None else {_wanted(t, i, "backward") for i, t in enumerate(inputs)}
     roots = seeds(tensors, gradients, traced)
+    wanted = None if inputs is None else {_wanted(t, i, "backward") for i, t in enumerate(inputs)}
     if traced:
         with modes.enable_grad():
             _land(sweep(roots, wanted, retain, True), inputs)
@@ -76,8 +76,8 @@ def grad(
     traced: bool,
 ) -> list[Value | None]:
     """The vector-Jacobian products of `outputs` with respect to `inputs`, None where there is no path."""
-    targets = [_wanted(t, i, "grad") for i, t in enumerate(inputs)]
     roots = seeds(outputs, gradients, traced)
+    targets = [_wanted(t, i, "grad") for i, t in enumerate(inputs)]
     token = host.quiet()
     try:
         with modes.enable_grad() if traced else modes.no_grad():
@@ -96,8 +96,12 @@ def grad(
 def _wanted(t: Value, index: int, op: str) -> Target:
     where: Target | None = target(t)
     if where is None:
+        sentence = {
+            "grad": "One of the differentiated Tensors does not require grad",
+            "backward": "can't retain_grad on Tensor that has requires_grad=False",
+        }[op]
         raise RuntimeError(
-            f"One of the differentiated Tensors does not require grad ({op}: input {index}, shape "
+            f"{sentence} ({op}: input {index}, shape "
             f"{list(t._array.shape)}). Call requires_grad_() on it before it is used"
         )
     return where
@@ -147,7 +151,7 @@ def _one(i: int, array: Any) -> Any:
 
 def _check_seed(i: int, t: Value, g: Any) -> None:
     if not isinstance(g, Value):
-        raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
+        raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__} (gradient {i})")
     if g._array.shape != t._array.shape:
         raise RuntimeError(
             f"Mismatch in shape: grad_output[{i}] has a shape of {Size(g._array.shape)} and output[{i}] has a shape of "
@@ -184,7 +188,7 @@ def _own(t: Value, c: Any, owned: bool) -> Any:
 
 def accumulate(t: Value, c: Any, owned: bool) -> None:
     """Add the cotangent `c` (a raw array, or a Tensor with a history) to the gradient of `t`."""
-    kept: Any = t._grad
+    kept: Any = t._grad if type(t._node) is Leaf else getattr(t, "_grad", None)
     if isinstance(c, Value):
         t._grad = c if kept is None else kept + c
     elif kept is None:
@@ -210,7 +214,7 @@ def checked_inputs(inputs: Any) -> Sequence[Value] | None:
         return None
     inputs = (inputs,) if isinstance(inputs, Value) else tuple(inputs)
     if not inputs:
-        raise RuntimeError("'inputs' argument to backward() cannot be empty.")
+        raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
     return inputs  # type: ignore[no-any-return]
 
 
@@ -243,8 +247,6 @@ def check_assigned_grad(t: Value, g: Any) -> None:
 def retain_grad(t: Value) -> None:
     """Keep the gradient of the non-leaf `t` in its `.grad`, summed over backward passes as for a leaf."""
     owner = weakref.ref(t)
-    if not hasattr(t, "_grad"):
-        t._grad = None
 
     def keep(c: Any) -> Any:
         t = owner()

@@ -21,7 +21,14 @@ class Scale:
 
     name = "ScaleBackward0"
 
-    def __init__(self, *factors: float, keep: tuple[bool, ...] | None = None, log: list[Any] | None = None) -> None:
+    def __init__(
+        self,
+        *factors: float,
+        keep: tuple[bool, ...] | None = None,
+        log: list[Any] | None = None,
+        frees: bool = False,
+    ) -> None:
+        self.frees = frees
         self.factors = factors
         self.keep = keep or (True,) * len(factors)
         self.needs = (True,) * len(factors)
@@ -35,7 +42,7 @@ class Scale:
         return self.pull(g, node.saved)
 
     def narrowed(self, wanted: tuple[bool, ...]) -> Scale:
-        return Scale(*self.factors, keep=wanted, log=self.log)
+        return Scale(*self.factors, keep=wanted, log=self.log, frees=self.frees)
 
     def check(self, node: Node) -> None:
         raise RuntimeError("overwritten")
@@ -43,7 +50,7 @@ class Scale:
 
 def node(*edges: tuple[Any, float], saved: Any = ()) -> Node:
     """A node that pulls back to each target with its factor."""
-    return recorded(Scale(*(f for _, f in edges)), tuple(t for t, _ in edges), saved)
+    return recorded(Scale(*(f for _, f in edges), frees=bool(saved)), tuple(t for t, _ in edges), saved)
 
 
 def test_a_chain_multiplies() -> None:
@@ -165,6 +172,7 @@ def test_hooks_see_the_whole_cotangent_and_may_replace_it() -> None:
 def test_outputs_of_one_node_arrive_as_a_list() -> None:
     class Join:
         name = "JoinBackward0"
+        frees = False
         needs = (True,)
 
         def pull(self, g: list[Any], saved: Any) -> tuple[Any, ...]:
@@ -195,6 +203,7 @@ def test_only_fresh_cotangents_are_owned() -> None:
     # Lists stand for arrays: `+` makes a new one, `+=` writes into the old.
     class Pass:
         name = "PassBackward0"
+        frees = False
 
         def __init__(self, n: int, fresh: bool) -> None:
             self.needs = (True,) * n

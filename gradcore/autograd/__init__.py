@@ -76,8 +76,8 @@ def grad(
     elif not allow_unused and any(r is None for r in results):
         index = next(i for i, r in enumerate(results) if r is None)
         raise RuntimeError(
-            "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this "
-            f"is the desired behavior. (input {index}, shape {list(ins[index].shape)})"
+            f"The differentiated Tensor at index {index} appears to not have been used in the graph. Set allow_unused=True "
+            f"if this is the desired behavior. (Its shape is {list(ins[index].shape)})"
         )
     return tuple(results)
 

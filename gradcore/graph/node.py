@@ -33,6 +33,7 @@ class Step(Protocol):
 
     name: str
     needs: tuple[bool, ...]
+    frees: bool  # whether a sweep releases what the node saved; sizes alone are not worth refusing a second sweep
     pull: Callable[[Any, Any], tuple[Any, ...]]
 
     def traced(self, node: Node, cotangent: Any) -> tuple[Any, ...]:

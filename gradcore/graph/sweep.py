@@ -102,7 +102,7 @@ def sweep(
             if newest[0] < node.stamp:
                 step.check(node)
             cotangents = step.traced(node, g) if traced else step.pull(g, saved)
-            if saved and not retain:
+            if step.frees and not retain:
                 node.saved = FREED
             targets = node.targets
             if len(targets) == 1:

@@ -140,7 +140,7 @@ class Step:
     differentiable outputs saves that and their shapes and dtypes.
     """
 
-    __slots__ = ("_traced_pull", "conjugate", "fitted", "keep", "kernel", "layout", "name", "needs", "op", "pull", "several")
+    __slots__ = ("_traced_pull", "conjugate", "fitted", "frees", "keep", "kernel", "layout", "name", "needs", "op", "pull", "several")
 
     def __init__(
         self, kernel: Kernel, needs: tuple[bool, ...], conjugate: bool, fitted: bool, keep: tuple[bool, ...] | None = None
@@ -154,6 +154,7 @@ class Step:
         self.keep = keep
         self.layout = kernel.op.layout(needs[: len(kernel.op.inputs)] if not kernel.op.variadic else needs)
         self.several = self.op.outputs == ("outs",) or len(self.op.outputs) - len(self.op.constant) > 1
+        self.frees = any(name in self.op.inputs or name in self.op.outputs for name in self.layout)
         self.pull: Pull = self._bound(raw(kernel.F))
         self._traced_pull: Pull | None = None
 

@@ -1,0 +1,1 @@
+"""gradcore beside other autograd libraries, one source for all: see README.md."""

@@ -1,0 +1,81 @@
+"""Memory as the system counts it, measured in an interpreter of its own. It must not know how time is taken.
+
+`tracemalloc` does not see what C++ allocates, so the measure is the process's resident memory: its growth
+while many operations are recorded, divided by their number. Run as `python -m bench.memory LIBRARY MEASURE`.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.libraries import Library, load
+
+COUNT = 50_000
+FLOATS = 4_000_000
+
+# What is recorded COUNT times, on 2×2.
+OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "y * x": lambda y, x: y * x,
+    "y + x": lambda y, x: y + x,
+    "y * 1.5": lambda y, x: y * 1.5,
+    "y.tanh()": lambda y, x: y.tanh(),
+}
+PEAK = "peak of a step"
+ABOUT = {
+    **dict.fromkeys(OPERATIONS, "Bytes that recording it on 2×2 takes, the result included."),
+    PEAK: f"The most that forward and backward of a chain hold at once, in arrays of {FLOATS:.0e} floats.",
+}
+
+
+def resident() -> int:
+    """Bytes of this process in memory now (at most so far, where the system does not say)."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return peak()
+
+
+def peak() -> int:
+    """The most bytes of this process in memory so far."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+
+
+def per_operation(library: Library, operation: Callable[[Any, Any], Any]) -> float:
+    """Bytes that the graph grows by for one operation on 2×2; its result is alive through the graph alone."""
+    x = y = library.leaf(np.full((2, 2), 0.5))
+    for _ in range(1000):
+        y = operation(y, x)
+    before = resident()
+    for _ in range(COUNT):
+        y = operation(y, x)
+    return (resident() - before) / COUNT
+
+
+def peak_of_a_step(library: Library) -> float:
+    """The most that a forward and backward pass over many floats holds, in arrays of that many floats."""
+    x = library.leaf(np.linspace(-1, 1, FLOATS))
+    before = resident()
+    y = (x * x + x).tanh()
+    (y * y + y).mean().backward()
+    return (peak() - before) / (4 * FLOATS)
+
+
+def measure(name: str, what: str) -> float:
+    """The number for a library and one of OPERATIONS or PEAK."""
+    library = load(name)
+    if library is None:
+        raise ModuleNotFoundError(f"{name} is not installed")
+    library.set_threads(1)
+    return peak_of_a_step(library) if what == PEAK else per_operation(library, OPERATIONS[what])
+
+
+if __name__ == "__main__":
+    print(measure(*sys.argv[1:]))

@@ -8,6 +8,7 @@ from gradcore.primitives import (
     comparison,
     complex_parts,
     conversion,
+    cumulative,
     elementwise,
     indexing,
     joining,
@@ -15,6 +16,7 @@ from gradcore.primitives import (
     reductions,
     selection,
     shape,
+    softmax,
     sorting,
     transcendental,
 )
@@ -23,6 +25,7 @@ __all__ = [
     "comparison",
     "complex_parts",
     "conversion",
+    "cumulative",
     "elementwise",
     "indexing",
     "joining",
@@ -30,6 +33,7 @@ __all__ = [
     "reductions",
     "selection",
     "shape",
+    "softmax",
     "sorting",
     "transcendental",
 ]

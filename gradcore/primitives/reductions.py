@@ -1,15 +1,15 @@
 """Sums, means, extrema, variances and norms along axes, with their derivatives. It must not know Tensors.
 
-`axis` is a tuple of axes counted from the front, or None for all of them. A result or a cotangent without the reduced
-axes has the elements of one that keeps them at length 1, so no rule asks which it got: `spread` takes both.
+`axis` is a tuple of axes counted from the front, or None for all of them. A result or a cotangent without the
+reduced axes has the elements of one that keeps them at length 1, so few rules ask which it is: `spread` takes both.
 """
 
 from __future__ import annotations
 
-from math import prod
+from math import inf, prod
 from typing import Any
 
-from gradcore.backends.shared import SMALL
+from gradcore.backends.shared import SMALL, widened
 from gradcore.recorder import primitive
 
 Array = Any
@@ -23,21 +23,21 @@ def sum(F: Any, x: Array, *, axis: Axes, keepdims: bool = False) -> Array:
 
 
 @primitive("linear", x=lambda F, g, x_shape, axis, count: F.spread(g, axis=axis, shape=x_shape, count=count))
-def mean(F: Any, x: Array, *, axis: Axes, count: int, keepdims: bool = False) -> Array:
+def mean(F: Any, x: Array, *, axis: Axes, count: float, keepdims: bool = False) -> Array:
     """The sum over `axis` divided by `count`; narrow types are rounded once, after the division."""
     if x.itemsize > 2:
         return F.sum(x, axis, keepdims=keepdims) / count
     return F.astype(F.sum(F.astype(x, "float32"), axis, keepdims=keepdims) / count, x.dtype)
 
 
-def _gathered(F: Any, g: Any, x_shape: Shape, axis: Axes, count: int) -> Any:
+def _gathered(F: Any, g: Array, x_shape: Shape, axis: Axes, count: float) -> Array:
     total = F.sum(g, axis=axis) if count == 1 else F.mean(g, axis=axis, count=count)
     return F.reshape(total, shape=x_shape)
 
 
 @primitive("linear", x=_gathered)
-def spread(F: Any, x: Array, *, axis: Axes, shape: Shape, count: int = 1) -> Array:
-    """Repeat `x` / `count` along the axes `axis` of the result of `shape`: the transpose of `sum` and of `mean`."""
+def spread(F: Any, x: Array, *, axis: Axes, shape: Shape, count: float = 1) -> Array:
+    """Repeat `x` / `count` along the axes `axis` of the result of `shape`: the transpose of `sum` and `mean`."""
     if axis is not None and x.ndim:
         x = x.reshape([1 if i in axis else n for i, n in enumerate(shape)])
     if count != 1:
@@ -55,25 +55,117 @@ def integer_sum(F: Any, x: Array, *, axis: Axes, keepdims: bool = False) -> Arra
     return F.sum(x, axis, keepdims=keepdims, dtype="int64")
 
 
-# -- extrema: elements that are equal share the cotangent --------------------------------------------------------------
+# -- extrema: elements that are equal share the cotangent -------------------------------------------------
 
 
-def _shared(F: Any, g: Any, x: Any, out: Any, axis: Axes, nans: bool, keepdims: bool, x_shape: Shape, x_dtype: Any) -> Any:
-    peak = F.spread(out, axis=axis, shape=x_shape)
-    at = x == peak
+def evenly(F: Any, g: Array, at: Array, axis: Axes, keepdims: bool) -> Array:
+    """The cotangent `g` of a reduction, divided among the elements marked in `at`."""
+    shape = tuple(at.shape)
+    marked = F.where(at, 1.0, F.zero(F.spread(g, axis=axis, shape=shape)))
+    return F.spread(g / F.sum(marked, axis=axis, keepdims=keepdims), axis=axis, shape=shape) * marked
+
+
+def extremum_pull(F: Any, g: Array, x: Array, out: Array, axis: Axes, keepdims: bool, nans: bool) -> Array:
+    """The cotangent of `x` whose elements equal to `out`, or NaN as it is, share the cotangent `g`."""
+    top = F.spread(out, axis=axis, shape=tuple(x.shape))
+    at = x == top
     if nans:
-        at = at | ((x != x) & (peak != peak))
-    at = F.astype(at, dtype=x_dtype)
-    return F.spread(g / F.sum(at, axis=axis, keepdims=keepdims), axis=axis, shape=x_shape) * at
+        at = F.logical_or(at, F.logical_and(F.isnan(x), F.isnan(top)))
+    return evenly(F, g, at, axis, keepdims)
 
 
-@primitive("general", x=_shared)
+@primitive("general", x=extremum_pull)
 def amax(F: Any, x: Array, *, axis: Axes, keepdims: bool = False, nans: bool = False) -> Array:
     """The maximum over `axis`; `nans` says that a NaN that won gets the cotangent, not everything."""
     return F.max(x, axis, keepdims=keepdims)
 
 
-@primitive("general", x=_shared)
+@primitive("general", x=extremum_pull)
 def amin(F: Any, x: Array, *, axis: Axes, keepdims: bool = False, nans: bool = False) -> Array:
     """The minimum over `axis`; `nans` as for `amax`."""
     return F.min(x, axis, keepdims=keepdims)
+
+
+# -- variances --------------------------------------------------------------------------------------------
+
+
+def _size_squared(F: Any, x: Array) -> Array:
+    return x * x if x.dtype.kind != "c" else F.square(F.real(x)) + F.square(F.imag(x))
+
+
+@widened
+def _variance(F: Any, x: Array, axis: Axes, count: int, dof: float, keepdims: bool) -> Array:
+    apart = x - F.sum(x, axis, keepdims=True) / count
+    return F.sum(_size_squared(F, apart), axis, keepdims=keepdims) / max(dof, 0)
+
+
+def _var_pull(F: Any, g: Array, x: Array, x_shape: Shape, axis: Axes, count: int, dof: float) -> Array:
+    apart = x - F.mean(x, axis=axis, count=count, keepdims=True)
+    return F.spread(g, axis=axis, shape=x_shape, count=dof / 2) * apart
+
+
+# torch's: where there is no deviation, the standard deviation has the derivative 0.
+def _std_pull(
+    F: Any, g: Array, x: Array, out: Array, x_shape: Shape, axis: Axes, count: int, dof: float
+) -> Array:
+    g = F.where(out == 0, 0.0, g / (out * 2.0))
+    return _var_pull(F, g, x, x_shape, axis, count, dof)
+
+
+@primitive("general", x=_var_pull, holomorphic=False)
+def var(F: Any, x: Array, *, axis: Axes, count: int, dof: float, keepdims: bool = False) -> Array:
+    """The sum of squared distances from the mean of `count` elements, divided by `dof` degrees of freedom."""
+    return _variance(F, x, axis, count, dof, keepdims)
+
+
+@primitive("general", x=_std_pull, holomorphic=False)
+def std(F: Any, x: Array, *, axis: Axes, count: int, dof: float, keepdims: bool = False) -> Array:
+    """The square root of `var`."""
+    return F.sqrt(_variance(F, x, axis, count, dof, keepdims))
+
+
+# -- norms ------------------------------------------------------------------------------------------------
+
+
+@widened
+def _vector_norm(F: Any, x: Array, order: float, axis: Axes, keepdims: bool) -> Array:
+    if order == 2:
+        return F.sqrt(F.sum(_size_squared(F, x), axis, keepdims=keepdims))
+    size = F.absolute(x)
+    if order in (inf, -inf):
+        return (F.max if order > 0 else F.min)(size, axis, keepdims=keepdims)
+    if order == 0:
+        return F.sum(F.astype(x != 0, size.dtype), axis, keepdims=keepdims)
+    if order == 1:
+        return F.sum(size, axis, keepdims=keepdims)
+    return F.power(F.sum(F.power(size, order), axis, keepdims=keepdims), 1 / order)
+
+
+# torch's subgradients: 0 wherever the norm has no derivative, shared among the largest in the infinity norm.
+def _vector_norm_pull(
+    F: Any, g: Array, x: Array, out: Array, x_shape: Shape, order: float, axis: Axes, keepdims: bool
+) -> Array:
+    if order == 0:
+        return F.zero(x)
+    if order == 2:
+        return x * F.spread(F.where(out == 0, 0.0, g / out), axis=axis, shape=x_shape)
+    if order == 1:
+        return F.sign(x) * F.spread(g, axis=axis, shape=x_shape)
+    size = F.absolute(x)
+    if order in (inf, -inf):
+        at = F.logical_or(size == F.spread(out, axis=axis, shape=x_shape), F.isnan(size))
+        return F.sign(x) * evenly(F, g, at, axis, keepdims)
+    if order < 1:
+        along = F.where(size == 0, 0.0, F.power_number(size, exponent=order - 1))
+        return F.sign(x) * along * F.spread(g * F.power_number(out, exponent=1 - order), axis=axis, shape=x_shape)
+    share = F.where(out == 0, 0.0, g / F.power_number(out, exponent=order - 1))
+    along = x * F.power_number(size, exponent=order - 2) if order > 2 else (
+        F.sign(x) * F.power_number(size, exponent=order - 1)
+    )
+    return along * F.spread(share, axis=axis, shape=x_shape)
+
+
+@primitive("general", x=_vector_norm_pull, holomorphic=False, node="LinalgVectorNorm")
+def vector_norm(F: Any, x: Array, *, order: float, axis: Axes, keepdims: bool = False) -> Array:
+    """The sum of |x|**order to the power 1/order; infinite orders are the largest and smallest, 0 counts."""
+    return _vector_norm(F, x, order, axis, keepdims)

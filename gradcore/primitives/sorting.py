@@ -1,13 +1,15 @@
-"""Elements found by comparing: indices of extrema and of order, and the elements there. It must not know Tensors.
+"""Elements found by comparing: indices of extrema and of order, and what stands there. It must not know Tensors.
 
-Indices have no derivative, and what stands at indices is linear in the array. So every sorting op is an index primitive
-followed by `pick`.
+Indices have no derivative, and what stands at indices is linear in the array. So every sorting op is an index
+primitive followed by `pick`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from gradcore.primitives.cumulative import scan
+from gradcore.primitives.reductions import extremum_pull
 from gradcore.recorder import primitive
 
 Array = Any
@@ -20,8 +22,10 @@ Shape = tuple[int, ...]
         g, indices, axis=axis, shape=x_shape, keepdims=keepdims, distinct=distinct
     ),
 )
-def pick(F: Any, x: Array, indices: Array, *, axis: int, keepdims: bool = True, distinct: bool = True) -> Array:
-    """The elements of `x` at `indices` along `axis`; without `keepdims` neither indices nor result have that axis.
+def pick(
+    F: Any, x: Array, indices: Array, *, axis: int, keepdims: bool = True, distinct: bool = True
+) -> Array:
+    """The elements of `x` at `indices` along `axis`; without `keepdims` neither these nor the result have it.
 
     `distinct` says that no place is named twice.
     """
@@ -65,3 +69,97 @@ def argmax(F: Any, x: Array, *, axis: int | None, keepdims: bool = False) -> Arr
 def argmin(F: Any, x: Array, *, axis: int | None, keepdims: bool = False) -> Array:
     """The index of the first minimum, NaN counting as one."""
     return F.argmin(x, axis, keepdims=keepdims)
+
+
+# -- order ------------------------------------------------------------------------------------------------
+
+
+def _order(F: Any, x: Array, axis: int, descending: bool = False) -> Array:
+    """The indices that sort `x`: equal elements keep their order, NaN counts as the largest."""
+    if not x.ndim:
+        return F.zeros((), "int64")
+    if descending:
+        return x.shape[axis] - 1 - F.flip(F.argsort(F.flip(x, axis), axis), axis)
+    return F.argsort(x, axis)
+
+
+def _part(x: Array, axis: int, start: int, stop: int) -> Array:
+    return x[(*(slice(None),) * axis, slice(start, stop))] if x.ndim else x
+
+
+def _found(F: Any, indices: Array, axis: int, keepdims: bool) -> Array:
+    return indices if keepdims or not indices.ndim else F.squeeze(indices, axis)
+
+
+@primitive("general")
+def argsort(F: Any, x: Array, *, axis: int, descending: bool = False, count: int | None = None) -> Array:
+    """The indices that sort `x`, or the first `count` of them; equal elements keep their order, NaN is largest."""
+    order = _order(F, x, axis, descending)
+    return order if count is None else _part(order, axis, 0, count)
+
+
+@primitive("general")
+def argkth(F: Any, x: Array, *, axis: int, k: int, keepdims: bool = False) -> Array:
+    """The index of the element that has `k` before it in ascending order."""
+    return _found(F, _part(_order(F, x, axis), axis, k, k + 1), axis, keepdims)
+
+
+def _median_place(F: Any, x: Array, axis: int, skip_nan: bool) -> Array:
+    """Where in ascending order the lower median stands: the first NaN if there is one, or as if there were none."""
+    nans = F.sum(F.isnan(x), axis, keepdims=True, dtype="int64")
+    real = x.shape[axis] - nans
+    if skip_nan:
+        return F.maximum(real - 1, 0) // 2
+    return F.where(nans > 0, real, (x.shape[axis] - 1) // 2)
+
+
+@primitive("general")
+def argmedian(F: Any, x: Array, *, axis: int, keepdims: bool = False, skip_nan: bool = False) -> Array:
+    """The index of the lower median; NaN wins or, with `skip_nan`, does not count."""
+    order = _order(F, x, axis)
+    if x.ndim:
+        order = F.take_along_axis(order, _median_place(F, x, axis, skip_nan), axis)
+    return _found(F, order, axis, keepdims)
+
+
+@primitive("general", x=lambda F, g, x, out: extremum_pull(F, g, x, out, None, False, True))
+def median(F: Any, x: Array, *, skip_nan: bool = False) -> Array:
+    """The lower median of all elements, who share the cotangent if equal to it; NaN as for `argmedian`."""
+    flat = F.reshape(x, (-1,))
+    place = _median_place(F, flat, 0, skip_nan)
+    return F.reshape(F.take_along_axis(F.sort(flat, 0), place, 0), ())
+
+
+@primitive("general")
+def argmode(F: Any, x: Array, *, axis: int, keepdims: bool = False) -> Array:
+    """The last index of the most frequent element, of the smallest if several are."""
+    if not x.ndim:
+        return F.zeros((), "int64")
+    order = _order(F, x, axis)
+    ordered = F.take_along_axis(x, order, axis)
+    place = F.arange(x.shape[axis]).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+    place = F.broadcast_to(place, x.shape)
+    starts = F.concatenate(
+        [F.ones_like(_part(x, axis, 0, 1), "bool"), _part(ordered, axis, 1, None) != _part(ordered, axis, 0, -1)],
+        axis,
+    )
+    run = place - _running(F, F.maximum, F.where(starts, place, 0), axis)
+    best = F.argmax(run, axis, keepdims=True)
+    return _found(F, F.take_along_axis(order, best, axis), axis, keepdims)
+
+
+# -- running extrema --------------------------------------------------------------------------------------
+
+
+def _running(F: Any, larger: Any, x: Array, axis: int) -> Array:
+    return scan(F, lambda before, here: [larger(before[0], here[0])], [x], axis)[0]
+
+
+@primitive("general")
+def argcummax(F: Any, x: Array, *, axis: int, largest: bool = True) -> Array:
+    """For each element the index of the last maximum (or minimum) up to it, NaN counting as one."""
+    if not x.ndim:
+        return F.zeros((), "int64")
+    at = (x == _running(F, F.maximum if largest else F.minimum, x, axis)) | F.isnan(x)
+    place = F.arange(x.shape[axis]).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+    return _running(F, F.maximum, F.where(at, place, 0), axis)

@@ -1,0 +1,137 @@
+"""Norms of vectors and matrices, as torch spells them. It must not know any derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from gradcore import dtypes
+from gradcore.ops import arguments
+from gradcore.ops.arguments import converted, need_tensor
+from gradcore.ops.reductions import amax, amin, sum
+from gradcore.ops.registry import functions, op
+from gradcore.primitives import elementwise as e
+from gradcore.primitives import reductions as r
+from gradcore.recorder.value import Value
+
+if TYPE_CHECKING:
+    from gradcore.tensor import Tensor
+
+
+def _prepared(x: Tensor, dtype: Any, name: str) -> Tensor:
+    """`x` in `dtype`, both checked as torch's norms check them."""
+    need_tensor(x, name)
+    have = dtypes.of(x._array.dtype)
+    if not (have.is_floating_point or have.is_complex):
+        raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {have._title}")
+    if dtype is None:
+        return x
+    want = dtypes.as_dtype(dtype, op=name)
+    if not (want.is_floating_point or want.is_complex):
+        raise RuntimeError(f"{name}: dtype should be floating point or complex, but got {want._title}")
+    if want.is_complex is not have.is_complex:
+        kind = "complex" if have.is_complex else "real"
+        raise RuntimeError(f"{name}: dtype should be {kind} for {kind} inputs, but got {want._title}")
+    if dtypes.promote_types(have, want) is not want:
+        raise RuntimeError(
+            f"{name}: the dtype of the input ({have._title}) should be convertible without narrowing to the "
+            f"specified dtype ({want._title})"
+        )
+    return converted(x, dtype, name)  # type: ignore[no-any-return]
+
+
+@op(namespace="linalg", method=False, out=True)
+def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """Return (sum of |x|**ord)**(1/ord) over `dim` (all by default); `ord` may be any number, inf and -inf too."""
+    x = _prepared(x, dtype, "linalg.vector_norm")
+    if isinstance(ord, Value):
+        ord = ord.item()  # type: ignore[attr-defined]
+    if not isinstance(ord, (int, float)):
+        raise TypeError(f"linalg_vector_norm(): argument 'ord' must be Number, not {type(ord).__name__}")
+    axes = arguments.axes(dim, x._array.ndim)
+    if not x._array.size and (ord == inf or ord < 0):
+        _refuse_empty(x, ord, axes, dim is None)
+    return r.vector_norm(x, order=float(ord), axis=axes, keepdims=keepdim)  # type: ignore[no-any-return]
+
+
+def _refuse_empty(x: Tensor, order: float, axes: arguments.Axes, whole: bool) -> None:
+    name = f"linalg.vector_norm cannot compute the {order} norm"
+    if whole:
+        raise RuntimeError(f"{name} on an empty tensor because the operation does not have an identity")
+    for i in axes:
+        if not x._array.shape[i]:
+            raise RuntimeError(
+                f"{name} on the dimension {i} because this dimension is empty and the operation does not have an "
+                "identity"
+            )
+
+
+@op(namespace="linalg", method=False, out=True)
+def matrix_norm(
+    A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None
+) -> Tensor:
+    """Return a norm of the matrices in the two dimensions `dim`: 'fro', 'nuc', 1, -1, 2, -2, inf or -inf."""
+    need_tensor(A, "linalg.matrix_norm", "A")
+    if A._array.ndim < 2:
+        raise RuntimeError("linalg.matrix_norm: The input tensor A must have at least 2 dimensions.")
+    dims = tuple(dim) if isinstance(dim, Iterable) else (dim,)
+    if len(dims) != 2:
+        raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {' '.join(map(str, dims))}")
+    x = _prepared(A, dtype, "linalg.matrix_norm")
+    rows, columns = (arguments.axis(d, x._array.ndim) for d in dims)
+    if rows == columns:
+        raise RuntimeError(f"linalg.matrix_norm: dims must be different. Got ({dims[0]}, {dims[1]})")
+    if ord == "fro":
+        return vector_norm(x, 2, (rows, columns), keepdim)
+    if ord in (1, -1, inf, -inf):
+        summed, compared = (rows, columns) if ord in (1, -1) else (columns, rows)
+        sums = sum(e.absolute(x), summed, keepdim=True)
+        extreme = (amax if ord > 0 else amin)(sums, (summed, compared), keepdim)
+        return extreme
+    if ord not in ("nuc", 2, -2):
+        raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
+    values = functions["linalg"]["svdvals"](functions[""]["movedim"](x, (rows, columns), (-2, -1)))
+    out: Tensor = sum(values, -1) if ord == "nuc" else (amax if ord == 2 else amin)(values, -1)
+    if keepdim:
+        for axis in sorted((rows, columns)):
+            out = functions[""]["unsqueeze"](out, axis)
+    return out
+
+
+@op(namespace="linalg", method=False, out=True)
+def norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """Return a norm of a vector or of matrices, as `ord` and `dim` say; the 2-norm of all elements by default."""
+    need_tensor(A, "linalg.norm", "A")
+    dims = dim if dim is None or isinstance(dim, Iterable) else (dim,)
+    if dims is not None:
+        dims = tuple(dims)
+        if len(dims) not in (1, 2):
+            raise RuntimeError(
+                f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got [{', '.join(map(str, dims))}]"
+            )
+    if ord is None:
+        return vector_norm(A, 2, dims, keepdim, dtype=dtype)
+    if dims is None and A._array.ndim not in (1, 2):
+        raise RuntimeError(
+            "linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. "
+            f"Got {A._array.ndim}D."
+        )
+    if isinstance(ord, str) or (len(dims) if dims is not None else A._array.ndim) == 2:
+        return matrix_norm(A, ord, (-2, -1) if dims is None else dims, keepdim, dtype=dtype)
+    return vector_norm(A, ord, dims, keepdim, dtype=dtype)
+
+
+# torch.norm, beside torch.linalg.norm above.
+@op(out=True)
+def norm_(
+    input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None
+) -> Tensor:
+    """Return the p-norm of the elements over `dim` (all by default); 'nuc' is that of matrices."""
+    need_tensor(input, "norm")
+    dims = dim if dim is None or isinstance(dim, Iterable) else (dim,)
+    dims = tuple(dims) if dims else None
+    if isinstance(p, str) and (p != "fro" or (dims is not None and len(dims) > 2)):
+        every = tuple(range(input._array.ndim))
+        return matrix_norm(input, p, every if dims is None else dims, keepdim, dtype=dtype)
+    return vector_norm(input, 2 if p is None or p == "fro" else p, dims, keepdim, dtype=dtype)

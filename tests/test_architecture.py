@@ -36,7 +36,7 @@ CLOSED = ["gradcore.graph", "gradcore.backends"]  # not even the layers below, n
 
 # Every package outside the standard library, and the only modules that may import it.
 THIRD_PARTY = {
-    "numpy": {"gradcore.backends.numpy"},
+    "numpy": {"gradcore.backends.numpy", "gradcore.backends.cupy", "gradcore.backends.mersenne"},
     "cupy": {"gradcore.backends.cupy"},
     "cupyx": {"gradcore.backends.cupy"},
     "scipy": {"gradcore.backends.numpy"},

@@ -102,16 +102,16 @@ def installed() -> Iterator[Cuda]:
     from gradcore import backends
 
     module = backend()
-    device, kinds = backends.by_device.get("cuda"), dict(backends.by_type)
+    by_device, by_type = backends.by_device, backends.by_type
+    device, kinds = by_device.get("cuda"), set(by_type)
     ledger.clear()
     with _in_place_of({**MODULES, BACKEND: module}):
         backends.register(ndarray, module)
         try:
             yield Cuda(module)
         finally:
+            by_device["cuda"] = device
             if device is None:
-                del backends.by_device["cuda"]
-            else:
-                backends.by_device["cuda"] = device
-            for kind in set(backends.by_type) - set(kinds):
-                del backends.by_type[kind]
+                del by_device["cuda"]
+            for kind in set(by_type) - kinds:
+                del by_type[kind]

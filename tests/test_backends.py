@@ -1,0 +1,222 @@
+"""Backends: the same names everywhere, loaded when needed, missed with a reason. It must not know Tensors."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata, util
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradcore import backends
+from gradcore.backends import numpy as host
+from gradcore.backends import shared
+from tests import double
+
+ROOT = Path(__file__).resolve().parents[1]
+HAS_CUPY = util.find_spec("cupy") is not None
+
+
+# -- names and signatures ------------------------------------------------------------------------------------
+
+
+def surface(module: ModuleType) -> dict[str, Any]:
+    """What a backend offers: its names less imported modules and what is only for typing."""
+    helpers = {
+        "Any",
+        "Callable",
+        "AbstractContextManager",
+        "annotations",
+        "cast",
+        "cache",
+        "partial",
+        "wraps",
+    }
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and name not in {*helpers, "nullcontext"}
+        and not isinstance(value, ModuleType)
+    }
+
+
+def test_backends_offer_the_same_names() -> None:
+    assert surface(host).keys() == surface(double.backend()).keys()
+
+
+@pytest.mark.parametrize("name", sorted(surface(host)))
+def test_signatures_agree(name: str) -> None:
+    ours, theirs = surface(host)[name], surface(double.backend())[name]
+    assert callable(ours) == callable(theirs)
+    if all(inspect.isfunction(f) and f.__module__.startswith("gradcore") for f in (ours, theirs)):
+        assert parameters(ours) == parameters(theirs)
+
+
+def parameters(function: Any) -> list[Any]:
+    return [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
+
+
+def test_a_backend_states_what_it_is(strict_cuda: Any) -> None:
+    for module, device_type in ((host, "cpu"), (strict_cuda.backend, "cuda")):
+        assert module.device_type == device_type
+        assert module.why_not() is None
+        x = module.zeros(3, "f4")
+        assert type(x) is module.Array
+        assert module.device_of(x)[0] == device_type
+        assert module.dtype("f4") == x.dtype
+
+
+@pytest.mark.skipif(not HAS_CUPY, reason="needs CuPy, no GPU")
+def test_the_real_cupy_has_every_name() -> None:
+    code = "import gradcore.backends.cupy as c, sys; print(*sorted(n for n in vars(c) if n[0] != '_'))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert surface(host).keys() <= set(done.stdout.split())
+
+
+# -- finding a backend ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def empty_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """The registry as it was when gradcore was imported."""
+    monkeypatch.setattr(backends, "by_device", {"cpu": host})
+    monkeypatch.setattr(backends, "by_type", type(backends.by_type)({np.ndarray: host, np.generic: host}))
+    monkeypatch.delitem(sys.modules, double.BACKEND, raising=False)
+    yield monkeypatch
+    sys.modules.pop(double.BACKEND, None)
+
+
+def test_numpy_and_its_subclasses_are_at_home() -> None:
+    class Special(np.ndarray):
+        pass
+
+    for x in (np.ones(2), np.float32(1), np.ones(2).view(Special), np.ma.array([1.0])):
+        assert backends.of(x) is host
+    assert backends.for_device("cpu") is host
+    for stranger in ([1.0], 1.0, "x", None):
+        with pytest.raises(TypeError, match="no backend handles"):
+            backends.of(stranger)
+
+
+def test_without_cupy_the_error_says_what_to_install(empty_registry: pytest.MonkeyPatch) -> None:
+    empty_registry.setitem(sys.modules, "cupy", None)
+    with pytest.raises(RuntimeError, match=r"CuPy is not installed.*gradcore\[cuda\].*gradcore\[cuda13\]"):
+        backends.for_device("cuda")
+    assert "CuPy is not installed" in str(backends.why_not("cuda"))
+    assert "cuda" not in backends.by_device
+
+
+def test_a_cupy_too_old_is_named_as_the_cause(empty_registry: pytest.MonkeyPatch) -> None:
+    old = ModuleType("cupy")
+    old.__version__ = "9.0.0"  # type: ignore[attr-defined]
+    empty_registry.setitem(sys.modules, "cupy", old)
+    empty_registry.setitem(sys.modules, "cupyx", ModuleType("cupyx"))
+    with pytest.raises(RuntimeError, match=r"does not serve \(cannot import name.*14\.2 or later"):
+        backends.for_device("cuda")
+
+
+class NoDevice(RuntimeError):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("driver", "devices", "says"),
+    [
+        (0, None, "no CUDA driver was found.*Install NVIDIA's driver, for CUDA 12"),
+        (11040, None, r"built for CUDA 12 and the driver supports CUDA 11 at most.*gradcore\[cuda11\]"),
+        (13000, None, "finds no GPU.*nvidia-smi"),
+        (12090, 0, "finds no GPU.*no devices"),
+    ],
+)
+def test_why_there_is_no_gpu(
+    driver: int, devices: int | None, says: str, strict_cuda: Any, empty_registry: pytest.MonkeyPatch
+) -> None:
+    def count() -> int:
+        if devices is None:
+            raise NoDevice("cudaErrorNoDevice: no CUDA-capable device is detected")
+        return devices
+
+    runtime = SimpleNamespace(
+        getDeviceCount=count,
+        CUDARuntimeError=NoDevice,
+        runtimeGetVersion=lambda: 12090,
+        driverGetVersion=lambda: driver,
+    )
+    empty_registry.setattr(strict_cuda.cupy.cuda, "runtime", runtime)
+    empty_registry.setitem(sys.modules, double.BACKEND, strict_cuda.backend)
+    with pytest.raises(RuntimeError, match=f"device 'cuda' cannot be used: .*{says}"):
+        backends.for_device("cuda")
+    assert "cuda" not in backends.by_device
+
+
+def test_a_device_from_outside_is_found_by_its_entry_point(empty_registry: pytest.MonkeyPatch) -> None:
+    class Array:
+        pass
+
+    module = ModuleType("far")
+    vars(module).update(device_type="far", Array=Array, why_not=lambda: None)
+    broken = SimpleNamespace(name="odd", load=lambda: 42)
+    points = [SimpleNamespace(name="far", load=lambda: module), broken]
+    empty_registry.setattr(
+        metadata, "entry_points", lambda *, group: points if group == backends.ENTRY_POINTS else []
+    )
+    with pytest.raises(TypeError, match="no backend handles"):
+        backends.of(Array())
+    assert backends.for_device("far") is module
+    assert backends.of(Array()) is module
+    with pytest.raises(RuntimeError, match=r"'odd' .* names 42, not a module"):
+        backends.for_device("odd")
+    with pytest.raises(
+        RuntimeError, match=r"'near' is unknown: expected one of cpu, cuda, far, odd.*entry-point"
+    ):
+        backends.for_device("near")
+
+
+def test_cupy_is_loaded_by_the_first_array_that_needs_it(
+    empty_registry: pytest.MonkeyPatch, strict_cuda: Any
+) -> None:
+    # `strict_cuda` put the double where `import cupy` finds it; the registry that it filled is another one.
+    empty_registry.setattr(backends, "by_device", {"cpu": host})
+    empty_registry.setattr(backends, "by_type", type(backends.by_type)({np.ndarray: host}))
+    assert backends.of(strict_cuda.array(np.ones(2))) is strict_cuda.backend
+    assert backends.by_device["cuda"] is strict_cuda.backend
+
+
+def test_computing_on_the_host_loads_no_device_library() -> None:
+    code = (
+        "import sys, gradcore\n"
+        "x = gradcore.ones(3, requires_grad=True)\n"
+        "(x * x + 1).sum().backward()\n"
+        "print(*{'cupy', 'cupyx', 'scipy', 'ml_dtypes', 'importlib.metadata'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
+
+
+def test_special_functions_do_without_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng().normal(size=(2, 3))
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    host._special.cache_clear()
+    try:
+        mine = host.erf(x), host.erfc(x.astype("f4")), host.erf(np.array(0.5))
+    finally:
+        host._special.cache_clear()
+    assert mine[0].dtype == np.float64
+    assert mine[1].dtype == np.float32
+    np.testing.assert_allclose(mine[0][0, 0], np.vectorize(math.erf)(x)[0, 0], rtol=1e-15)
+    assert abs(float(mine[2]) - 0.5204998778130465) < 1e-15
+
+
+def test_shared_functions_know_no_array_library() -> None:
+    modules = {value.__name__ for value in vars(shared).values() if isinstance(value, ModuleType)}
+    assert modules.isdisjoint({"numpy", "cupy"})

@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gradcore import dtypes
+from gradcore.backends import numpy as host
 from gradcore.backends import of
 from gradcore.graph import Output, modes, recorded
 from gradcore.graph.node import Target
 from gradcore.recorder import errors, views
 from gradcore.recorder.primitive import DERIVED, Primitive
 from gradcore.recorder.steps import Kernel, Steps, kernels_of, node_outputs
+from gradcore.recorder.transfer import transfer
 from gradcore.recorder.value import Value, meta, wrap
 
 SCALARS = (bool, int, float, complex)
@@ -31,6 +33,8 @@ def apply(op: Primitive, function: Callable[..., Any], inputs: Sequence[Any], pa
             if not isinstance(x, SCALARS):
                 return NotImplemented
             inputs = [*inputs[:i], _python_number(x), *inputs[i + 1 :]]
+    if op.kind == "elementwise":
+        inputs = _gathered(inputs)
     kernel = _kernel(op, inputs)
     if op.kind == "elementwise":
         inputs = promoted(op, inputs, kernel)
@@ -46,7 +50,7 @@ def apply(op: Primitive, function: Callable[..., Any], inputs: Sequence[Any], pa
     wrapped = tuple(wrap(each) for each in outs)
     if op.view and kernel.F.storage(outs[0]) is kernel.F.storage(raw[0]):
         for each in wrapped:
-            views.note_view(each, inputs[0], function, params)
+            views.note_view(each, inputs[0], function, params, op.outputs == ("outs",))
     if modes.is_grad_enabled():
         attach(op, kernel, inputs, params, wrapped)
     elif modes.is_inference_mode_enabled():
@@ -136,6 +140,23 @@ def _refuse_inference(op: Primitive, inputs: Sequence[Any], saved: tuple[Any, ..
                 "around this, you can make a clone to get a normal tensor and use it in autograd, or use "
                 "`no_grad()` instead of `inference_mode()`."
             )
+
+
+def _gathered(inputs: Sequence[Any]) -> Sequence[Any]:
+    """The inputs with 0-d host values where the others are: as torch does, and torch only does it for these."""
+    places = {type(x._array) for x in inputs if isinstance(x, Value)}
+    if len(places) == 1:
+        return inputs
+    away = next((x._array for x in inputs if isinstance(x, Value) and type(x._array) is not host.Array), None)
+    if away is None:
+        return inputs
+    F = of(away)
+    return [
+        transfer(x, F, F.device_of(away)[1])
+        if isinstance(x, Value) and type(x._array) is host.Array and x._array.ndim == 0
+        else x
+        for x in inputs
+    ]
 
 
 def _kernel(op: Primitive, inputs: Sequence[Any]) -> Kernel:

@@ -1,4 +1,5 @@
-"""Moving a value to another device, recorded: its transpose moves the cotangent back. It must not know any operation.
+"""Moving a value to another device, recorded: its transpose moves the cotangent back. It must not know any
+operation.
 
 This is no primitive, because a primitive's forward stays within one backend.
 """
@@ -10,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from gradcore.backends import of
-from gradcore.graph import Node, modes
+from gradcore.graph import Node, modes, recorded
 from gradcore.recorder import views
 from gradcore.recorder.value import Value, meta, wrap
 
@@ -30,7 +31,7 @@ def transfer(x: Value, F: ModuleType, index: int | None) -> Any:
         origin = x._node if x._meta is None else views.current(x)
         if origin is not None:
             source = of(x._array)
-            out._node = Node(_step(source, source.device_of(x._array)[1]), (origin,), ())
+            out._node = recorded(_step(source, source.device_of(x._array)[1]), (origin,), ())
     elif modes.is_inference_mode_enabled():
         meta(out).inference = True
     return out
@@ -42,6 +43,7 @@ class _Back:
     name = "ToCopyBackward0"
     needs = (True,)
     layout = ()
+    frees = False
 
     def __init__(self, F: ModuleType, index: int | None) -> None:
         self.F = F

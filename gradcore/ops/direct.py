@@ -22,7 +22,7 @@ def public(
     """Make `primitive` public under torch's `names`; returns the function of the first one.
 
     A name with a dot ("special.expm1") is a function in that namespace, any other also a method and, if `inplace`, one
-    with an underscore. Without `numbers`, the second argument of two must be a Tensor.
+    with an underscore. Without `numbers`, both of two arguments must be Tensors.
     """
     name = names[0]
     unary = len(primitive.primitive.inputs) == 1  # type: ignore[attr-defined]
@@ -51,8 +51,8 @@ def _unary(primitive: Function, name: str) -> Function:
 
 def _binary(primitive: Function, name: str, numbers: bool) -> Function:
     def function(input: Any, other: Any, *, out: Any = None) -> Any:
-        if not numbers and not isinstance(other, Value):
-            raise not_a_tensor(name, "other", 2, other)
+        if not (numbers or isinstance(input, Value) and isinstance(other, Value)):
+            raise _refused(name, input, other, Value)
         result = primitive(input, other) if out is None else put_out(name, primitive, out, (input, other), {})
         return accepted(result, name, input, other)
 
@@ -62,10 +62,14 @@ def _binary(primitive: Function, name: str, numbers: bool) -> Function:
 def accepted(result: Any, name: str, input: Any, other: Any) -> Any:
     """`result`, or the TypeError for the operand because of which it is NotImplemented."""
     if result is NotImplemented:
-        if isinstance(input, (Value, bool, int, float, complex)):
-            raise not_a_tensor(name, "other", 2, other)
-        raise not_a_tensor(name, "input", 1, input)
+        raise _refused(name, input, other, (Value, bool, int, float, complex))
     return result
+
+
+def _refused(name: str, input: Any, other: Any, taken: Any) -> TypeError:
+    if isinstance(input, taken):
+        return not_a_tensor(name, "other", 2, other)
+    return not_a_tensor(name, "input", 1, input)
 
 
 def not_a_tensor(op: str, argument: str, position: int, got: Any) -> TypeError:

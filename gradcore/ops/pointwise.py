@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
 from gradcore.backends import of
+from gradcore.ops.arguments import need_tensor
 from gradcore.ops.direct import accepted, not_a_tensor, public
 from gradcore.ops.registry import functions, methods, op
 from gradcore.primitives import comparison as c
@@ -42,8 +43,8 @@ acos = public(t.arccos, "acos", "arccos")
 atan = public(t.arctan, "atan", "arctan")
 sinh = public(t.sinh, "sinh")
 cosh = public(t.cosh, "cosh")
-tanh = public(t.tanh, "tanh")
-sigmoid = public(t.sigmoid, "sigmoid", "special.expit")
+tanh = public(t.tanh, "tanh", "nn.functional.tanh")
+sigmoid = public(t.sigmoid, "sigmoid", "special.expit", "nn.functional.sigmoid")
 erf = public(t.erf, "erf", "special.erf")
 atan2 = public(t.arctan2, "atan2", "arctan2", numbers=False)
 maximum = public(s.maximum, "maximum", inplace=False, numbers=False)
@@ -153,7 +154,7 @@ def _divided(function: Any, name: str, input: Any, other: Any) -> Any:
 
 
 def _is_integer(x: Any) -> bool:
-    return x._array.dtype.kind in "iu" if isinstance(x, Value) else isinstance(x, int)
+    return x._array.dtype.kind in "biu" if isinstance(x, Value) else isinstance(x, int)
 
 
 @op(inplace=False)
@@ -187,7 +188,7 @@ def pow(input: Any, exponent: Any) -> Any:
         return e.power(input, exponent)
     if dtype.kind == "b":
         return c.logical_or(input, c.logical_not(exponent))
-    return _integer_power(input, exponent)
+    return _integer_power(_full(input, exponent, dtype), _full(exponent, input, dtype))
 
 
 def _power_of_number(x: Value, exponent: Any) -> Any:
@@ -199,7 +200,12 @@ def _power_of_number(x: Value, exponent: Any) -> Any:
     return e.power_number(_in_dtype(x, dtype), exponent)
 
 
-def _integer_power(x: Any, y: Any) -> Any:
+def _full(x: Any, like: Any, dtype: Any) -> Value:
+    """A number as a tensor of the shape of `like`; a tensor itself; in `dtype`."""
+    return _in_dtype(x, dtype) if isinstance(x, Value) else s.fill(e.zero(_in_dtype(like, dtype)), x)
+
+
+def _integer_power(x: Value, y: Value) -> Any:
     """x**y of integers, the fraction cut off where `y` is negative: only those of 1 and -1 are not 0."""
     reciprocal = c.equal(x, 1) + c.equal(x, -1) * (1 - 2 * e.remainder(y, 2))
     return s.where(c.less(y, 0), reciprocal, e.power(x, s.maximum(y, 0)))
@@ -237,20 +243,42 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Any:
 @op(inplace=True, out=True)
 def clamp_min(input: Tensor, min: Any) -> Any:
     """The larger of the tensor and `min`, a tensor or a number."""
-    return _clip_below(input, min) if isinstance(min, Value) else _within_numbers(_clip_below_number, input, min, None)
+    if isinstance(min, Value) and isinstance(input, Value):
+        return _clip_below(input, min)
+    return _within_numbers(_clip_below_number, input, min, None)
 
 
 @op(inplace=True, out=True)
 def clamp_max(input: Tensor, max: Any) -> Any:
     """The smaller of the tensor and `max`, a tensor or a number."""
-    return _clip_above(input, max) if isinstance(max, Value) else _within_numbers(_clip_above_number, input, None, max)
+    if isinstance(max, Value) and isinstance(input, Value):
+        return _clip_above(input, max)
+    return _within_numbers(_clip_above_number, input, None, max)
 
 
 def _within_numbers(clip: Any, x: Any, lo: Any, hi: Any) -> Any:
+    need_tensor(x, "clamp")
     for name, bound in (("min", lo), ("max", hi)):
         if bound is not None and not isinstance(bound, NUMBERS):
             raise TypeError(f"clamp(): argument '{name}' must be Number or Tensor, not {type(bound).__name__}")
-    return clip(_in_dtype(x, _promoted(x, lo, hi)), lo, hi)
+    dtype = _promoted(x, lo, hi)
+    return clip(_in_dtype(x, dtype), *(None if bound is None else _number_of(bound, dtype) for bound in (lo, hi)))
+
+
+def _number_of(value: Any, dtype: Any) -> Any:
+    """A number as one of `dtype`, integers without their fractions. Raises RuntimeError where it does not fit."""
+    kind = dtype.kind
+    if kind == "b":
+        return bool(value)
+    fits = kind == "c" or not isinstance(value, complex)
+    if fits and kind in "iu":
+        value, limits = int(value), dtypes.iinfo(dtypes.of(dtype))
+        if kind == "u" and -limits.max <= value < 0:
+            value += limits.max + 1
+        fits = limits.min <= value <= limits.max
+    if not fits:
+        raise RuntimeError(f"value cannot be converted to type {dtypes.of(dtype).name} without overflow (got {value})")
+    return value
 
 
 @op(method=False, out=True)
@@ -297,9 +325,7 @@ def fill(input: Tensor, value: Any) -> Any:
         return _fill_with_tensor(input, _in_dtype(value, dtype))
     if not isinstance(value, NUMBERS):
         raise TypeError(f"fill(): argument 'value' (position 2) must be Number or Tensor, not {type(value).__name__}")
-    if isinstance(value, complex) and dtype.kind != "c":
-        raise RuntimeError(f"value cannot be converted to type {dtypes.of(dtype).name} without overflow")
-    return s.fill(input, bool(value) if dtype.kind == "b" else int(value) if dtype.kind in "iu" else value)
+    return s.fill(input, _number_of(value, dtype))
 
 
 _fill_with_tensor = renamed(s.fill, "FillBackward1")
@@ -312,9 +338,9 @@ _sgn = renamed(e.sign, "Sgn")
 
 @op(inplace=True, out=True)
 def sign(input: Tensor) -> Any:
-    """The sign: -1, 0 or 1. Raises RuntimeError for complex tensors."""
+    """The sign: -1, 0 or 1. Raises NotImplementedError for complex tensors."""
     if input._array.dtype.kind == "c":
-        raise RuntimeError("Unlike NumPy, torch.sign doesn't allow complex inputs; use sgn() for z/|z|")
+        raise NotImplementedError("sign is not meant for complex numbers, as in torch; use sgn() for z/|z|")
     return copy(input) if input._array.dtype.kind == "b" else e.sign(input)
 
 
@@ -350,9 +376,11 @@ _round_to_decimals = renamed(s.round_half_even, "RoundBackward1")
 
 
 @op(inplace=True, out=True)
-def round(input: Tensor, *, decimals: int = 0) -> Any:
-    """The nearest multiple of 10**-decimals, the even one of two."""
-    if decimals:
+def round(input: Tensor, *, decimals: int | None = None) -> Any:
+    """The nearest multiple of 10**-decimals (of 1 without), the even one of two."""
+    if decimals is not None:
+        if input._array.dtype.kind in "iu":
+            raise NotImplementedError(f'"round" to decimals not implemented for {dtypes.of(input._array.dtype)._title!r}')
         return _round_to_decimals(input, decimals)
     return copy(input) if _whole(input) else s.round_half_even(input)
 

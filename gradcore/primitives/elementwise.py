@@ -1,6 +1,7 @@
 """Arithmetic of real and complex numbers, pointwise, with its derivatives. It must not know shapes or Tensors.
 
-Rules prefer `x + x` to `2 * x`: array libraries are slower with Python numbers than with arrays, and the sum is exact.
+Rules prefer `x + x` to `2 * x`: array libraries are slower with Python numbers than with arrays, and the sum is exact;
+and 0 to 0.0, since bfloat16 stays itself only beside integers.
 """
 
 from __future__ import annotations
@@ -98,26 +99,27 @@ def _sign_pull(F: Any, g: Array, x: Array, out: Array, x_dtype: Any) -> Array:
     # The part of g along z/|z| goes, the rest is divided by |z|; at 0 nothing is left, as in torch.
     size = F.absolute(x)
     across = g - F.real(F.conj(g) * out) * out
-    return F.where(size == 0, 0.0, across / size)
+    return F.where(size == 0, 0, across / size)
 
 
 @primitive("elementwise", x=_sign_pull, holomorphic=False)
 def sign(F: Any, x: Array) -> Array:
-    """The sign; z/|z| for complex z, and 0 at 0."""
-    return F.sign(x)
+    """The sign; z/|z| for complex z, 0 at 0 and for NaN."""
+    out = F.sign(x)
+    return F.where(F.isnan(x), 0, out) if x.dtype.kind in "fV" else out
 
 
 # -- powers -----------------------------------------------------------------------------------------------------------
 
 
 def _base_pull(F: Any, g: Array, x: Array, y: Array) -> Array:
-    return F.where(y == 0, 0.0, g * (y * F.power(x, y - 1)))
+    return F.where(y == 0, 0, g * (y * F.power(x, y - 1)))
 
 
 def _exponent_pull(F: Any, g: Array, x: Array, y: Array, out: Array, y_dtype: Any) -> Array:
     # 0**y is constantly 0 for y > 0, whatever log 0 says; the one-sided derivative at y = 0 counts as 0 too.
     positive = F.logical_and(F.real(y) >= 0, F.imag(y) == 0) if y_dtype.kind == "c" else y >= 0
-    return g * F.where(F.logical_and(x == 0, positive), 0.0, out * F.log(x))
+    return g * F.where(F.logical_and(x == 0, positive), 0, out * F.log(x))
 
 
 @primitive("elementwise", x=_base_pull, y=_exponent_pull, node="PowBackward1")
@@ -160,7 +162,7 @@ def _number_power_pull(F: Any, g: Array, x: Array, out: Array, base: Any, x_dtyp
     if base != 0:
         return g * (out * _log(base))
     positive = F.logical_and(F.real(x) >= 0, F.imag(x) == 0) if x_dtype.kind == "c" else x >= 0
-    return F.where(positive, 0.0, g * (out * -math.inf))
+    return F.where(positive, 0, g * (out * -math.inf))
 
 
 @primitive("elementwise", x=_number_power_pull, node="PowBackward2")
@@ -170,7 +172,7 @@ def number_power(F: Any, x: Array, *, base: Any) -> Array:
 
 
 def _like(F: Any, out: Array, x: Array) -> Array:
-    """`out` in the dtype of `x`: bfloat16 and its like do not keep theirs against Python numbers."""
+    """`out` in the dtype of `x`: bfloat16 does not keep itself beside Python's floats."""
     return out if out.dtype == x.dtype else F.astype(out, x.dtype)
 
 
@@ -180,7 +182,7 @@ def sqrt(F: Any, x: Array) -> Array:
     return F.sqrt(x)
 
 
-@primitive("elementwise", x=lambda g, out: g * (out * out * out) * -0.5, to_float=True)
+@primitive("elementwise", x=lambda g, out: g * (out * out * out) / -2, to_float=True)
 def rsqrt(F: Any, x: Array) -> Array:
     """One divided by the square root."""
     return F.reciprocal(F.sqrt(x))

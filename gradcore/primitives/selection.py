@@ -12,10 +12,15 @@ from gradcore.recorder import primitive
 Array = Any
 
 
+def _like(F: Any, out: Array, x: Array) -> Array:
+    """`out` in the dtype of `x`: bfloat16 does not keep itself beside Python's floats."""
+    return out if out.dtype == x.dtype else F.astype(out, x.dtype)
+
+
 @primitive(
     "elementwise",
-    x=lambda F, g, cond: F.where(cond, g, 0.0),
-    y=lambda F, g, cond: F.where(cond, 0.0, g),
+    x=lambda F, g, cond: F.where(cond, g, 0),
+    y=lambda F, g, cond: F.where(cond, 0, g),
     unpromoted=("cond",),
 )
 def where(F: Any, cond: Array, x: Array, y: Array) -> Array:
@@ -26,8 +31,8 @@ def where(F: Any, cond: Array, x: Array, y: Array) -> Array:
 # A NaN is neither equal nor less, so it gets the cotangent whole: it is what the maximum shows.
 @primitive(
     "elementwise",
-    x=lambda F, g, x, y: F.where(x == y, g * 0.5, F.where(x < y, 0.0, g)),
-    y=lambda F, g, x, y: F.where(x == y, g * 0.5, F.where(y < x, 0.0, g)),
+    x=lambda F, g, x, y: F.where(x == y, g / 2, F.where(x < y, 0, g)),
+    y=lambda F, g, x, y: F.where(x == y, g / 2, F.where(y < x, 0, g)),
     refuses="c",
 )
 def maximum(F: Any, x: Array, y: Array) -> Array:
@@ -37,8 +42,8 @@ def maximum(F: Any, x: Array, y: Array) -> Array:
 
 @primitive(
     "elementwise",
-    x=lambda F, g, x, y: F.where(x == y, g * 0.5, F.where(x > y, 0.0, g)),
-    y=lambda F, g, x, y: F.where(x == y, g * 0.5, F.where(y > x, 0.0, g)),
+    x=lambda F, g, x, y: F.where(x == y, g / 2, F.where(x > y, 0, g)),
+    y=lambda F, g, x, y: F.where(x == y, g / 2, F.where(y > x, 0, g)),
     refuses="c",
 )
 def minimum(F: Any, x: Array, y: Array) -> Array:
@@ -62,18 +67,17 @@ def _inside(F: Any, x: Array, lo: Any, hi: Any) -> Array:
 
 
 @primitive(
-    "elementwise", x=lambda F, g, x, lo, hi: F.where(_inside(F, x, lo, hi), g, 0.0), node="ClampBackward1", refuses="bc"
+    "elementwise", x=lambda F, g, x, lo, hi: F.where(_inside(F, x, lo, hi), g, 0), node="ClampBackward1", refuses="bc"
 )
 def clip(F: Any, x: Array, *, lo: Any, hi: Any) -> Array:
     """`x` within two numbers; None leaves a side open, and `hi` wins over a larger `lo`."""
-    out = F.clip(x, lo, hi)
-    return out if out.dtype == x.dtype else F.astype(out, x.dtype)
+    return _like(F, F.clip(x, lo, hi), x)
 
 
 @primitive(
     "elementwise",
-    x=lambda F, g, x, lo: F.where(x >= lo, g, 0.0),
-    lo=lambda F, g, x, lo: F.where(x < lo, g, 0.0),
+    x=lambda F, g, x, lo: F.where(x >= lo, g, 0),
+    lo=lambda F, g, x, lo: F.where(x < lo, g, 0),
     node="Clamp",
     refuses="c",
 )
@@ -84,8 +88,8 @@ def clip_below(F: Any, x: Array, lo: Array) -> Array:
 
 @primitive(
     "elementwise",
-    x=lambda F, g, x, hi: F.where(x <= hi, g, 0.0),
-    hi=lambda F, g, x, hi: F.where(x > hi, g, 0.0),
+    x=lambda F, g, x, hi: F.where(x <= hi, g, 0),
+    hi=lambda F, g, x, hi: F.where(x > hi, g, 0),
     node="Clamp",
     refuses="c",
 )
@@ -96,9 +100,9 @@ def clip_above(F: Any, x: Array, hi: Array) -> Array:
 
 @primitive(
     "elementwise",
-    x=lambda F, g, x, lo, hi: F.where(_inside(F, x, lo, hi), g, 0.0),
-    lo=lambda F, g, x, lo, hi: F.where(F.logical_and(x < lo, lo < hi), g, 0.0),
-    hi=lambda F, g, x, lo, hi: F.where(F.logical_or(x > hi, hi < lo), g, 0.0),
+    x=lambda F, g, x, lo, hi: F.where(_inside(F, x, lo, hi), g, 0),
+    lo=lambda F, g, x, lo, hi: F.where(F.logical_and(x < lo, lo < hi), g, 0),
+    hi=lambda F, g, x, lo, hi: F.where(F.logical_or(x > hi, hi < lo), g, 0),
     node="Clamp",
     refuses="c",
 )
@@ -131,4 +135,4 @@ def trunc(F: Any, x: Array) -> Array:
 @primitive("elementwise", x=lambda F, g: F.zero(g), node="Round", refuses="bc")
 def round_half_even(F: Any, x: Array, *, decimals: int = 0) -> Array:
     """The nearest multiple of 10**-decimals, the even one of two."""
-    return F.round_half_even(x, decimals)
+    return _like(F, F.round_half_even(x, decimals), x)

@@ -1,0 +1,88 @@
+"""Parts and conjugates of complex tensors, as torch spells them. It must not know any derivative."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gradcore import dtypes
+from gradcore.ops.arguments import need_tensor
+from gradcore.ops.direct import public
+from gradcore.ops.registry import functions, methods, op
+from gradcore.primitives import complex_parts as p
+from gradcore.recorder import renamed
+
+if TYPE_CHECKING:
+    from gradcore.tensor import Tensor
+
+angle = public(p.angle, "angle", inplace=False)
+_conj_physical = renamed(p.conj, "ConjPhysical")
+
+
+def _is_complex(x: Tensor) -> bool:
+    return bool(x._array.dtype.kind == "c")
+
+
+@op()
+def conj(input: Tensor) -> Any:
+    """The complex conjugate, computed at once; a real tensor itself."""
+    return p.conj(input) if _is_complex(input) else input
+
+
+@op(inplace=True, out=True)
+def conj_physical(input: Tensor) -> Any:
+    """The complex conjugate; a real tensor itself."""
+    return _conj_physical(input) if _is_complex(input) else input
+
+
+@op("resolve_neg")
+def resolve_conj(input: Tensor) -> Any:
+    """The tensor itself: conjugates and negatives are computed at once."""
+    return input
+
+
+@op("is_neg")
+def is_conj(input: Tensor) -> bool:
+    """False: conjugates and negatives are computed at once."""
+    return False
+
+
+@op(method=False)
+def real(input: Tensor) -> Any:
+    """The real part, a view; a real tensor itself."""
+    return p.real(input) if _is_complex(input) else input
+
+
+@op(method=False)
+def imag(input: Tensor) -> Any:
+    """The imaginary part, a view. Raises RuntimeError for real tensors."""
+    if not _is_complex(input):
+        raise RuntimeError(
+            f"imag is not implemented for tensors with non-complex dtypes (got {dtypes.of(input._array.dtype)})."
+        )
+    return p.imag(input)
+
+
+def _set_real(self: Tensor, value: Any) -> None:
+    real(self)[...] = value
+
+
+def _set_imag(self: Tensor, value: Any) -> None:
+    imag(self)[...] = value
+
+
+methods["real"] = property(real, _set_real, doc=real.__doc__)  # type: ignore[assignment]
+methods["imag"] = property(imag, _set_imag, doc=imag.__doc__)  # type: ignore[assignment]
+
+
+def _predicate(name: str, answer: str) -> None:
+    def predicate(input: Tensor) -> bool:
+        need_tensor(input, name)
+        return bool(getattr(dtypes.of(input._array.dtype), answer))
+
+    predicate.__name__ = predicate.__qualname__ = name
+    predicate.__doc__ = f"The dtype's `{answer}`."
+    functions[""][name] = predicate
+
+
+for _name in ("is_complex", "is_floating_point", "is_signed"):
+    _predicate(_name, _name)

@@ -147,21 +147,21 @@ def _vector_norm_pull(
 ) -> Array:
     if order == 0:
         return F.zero(x)
-    if order == 2:
-        return x * F.spread(F.where(out == 0, 0.0, g / out), axis=axis, shape=x_shape)
     if order == 1:
         return F.sign(x) * F.spread(g, axis=axis, shape=x_shape)
+    norm = F.spread(out, axis=axis, shape=x_shape)
+    if order == 2:
+        return F.where(norm == 0, 0.0, x / norm) * F.spread(g, axis=axis, shape=x_shape)
     size = F.absolute(x)
     if order in (inf, -inf):
-        at = F.logical_or(size == F.spread(out, axis=axis, shape=x_shape), F.isnan(size))
-        return F.sign(x) * evenly(F, g, at, axis, keepdims)
+        return F.sign(x) * evenly(F, g, F.logical_or(size == norm, F.isnan(size)), axis, keepdims)
     if order < 1:
-        along = F.where(size == 0, 0.0, F.power_number(size, exponent=order - 1))
-        return F.sign(x) * along * F.spread(g * F.power_number(out, exponent=1 - order), axis=axis, shape=x_shape)
-    share = F.where(out == 0, 0.0, g / F.power_number(out, exponent=order - 1))
-    along = x * F.power_number(size, exponent=order - 2) if order > 2 else (
-        F.sign(x) * F.power_number(size, exponent=order - 1)
-    )
+        along = F.sign(x) * F.where(size == 0, 0.0, F.power_number(size, exponent=order - 1))
+        share = g * F.power_number(out, exponent=1 - order)
+    else:
+        steep = order > 2
+        along = (x if steep else F.sign(x)) * F.power_number(size, exponent=order - (2 if steep else 1))
+        share = F.where(out == 0, 0.0, g / F.power_number(out, exponent=order - 1))
     return along * F.spread(share, axis=axis, shape=x_shape)
 
 

@@ -49,7 +49,7 @@ def einsum(*args: Any) -> Tensor:
     made, labels = _summed(made, labels, set(output))
     present = tuple(label for label in output if label in labels)
     made = permuted(made, tuple(labels.index(label) for label in present))
-    if len(operands) > 1 and not {*output}.issuperset(*terms):  # torch views a matrix product
+    if len(operands) > 1 and any(a not in output for term in terms for a in term):  # a product, viewed
         relabel(made, "ViewBackward0", operands)
     return made
 

@@ -349,7 +349,7 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any
 # -- tensordot ---------------------------------------------------------------------------------------------
 
 
-@op(out=True, method=False)
+@op(out=True, method=False, node="View")
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     """Sum products over the dimensions `dims`: the last n of `a` with the first n of `b`, or a pair of lists.
 

@@ -48,6 +48,7 @@ class Primitive:
         to_float: bool,
         holomorphic: bool,
         view: bool,
+        partial: bool,
         refuses: str,
         node: str | None,
     ) -> None:
@@ -73,6 +74,7 @@ class Primitive:
         self.to_float = to_float
         self.holomorphic = holomorphic
         self.view = view
+        self.partial = partial
         self.refuses = refuses
         self.node_name = node_name(node or self.name.title().replace("_", ""))
         self.doc = forward.__doc__
@@ -145,6 +147,7 @@ def primitive(
     to_float: bool = False,
     holomorphic: bool = True,
     view: bool = False,
+    partial: bool = False,
     refuses: str = "",
     node: str | None = None,
     **rules: Rule,
@@ -155,7 +158,7 @@ def primitive(
     the results, `constant` those without a derivative; `again` computes from inputs such as a rule may read all the same
     (a variance kept from the forward), for traced sweeps that differentiate the rule. Of an elementwise primitive, inputs in `unpromoted` keep their
     dtype, `to_float` turns integers into the default dtype, and common dtypes of the kinds in `refuses` ("b", "c", ...) raise
-    NotImplementedError. `node` is torch's name of the node ("Mul" for MulBackward0).
+    NotImplementedError. With `partial` the rule takes None for an output without a cotangent, instead of zeros. `node` is torch's name of the node ("Mul" for MulBackward0).
     """
 
     def declare(forward: Callable[..., Any]) -> Callable[..., Any]:
@@ -172,6 +175,7 @@ def primitive(
             to_float=to_float,
             holomorphic=holomorphic,
             view=view,
+            partial=partial,
             refuses=refuses,
             node=node,
         )

@@ -249,7 +249,7 @@ class Step:
         """The pull over the algebra `F`: the rules, wrapped in what this step needs besides them."""
         pull = self._plain(F)
         if self.several:
-            pull = _materialising(pull, self.kernel.F, wrap if F is traced else None)
+            pull = _materialising(pull, self.kernel.F, wrap if F is traced else None, self.op.partial)
         if self.conjugate:
             pull = _conjugating(pull, F)
         if self.fitted:
@@ -296,7 +296,7 @@ def _conjugating(pull: Pull, F: Any) -> Pull:
     """A holomorphic derivative, transposed without conjugates, as torch's convention wants it: conj(pull(conj g))."""
 
     def conjugating(g: Any, saved: Any) -> tuple[Any, ...]:
-        g = [F.conj(part) for part in g] if isinstance(g, list) else F.conj(g)
+        g = [None if part is None else F.conj(part) for part in g] if isinstance(g, list) else F.conj(g)
         return tuple(None if c is None else F.conj(c) for c in pull(g, saved))
 
     return conjugating
@@ -313,11 +313,13 @@ def _fitting(pull: Pull, F: Any) -> Pull:
     return fitting
 
 
-def _materialising(pull: Pull, backend: Any, wrapped: Callable[[Any], Any] | None) -> Pull:
-    """Zeros for the outputs of which no cotangent arrived."""
+def _materialising(pull: Pull, backend: Any, wrapped: Callable[[Any], Any] | None, partial: bool) -> Pull:
+    """Zeros for the outputs of which no cotangent arrived, unless the rule is `partial`."""
 
     def materialising(g: list[Any], saved: Any) -> tuple[Any, ...]:
         inner, likes = saved
+        if partial:
+            return pull(g, inner)
         filled = []
         for part, (shape, dtype) in zip(g, likes, strict=True):
             if part is None:

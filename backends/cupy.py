@@ -139,6 +139,22 @@ def synchronize(device: int | None = None) -> None:
         cp.cuda.runtime.deviceSynchronize()
 
 
+def set_device(device: int) -> None:
+    """Make new arrays on this device from now on."""
+    cp.cuda.runtime.setDevice(device)
+
+
+def device_properties(device: int | None = None) -> tuple[str, tuple[int, int]]:
+    """Return the name of a device and its compute capability."""
+    found = cp.cuda.runtime.getDeviceProperties(current_device() if device is None else device)
+    return found["name"].decode(), (found["major"], found["minor"])
+
+
+def free_memory() -> None:
+    """Give memory that no array uses back to the device."""
+    cp.get_default_memory_pool().free_all_blocks()
+
+
 def memory(device: int | None = None) -> tuple[int, int]:
     """Return the bytes in use and the bytes held by the allocator."""
     with on_device(device):
@@ -399,8 +415,8 @@ scatter_add = _bind(shared.scatter_add)
 # random numbers
 
 
-def generator(seed: int | None = None) -> Any:
-    """Return a random generator with the given seed (None: from the system)."""
+def generator(seed: int) -> Any:
+    """Return a random generator with the given seed."""
     return cp.random.default_rng(seed)
 
 

@@ -115,6 +115,19 @@ def synchronize(device: int | None = None) -> None:
     """Wait for the device: NumPy's work is done when it returns."""
 
 
+def set_device(device: int) -> None:
+    """Make new arrays on this device from now on: there is one."""
+
+
+def device_properties(device: int | None = None) -> tuple[str, tuple[int, int]]:
+    """Return the name and the version of a device."""
+    return "cpu", (0, 0)
+
+
+def free_memory() -> None:
+    """Give unused memory back to the device: NumPy keeps none."""
+
+
 def memory(device: int | None = None) -> tuple[int, int]:
     """Return the bytes in use and the bytes held by the allocator: NumPy counts none."""
     return 0, 0
@@ -389,15 +402,21 @@ scatter_add = _bind(shared.scatter_add)
 # random numbers
 
 
-def generator(seed: int | None = None) -> Any:
-    """Return a random generator with the given seed (None: from the system)."""
-    return np.random.default_rng(seed)
+def generator(seed: int) -> Any:
+    """Return a random generator with the given seed, whose numbers are those of torch's."""
+    from gradcore.backends.mersenne import Mersenne  # importing numpy.random takes a while
+
+    return Mersenne(seed)
+
+
+def random_permutation(generator: Any, n: int) -> Any:
+    """Return the integers 0 ... n-1 in random order."""
+    return generator.permutation(n)
 
 
 random_uniform = _bind(shared.random_uniform)
 random_normal = _bind(shared.random_normal)
 random_integers = _bind(shared.random_integers)
-random_permutation = _bind(shared.random_permutation)
 
 # NumPy's floating-point warnings
 

@@ -269,9 +269,8 @@ def random_uniform(F: Any, generator: Any, shape: Sequence[int], dtype: Any) -> 
         return _complex(F, random_uniform, generator, shape, dtype)
     if dtype.itemsize > 2:
         return F.asarray(generator.random(tuple(shape), dtype))
-    # rounding a float32 to fewer bits could give 1, so draw just the bits that the type holds
-    bits = 11 if dtype.kind == "f" else 8
-    return F.astype(random_integers(F, generator, 0, 2**bits, shape, "f4") * 2.0**-bits, dtype)
+    rounded = F.astype(F.asarray(generator.random(tuple(shape), F.dtype("f4"))), dtype)
+    return F.where(rounded < 1, rounded, F.zeros((), dtype))  # rounding may have given 1
 
 
 def random_normal(F: Any, generator: Any, shape: Sequence[int], dtype: Any) -> Array:

@@ -2,7 +2,7 @@
 
 
 
-from gradcore import autograd, special
+from gradcore import autograd, cuda, nn, special
 from gradcore import dtypes as _dtypes
 from gradcore.devices import device, get_default_device, set_default_device
 from gradcore.dtypes import (
@@ -34,6 +34,15 @@ from gradcore.dtypes import (
     uint32,
     uint64,
 )
+from gradcore.generator import (
+    Generator,
+    default_generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
+)
 from gradcore.graph.modes import (
     enable_grad,
     inference_mode,
@@ -41,6 +50,17 @@ from gradcore.graph.modes import (
     is_inference_mode_enabled,
     no_grad,
     set_grad_enabled,
+)
+from gradcore.layouts import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    layout,
+    memory_format,
+    preserve_format,
+    sparse_coo,
+    sparse_csr,
+    strided,
 )
 from gradcore.ops import registry as _registry
 from gradcore.printing import get_printoptions, printoptions, set_printoptions

@@ -1,4 +1,5 @@
-"""Memory layouts and formats: torch's names for what every array here has, strides. It must not know arrays."""
+"""Memory layouts and formats: torch's names for what every array here has, strides. It must not know
+arrays."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ class layout:
 
 @final
 class memory_format:
-    """The order of dimensions in memory. Asking for a channels-last one changes no value, and no stride either."""
+    """The order of dimensions in memory. Asking for a channels-last one changes no value, and no stride
+    either."""
 
     __slots__ = ("_name",)
 

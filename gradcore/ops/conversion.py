@@ -23,7 +23,9 @@ def converted(x: Any, dtype: dtypes.dtype | None, device: Any, copy: bool = Fals
     out = x
     if dtype is not None and dtype.numpy != x._array.dtype:
         if x._array.dtype.kind == "c" and not dtype.is_complex and dtype is not dtypes.bool:
-            warnings.warn("Casting complex values to real discards the imaginary part", UserWarning, stacklevel=3)
+            warnings.warn(
+                "Casting complex values to real discards the imaginary part", UserWarning, stacklevel=3
+            )
         out = c.astype(x if dtype.is_floating_point or dtype.is_complex else x.detach(), dtype=dtype.numpy)
     if device is not None:
         F, index = place(device)
@@ -37,7 +39,8 @@ _copied = renamed(c.copy, "ToCopy")
 
 @op(function=False)
 def to(self: Tensor, *args: Any, **keywords: Any) -> Tensor:
-    """Return the tensor in another dtype or on another device, itself if nothing changes and `copy` is not set.
+    """Return the tensor in another dtype or on another device, itself if nothing changes and `copy` is not
+    set.
 
     `to(dtype)`, `to(device, dtype)`, `to(other)`, each with `non_blocking`, `copy` and `memory_format`, which
     changes nothing here. Raises RuntimeError if the device cannot be used.
@@ -50,10 +53,14 @@ def to(self: Tensor, *args: Any, **keywords: Any) -> Tensor:
     elif args:
         names = ["device", "dtype", *names]
     if len(args) > len(names):
-        raise TypeError(f"to() takes at most {len(names)} positional arguments here, but {len(args)} were given")
+        raise TypeError(
+            f"to() takes at most {len(names)} positional arguments here, but {len(args)} were given"
+        )
     given = dict(zip(names, args, strict=False))
     if unknown := (given.keys() & keywords.keys()) | (keywords.keys() - _TO):
-        raise TypeError(f"to() received an invalid combination of arguments (see {', '.join(sorted(unknown))})")
+        raise TypeError(
+            f"to() received an invalid combination of arguments (see {', '.join(sorted(unknown))})"
+        )
     given.update(keywords)
     other = given.get("other")
     if other is not None:
@@ -131,4 +138,4 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
 @op(function=False)
 def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
     """Return the tensor with its elements in C order, itself if they are."""
-    return self if self._array.flags.c_contiguous else c.copy(self)  # type: ignore[no-any-return]
+    return self if self._array.flags.c_contiguous else c.copy(self)

@@ -1,5 +1,5 @@
-"""Tensors from data: literals, arrays, buffers, dlpack; and where and as what a new tensor is made. It must not know
-any derivative."""
+"""Tensors from data: literals, arrays, buffers, dlpack; and where and as what a new tensor is made. It must
+not know any derivative."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ GRAD_ERROR = "Only Tensors of floating point and complex dtype can require gradi
 
 
 class Options(TypedDict, total=False):
-    """What every constructor takes. `pin_memory` has no meaning here, and `memory_format` changes no value."""
+    """What every constructor takes. `pin_memory` has no meaning here, and `memory_format` changes no
+    value."""
 
     dtype: Any
     device: Any
@@ -48,21 +49,25 @@ def made(
 ) -> Tensor:
     """Return the Tensor of `make(F, dtype)` as the options of the constructor `name` say.
 
-    Without these, it is of the dtype and on the device of `like`, or of the dtype `default` (the default dtype) and on
-    the default device. Raises RuntimeError for an integer dtype with requires_grad.
+    Without these, it is of the dtype and on the device of `like`, or of the dtype `default` (the default
+    dtype) and on the default device. Raises RuntimeError for an integer dtype with requires_grad.
     """
     unknown = options.keys() - Options.__annotations__.keys()
     if unknown:
         raise TypeError(f"{name}() got an unexpected keyword argument '{min(unknown)}'")
     if options.get("layout", layouts.strided) not in (layouts.strided, None):
-        raise NotImplementedError(f"{name}(): the layout {options['layout']} does not exist here, only torch.strided")
+        raise NotImplementedError(
+            f"{name}(): the layout {options['layout']} does not exist here, only torch.strided"
+        )
     out = options.get("out")
     wanted = options.get("dtype")
     dtype = None if wanted is None else dtypes.as_dtype(wanted, op=name)
     if out is not None:
         have = dtypes.of(out._array.dtype)
         if dtype not in (None, have):
-            raise RuntimeError(f"dtype {dtype._title} does not match dtype of out parameter ({have._title}) ({name})")
+            raise RuntimeError(
+                f"dtype {dtype._title} does not match dtype of out parameter ({have._title}) ({name})"
+            )
         dtype, like = have, out
     if dtype is None:
         dtype = dtypes.of(like._array.dtype) if like is not None else default or dtypes.get_default_dtype()
@@ -93,7 +98,8 @@ def check_differentiable(dtype: dtypes.dtype, name: str) -> None:
 
 
 def place(device: Any, like: Value | None = None) -> tuple[ModuleType, int | None]:
-    """Return the backend and the index of the device meant: of `like` if there is one and no device is given."""
+    """Return the backend and the index of the device meant: of `like` if there is one and no device is
+    given."""
     if device is None and like is not None:
         F = of(like._array)
         return F, F.device_of(like._array)[1]
@@ -102,7 +108,7 @@ def place(device: Any, like: Value | None = None) -> tuple[ModuleType, int | Non
     return F, where.index if where.index is not None else F.current_device()
 
 
-# -- from data ----------------------------------------------------------------------------------------------------
+# -- from data -----------------------------------------------------------------------------------------------
 
 
 @op(method=False)
@@ -111,8 +117,8 @@ def tensor(
 ) -> Tensor:
     """Return a new leaf with a copy of `data`: nested sequences, a number, an array or a Tensor.
 
-    The dtype is the array's own; of Python's floats the default dtype, of ints int64. Raises ValueError for ragged
-    sequences, RuntimeError for `requires_grad` with an integer dtype.
+    The dtype is the array's own; of Python's floats the default dtype, of ints int64. Raises ValueError for
+    ragged sequences, RuntimeError for `requires_grad` with an integer dtype.
     """
     if isinstance(data, Value):
         warnings.warn(COPY_WARNING.format("torch.tensor"), UserWarning, stacklevel=2)
@@ -128,25 +134,32 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """Return `data` as a Tensor: a Tensor itself, an array without a copy, where dtype and device allow."""
     wanted = None if dtype is None else dtypes.as_dtype(dtype, op="as_tensor")
     if isinstance(data, Value):
-        return _tensor_to(data, wanted, device)
+        return _tensor_to(data, wanted, device)  # type: ignore[no-any-return]
     return finished(converted(data, wanted, device, copy=False))
 
 
 @op(method=False)
 def asarray(
-    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool | None = None
+    obj: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    copy: bool | None = None,
+    requires_grad: bool | None = None,
 ) -> Tensor:
     """Return `obj` as a Tensor, sharing its memory unless `copy` is true or dtype or device forbid.
 
-    Also takes buffers (bytes of the dtype) and objects with `__dlpack__`. Raises ValueError if `copy` is False and
-    one is needed.
+    Also takes buffers (bytes of the dtype) and objects with `__dlpack__`. Raises ValueError if `copy` is
+    False and one is needed.
     """
     wanted = None if dtype is None else dtypes.as_dtype(dtype, op="asarray")
     if isinstance(obj, Value):
         grad = obj._node is not None if requires_grad is None else requires_grad
-        made = _tensor_to(obj, wanted, device)
+        made: Tensor = _tensor_to(obj, wanted, device)
         if copy is False and made is not obj:
-            raise ValueError(f"can't alias a tensor of {dtypes.of(obj._array.dtype)} into {wanted} or onto {device}.")
+            raise ValueError(
+                f"can't alias a tensor of {dtypes.of(obj._array.dtype)} into {wanted} or onto {device}."
+            )
         if not grad:
             made = made.detach()
         if copy and (made is obj or made._array is obj._array):
@@ -182,11 +195,14 @@ def from_numpy(ndarray: Any) -> Tensor:
 
 @op(method=False)
 def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
-    """Return a Tensor that shares the memory of an object with `__dlpack__`. Raises RuntimeError for others."""
+    """Return a Tensor that shares the memory of an object with `__dlpack__`. Raises RuntimeError for
+    others."""
     if isinstance(ext_tensor, Value):
         ext_tensor = ext_tensor._array
     if not hasattr(ext_tensor, "__dlpack__"):
-        raise RuntimeError(f"from_dlpack(): expected an object with __dlpack__, got {type(ext_tensor).__name__}")
+        raise RuntimeError(
+            f"from_dlpack(): expected an object with __dlpack__, got {type(ext_tensor).__name__}"
+        )
     kind = ext_tensor.__dlpack_device__()[0]
     F = devices.backend("cpu" if kind in _HOST_KINDS else "cuda")
     array = F.from_dlpack(ext_tensor)
@@ -204,7 +220,8 @@ _HOST_KINDS = (1, 3)
 def frombuffer(
     buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False
 ) -> Tensor:
-    """Return a one-dimensional Tensor that shares the memory of a buffer. Raises ValueError if the sizes do not fit."""
+    """Return a one-dimensional Tensor that shares the memory of a buffer. Raises ValueError if the sizes do
+    not fit."""
     kind = dtypes.as_dtype(dtype, op="frombuffer")
     if requires_grad:
         check_differentiable(kind, "frombuffer")
@@ -213,7 +230,13 @@ def frombuffer(
 
 @op(function=False)
 def new_tensor(
-    input: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **ignored: Any
+    input: Tensor,
+    data: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    **ignored: Any,
 ) -> Tensor:
     """Return a copy of `data` with this tensor's dtype and device unless others are given."""
     if isinstance(data, Value):
@@ -222,7 +245,9 @@ def new_tensor(
     wanted = kind if dtype is None else dtypes.as_dtype(dtype, op="new_tensor")
     if requires_grad:
         check_differentiable(wanted, "new_tensor")
-    return finished(converted(data, wanted, input.device if device is None else device, copy=True), requires_grad)
+    return finished(
+        converted(data, wanted, input.device if device is None else device, copy=True), requires_grad
+    )
 
 
 def converted(data: Any, dtype: dtypes.dtype | None, device: Any, *, copy: bool) -> Array:
@@ -277,12 +302,12 @@ def _from_buffer(buffer: Any, dtype: dtypes.dtype, name: str, count: int = -1, o
         )
     if count < 0 and size % width:
         raise ValueError(
-            f"buffer length ({size + offset} bytes) after offset ({offset} bytes) must be a multiple of element size "
-            f"({width}) ({name})"
+            f"buffer length ({size + offset} bytes) after offset ({offset} bytes) must be a multiple of "
+            f"element size ({width}) ({name})"
         )
     if count > 0 and count * width > size:
         raise ValueError(
-            f"requested buffer length ({count} * {width} bytes) after offset ({offset} bytes) must not be greater than "
-            f"actual buffer length ({size + offset} bytes) ({name})"
+            f"requested buffer length ({count} * {width} bytes) after offset ({offset} bytes) must not be "
+            f"greater than actual buffer length ({size + offset} bytes) ({name})"
         )
     return host.frombuffer(buffer, dtype.numpy, count, offset)

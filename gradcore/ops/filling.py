@@ -1,15 +1,14 @@
-"""Tensors of given or counted numbers: zeros, full, arange, linspace, eye and their like. It must not know any
-derivative."""
+"""Tensors of given or counted numbers: zeros, full, arange, linspace, eye and their like. It must not know
+any derivative."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from gradcore import dtypes, layouts
-from gradcore.backends import of
 from gradcore.ops import arguments, literals
 from gradcore.ops.creation import Array, Options, made
 from gradcore.ops.registry import functions, methods, op
@@ -20,7 +19,8 @@ if TYPE_CHECKING:
 
 
 def size_of(name: str, size: Sequence[Any], keyword: Any = None) -> tuple[int, ...]:
-    """Return the shape meant by `*size` or `size=`. Raises TypeError for what is no size, RuntimeError if negative."""
+    """Return the shape meant by `*size` or `size=`. Raises TypeError for what is no size, RuntimeError if
+    negative."""
     if keyword is not None:
         size = (keyword,)
     if not size:
@@ -36,24 +36,26 @@ def size_of(name: str, size: Sequence[Any], keyword: Any = None) -> tuple[int, .
     return shape
 
 
-def laid_out_like(array: Array, like: Array, options: Options) -> Array:
-    """Return `array` with its dimensions in the order that those of `like` have in memory."""
-    if like.flags.c_contiguous or options.get("memory_format") is layouts.contiguous_format:
-        return array
-    steps = [abs(s) for s in like.strides]
-    order = sorted(range(like.ndim), key=lambda d: -steps[d])
-    dense = 1
-    for d in reversed(order):
-        if like.shape[d] != 1 and steps[d] != dense * like.dtype.itemsize:
-            return array
-        dense *= like.shape[d]
-    F = of(array)
-    out = F.transpose(F.empty(tuple(array.shape[d] for d in order), array.dtype), [order.index(d) for d in range(like.ndim)])
-    F.copyto(out, array)
-    return out
+def in_order_of(
+    like: Array, fill: Callable[[tuple[int, ...]], Array], options: Options | None = None
+) -> Array:
+    """Return `fill(shape)` for the shape of `like`, with the dimensions in the order they have there in
+    memory."""
+    order = _memory_order(like)
+    if order is None or (options or {}).get("memory_format") is layouts.contiguous_format:
+        return fill(like.shape)
+    array = fill(tuple(like.shape[d] for d in order))
+    return array.transpose([order.index(d) for d in range(like.ndim)])
 
 
-# -- one number everywhere ----------------------------------------------------------------------------------------
+def _memory_order(array: Array) -> list[int] | None:
+    """The dimensions from the outermost in memory, None for C order and where elements overlap."""
+    if array.flags.c_contiguous or 0 in array.strides:
+        return None
+    return sorted(range(array.ndim), key=lambda d: -array.strides[d])
+
+
+# -- one number everywhere -----------------------------------------------------------------------------------
 
 
 def _zeros(F: ModuleType, shape: tuple[int, ...], dtype: Any) -> Array:
@@ -80,7 +82,7 @@ def _forms(name: str, fill: Any, what: str) -> Any:
         source = input._array
         return made(
             f"{name}_like",
-            lambda F, dtype: laid_out_like(fill(F, source.shape, dtype), source, options),
+            lambda F, dtype: in_order_of(source, lambda shape: fill(F, shape, dtype), options),
             options,
             like=input,
         )
@@ -147,7 +149,7 @@ def full_like(input: Tensor, fill_value: Any, **options: Unpack[Options]) -> Ten
     fill, source = _fill(python_number(fill_value, "full_like", "fill_value")), input._array
     return made(
         "full_like",
-        lambda F, dtype: laid_out_like(fill(F, source.shape, dtype), source, options),
+        lambda F, dtype: in_order_of(source, lambda shape: fill(F, shape, dtype), options),
         options,
         like=input,
     )
@@ -173,7 +175,8 @@ def empty_strided(size: Any, stride: Any, **options: Unpack[Options]) -> Tensor:
     shape, strides = size_of("empty_strided", (size,)), arguments.shape((stride,))
     if len(shape) != len(strides):
         raise RuntimeError(
-            f"mismatch in length of strides and shape (empty_strided: size {list(shape)}, stride {list(strides)})"
+            "mismatch in length of strides and shape (empty_strided: "
+            f"size {list(shape)}, stride {list(strides)})"
         )
     length = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
 
@@ -183,32 +186,33 @@ def empty_strided(size: Any, stride: Any, **options: Unpack[Options]) -> Tensor:
     return made("empty_strided", make, options)
 
 
-# -- counting -----------------------------------------------------------------------------------------------------
+# -- counting ------------------------------------------------------------------------------------------------
 
 
 @op(method=False)
-def arange(*bounds: Any, start: Any = None, end: Any = None, step: Any = None, **options: Unpack[Options]) -> Tensor:
-    """Return start, start + step, ... before end: `arange(end)`, `arange(start, end)`, `arange(start, end, step)`.
+def arange(
+    *bounds: Any, start: Any = None, end: Any = None, step: Any = None, **options: Unpack[Options]
+) -> Tensor:
+    """Return start, start + step, ... before end: `arange(end)`, `arange(start, end)`, `arange(start, end,
+    step)`.
 
-    int64 if all numbers are integers, else of the default dtype. Raises RuntimeError for a zero step or one of the
-    wrong sign.
+    int64 if all numbers are integers, else of the default dtype. Raises RuntimeError for a zero step or one
+    of the wrong sign.
     """
     names = ("end",) if len(bounds) == 1 and end is None else ("start", "end", "step")
     if len(bounds) > 3:
         raise TypeError(f"arange() takes from 1 to 3 positional arguments but {len(bounds)} were given")
     given = {"start": start, "end": end, "step": step, **dict(zip(names, bounds, strict=False))}
-    first, last, by = (
-        python_number(value, "arange", name) if value is not None else default
-        for (name, value), default in zip(given.items(), (0, None, 1), strict=True)
-    )
-    if last is None:
-        raise TypeError("arange() missing 1 required positional arguments: \"end\"")
+    if given["end"] is None:
+        raise TypeError('arange() missing 1 required positional arguments: "end"')
+    given = {name: default if given[name] is None else given[name] for name, default in _DEFAULTS.items()}
+    first, last, by = (python_number(value, "arange", name) for name, value in given.items())
     whole = all(isinstance(x, int) for x in (first, last, by))
     dtype = dtypes.int64 if whole else None
 
     def make(F: ModuleType, dtype: Any) -> Array:
         if dtype.kind not in "iufV":
-            raise NotImplementedError(f'"arange" not implemented for \'{dtypes.of(dtype)._title}\'')
+            raise NotImplementedError(f"\"arange\" not implemented for '{dtypes.of(dtype)._title}'")
         begin, stop, stride = first, last, by
         if dtype == dtypes.int64.numpy:  # torch counts in int64 here, and in float64 for all other dtypes
             begin, stop, stride = int(begin), int(stop), int(stride)
@@ -220,15 +224,20 @@ def arange(*bounds: Any, start: Any = None, end: Any = None, step: Any = None, *
     return made("arange", make, options, default=dtype)
 
 
-def _steps(start: Any, end: Any, step: Any) -> int:
+_DEFAULTS: Final = {"start": 0, "end": None, "step": 1}
+
+
+def _steps(start: float, end: float, step: float) -> int:
     if not (math.isfinite(start) and math.isfinite(end)):
         raise RuntimeError(f"unsupported range: {start} -> {end} (arange)")
     if step == 0:
         raise RuntimeError(f"step must be nonzero (arange of {start}, {end}, {step})")
     if (end - start) * math.copysign(1, step) < 0:
-        raise RuntimeError(f"upper bound and lower bound inconsistent with step sign (arange of {start}, {end}, {step})")
+        raise RuntimeError(
+            f"upper bound and lower bound inconsistent with step sign (arange of {start}, {end}, {step})"
+        )
     if isinstance(end - start, int) and isinstance(step, int):
-        return -((start - end) // step)
+        return -int((start - end) // step)
     return math.ceil((end - start) / step)
 
 
@@ -237,7 +246,9 @@ def range_(start: Any = 0, end: Any = None, step: Any = 1, **options: Unpack[Opt
     """Return start, start + step, ... up to and including end, of the default dtype. Deprecated in torch."""
     if end is None:
         start, end = 0, start
-    first, last, by = (python_number(x, "range", name) for x, name in ((start, "start"), (end, "end"), (step, "step")))
+    first, last, by = (
+        python_number(x, "range", name) for x, name in ((start, "start"), (end, "end"), (step, "step"))
+    )
     n = _steps(first, last, by)
     n = int((last - first) / by) + 1 if n >= 0 else 0
     return made("range", lambda F, dtype: F.astype(first + by * F.arange(n), dtype), options)
@@ -280,11 +291,15 @@ def _endpoints(name: str, *ends: Any) -> tuple[list[Any], dtypes.dtype | None]:
 
 @op(method=False)
 def linspace(start: Any, end: Any, steps: int, **options: Unpack[Options]) -> Tensor:
-    """Return `steps` evenly spaced numbers from `start` to `end`, both included. Raises RuntimeError for steps < 0."""
+    """Return `steps` evenly spaced numbers from `start` to `end`, both included. Raises RuntimeError for
+    steps < 0."""
     (first, last), dtype = _endpoints("linspace", start, end)
     n = _count(steps)
     return made(
-        "linspace", lambda F, dtype: F.astype(_spaced(F, first, last, n, dtype), dtype), options, default=dtype
+        "linspace",
+        lambda F, dtype: F.astype(_spaced(F, first, last, n, dtype), dtype),
+        options,
+        default=dtype,
     )
 
 

@@ -1,4 +1,5 @@
-"""What nested sequences and numbers mean as arrays: torch's shapes, dtypes and errors. It must not know devices."""
+"""What nested sequences and numbers mean as arrays: torch's shapes, dtypes and errors. It must not know
+devices."""
 
 from __future__ import annotations
 
@@ -17,8 +18,9 @@ _LISTS = (list, tuple)
 def array(data: Any, dtype: dtypes.dtype | None) -> Any:
     """Return nested sequences of numbers, arrays and one-element Tensors as a new host array.
 
-    Without `dtype`, it is the promotion of what is in there: the default dtype for floats, int64 for ints. Raises
-    ValueError for ragged sequences and integers beyond int64, TypeError and RuntimeError for what is no number.
+    Without `dtype`, it is the promotion of what is in there: the default dtype for floats, int64 for ints.
+    Raises ValueError for ragged sequences and integers beyond int64, TypeError and RuntimeError for what is
+    no number.
     """
     found: set[Any] = set()
     has_tensors = _survey([data], found)
@@ -64,10 +66,12 @@ def number(value: Any, dtype: dtypes.dtype) -> Any:
             value = value.real
         return host.asarray(value, storage)
     except (OverflowError, ValueError):
-        raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow ({value!r})") from None
+        raise RuntimeError(
+            f"value cannot be converted to type {dtype.name} without overflow ({value!r})"
+        ) from None
 
 
-# -- the dtype ----------------------------------------------------------------------------------------------------
+# -- the dtype -----------------------------------------------------------------------------------------------
 
 
 def _survey(data: Sequence[Any], found: set[Any]) -> bool:
@@ -120,14 +124,14 @@ def _without_tensors(x: Any) -> Any:
     return [_without_tensors(each) for each in x]
 
 
-# -- what NumPy refuses -------------------------------------------------------------------------------------------
+# -- what NumPy refuses --------------------------------------------------------------------------------------
 
 
 def _one_by_one(data: Any, dtype: dtypes.dtype) -> Any:
     """The array of a sequence that NumPy refused, if torch takes it; else torch's error."""
     shape = []
     first = data
-    while _is_sequence(first) and getattr(first, "ndim", 1):
+    while _is_sequence(first) and getattr(first, "ndim", True):
         shape.append(len(first))
         if not len(first):
             break
@@ -146,12 +150,14 @@ def _one_by_one(data: Any, dtype: dtypes.dtype) -> Any:
 
 def _leaves(data: Any, shape: list[int], depth: int) -> Iterator[Any]:
     if depth == len(shape):
-        if _is_sequence(data) and getattr(data, "ndim", 1):
+        if _is_sequence(data) and getattr(data, "ndim", True):
             raise TypeError(f"'{type(data).__name__}' object cannot be interpreted as an integer")
         yield data.item() if isinstance(data, (host.generic, host.Array)) else data
         return
     if not _is_sequence(data):
-        raise TypeError(f"not a sequence (a {type(data).__name__} at dim {depth} where the first entry has one)")
+        raise TypeError(
+            f"not a sequence (a {type(data).__name__} at dim {depth} where the first entry has one)"
+        )
     if len(data) != shape[depth]:
         raise ValueError(f"expected sequence of length {shape[depth]} at dim {depth} (got {len(data)})")
     for each in data:

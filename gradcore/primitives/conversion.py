@@ -26,4 +26,20 @@ def alias(F: Any, x: Array) -> Array:
     return x[...]
 
 
+# Random numbers do not depend on what they overwrite, nor differentiably on the parameters of their
+# distribution.
+
+
+@primitive("elementwise", x=lambda F, g: F.zero(g))
+def drawn(F: Any, x: Array, *, value: Array) -> Array:
+    """The array `value`, of the shape of `x`, with the derivative zero."""
+    return value
+
+
+@primitive("elementwise", x=lambda F, g: F.zero(g), y=lambda F, g: F.zero(g))
+def drawn_of_two(F: Any, x: Array, y: Array, *, value: Array) -> Array:
+    """The array `value`, of the shape that `x` and `y` broadcast to, with the derivative zero."""
+    return value
+
+
 converter.append(astype)

@@ -7,11 +7,12 @@ This is no primitive, because a primitive's forward stays within one backend.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 from gradcore.backends import of
-from gradcore.graph import Node, modes, recorded
+from gradcore.graph import Node, Step, modes, recorded
 from gradcore.recorder import views
 from gradcore.recorder.value import Value, meta, wrap
 
@@ -41,21 +42,19 @@ class _Back:
     """The step of a transfer: takes cotangents to the device that the value came from."""
 
     name = "ToCopyBackward0"
-    needs = (True,)
+    needs: tuple[bool, ...] = (True,)
     layout = ()
     frees = False
 
     def __init__(self, F: ModuleType, index: int | None) -> None:
         self.F = F
         self.index = index
-
-    def pull(self, g: Any, saved: Any) -> tuple[Any, ...]:
-        return (moved(g, self.F, self.index),)
+        self.pull: Callable[[Any, Any], tuple[Any, ...]] = lambda g, saved: (moved(g, F, index),)
 
     def traced(self, node: Node, cotangent: Any) -> tuple[Any, ...]:
         return (transfer(cotangent, self.F, self.index),)
 
-    def narrowed(self, wanted: tuple[bool, ...]) -> _Back:
+    def narrowed(self, wanted: tuple[bool, ...]) -> Step:
         return self
 
     def check(self, node: Node) -> None:

@@ -1,0 +1,148 @@
+"""Random numbers on the host, the same that torch's CPU generator gives for a seed; must not know Tensors.
+
+The Mersenne Twister's words (Matsumoto and Nishimura 1998) are NumPy's; how they become numbers is told by
+torch's behaviour: 24 bits make a float32, 53 of two words a float64, pairs or blocks of 16 normals come from
+the Box-Muller transform. The uniform numbers, integers and permutations are torch's to the bit, normal ones
+up to the last bits of log and cos.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+_random: Any = np.random  # NumPy's types of a state are too narrow
+
+Array = Any
+STATE_BYTES = 5056
+_WORDS = 624
+_BLOCK = 16
+# torch divides two words, not one, for ranges from here on
+_WIDE_RANGE = 1 << 28
+_HEAD = struct.Struct("<QiiQ")  # seed, words left, seeded, next word
+_NORMALS = struct.Struct(
+    "<3di4xf4x"
+)  # three of Box and Muller's, the second being the one kept; is one kept?; unused
+
+
+class Mersenne:
+    """A generator with the methods of NumPy's that `shared.py` calls, and torch's state as bytes."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._bits = _random.MT19937()
+        self._bits.state = _random.RandomState(seed & 0xFFFFFFFF).get_state(legacy=False)
+        self._kept: float | None = None  # the second normal number of a pair
+        self._lock = threading.Lock()
+
+    # -- numbers ---------------------------------------------------------------------------------------------
+
+    def random(self, shape: Sequence[int], dtype: Any) -> Array:
+        """Return float32 or float64 numbers uniform in [0, 1)."""
+        with self._lock:
+            return self._uniform(math.prod(shape), np.dtype(dtype)).reshape(shape)
+
+    def standard_normal(self, shape: Sequence[int], dtype: Any) -> Array:
+        """Return float32 or float64 normal numbers: in blocks of 16 if there are as many, else in pairs."""
+        n, dtype = math.prod(shape), np.dtype(dtype)
+        with self._lock:
+            return (self._blocks(n, dtype) if n >= _BLOCK else self._pairs(n).astype(dtype)).reshape(shape)
+
+    def integers(self, low: int, high: int, shape: Sequence[int]) -> Array:
+        """Return int64 numbers uniform in [low, high)."""
+        span = high - low
+        with self._lock:
+            words = (self._words if span < _WIDE_RANGE else self._double_words)(math.prod(shape))
+        if span < 1 << 64:
+            words %= np.uint64(span)
+        return (words + np.uint64(low % (1 << 64))).view(np.int64).reshape(shape)
+
+    def permutation(self, n: int) -> Array:
+        """Return 0 ... n-1 in an order made by exchanging each with one that follows."""
+        with self._lock:
+            steps = self._words(max(n - 1, 0)) % np.arange(n, 1, -1, dtype=np.uint64)
+        order = list(range(n))
+        for i, step in enumerate(steps.tolist()):
+            order[i], order[i + step] = order[i + step], order[i]
+        return np.array(order, np.int64)
+
+    def _words(self, n: int) -> Array:
+        """32 random bits each, as uint64."""
+        return self._bits.random_raw(n)
+
+    def _double_words(self, n: int) -> Array:
+        words = self._words(2 * n)
+        return words[::2] << np.uint64(32) | words[1::2]
+
+    def _uniform(self, n: int, dtype: Any) -> Array:
+        if dtype.itemsize == 4:
+            return (self._words(n) & np.uint64((1 << 24) - 1)).astype(dtype) * dtype.type(2.0**-24)
+        return (self._double_words(n) & np.uint64((1 << 53) - 1)).astype(dtype) * dtype.type(2.0**-53)
+
+    def _pairs(self, n: int) -> Array:
+        out = np.empty(n)
+        kept = self._kept is not None and n > 0
+        if kept:
+            out[0], self._kept = self._kept, None
+        if rest := n - kept:
+            angle, radius = self._uniform(2 * (rest + rest % 2) // 2, np.dtype("f8")).reshape(-1, 2).T
+            radius = np.sqrt(-2 * np.log1p(-radius))
+            pairs = np.stack(
+                [radius * np.cos(2 * math.pi * angle), radius * np.sin(2 * math.pi * angle)], 1
+            ).ravel()
+            out[kept:] = pairs[:rest]
+            if rest % 2:
+                self._kept = float(pairs[-1])
+        return out
+
+    def _blocks(self, n: int, dtype: Any) -> Array:
+        out = self._uniform(n, dtype)
+        whole = n - n % _BLOCK
+        out[:whole] = _box_muller(out[:whole])
+        if whole < n:  # the last block is drawn anew, over the end of the one before
+            out[n - _BLOCK :] = _box_muller(self._uniform(_BLOCK, dtype))
+        return out
+
+    # -- the state -------------------------------------------------------------------------------------------
+
+    def state(self) -> bytes:
+        """Return torch's serialised state."""
+        with self._lock:
+            inner = self._bits.state["state"]
+            head = _HEAD.pack(self.seed, _WORDS - inner["pos"] + 1, 1, inner["pos"])
+            words = inner["key"].astype("<u8").tobytes()
+            kept = _NORMALS.pack(0.0, self._kept or 0.0, 0.0, self._kept is not None, 0.0)
+            return bytes(head + words + kept)
+
+    def restore(self, state: bytes) -> None:
+        """Continue from a state that this or torch's generator had. Raise RuntimeError for another length."""
+        if len(state) != STATE_BYTES:
+            raise RuntimeError(
+                f"Expected a CPUGeneratorImplState of size {STATE_BYTES} but found the input RNG state size "
+                f"to be {len(state)}"
+            )
+        seed, left, seeded, position = _HEAD.unpack_from(state)
+        if not seeded or not 0 <= position <= _WORDS:
+            raise RuntimeError("the RNG state is not one of an initialised generator")
+        words = np.frombuffer(state, "<u8", _WORDS, _HEAD.size)
+        _, kept, _, has_kept, _ = _NORMALS.unpack_from(state, _HEAD.size + words.nbytes)
+        with self._lock:
+            self.seed = seed
+            position = _WORDS if left == 1 else position
+            inner = {"key": words.astype(np.uint32), "pos": position}
+            self._bits.state = {"bit_generator": "MT19937", "state": inner}
+            self._kept = kept if has_kept else None
+
+
+def _box_muller(uniform: Array) -> Array:
+    """Turn blocks of 16 uniform numbers into normal ones: the first 8 give the radii, the others the
+    angles."""
+    radius, angle = np.moveaxis(uniform.reshape(-1, 2, _BLOCK // 2), 1, 0)
+    radius = np.sqrt(-2 * np.log(1 - radius))
+    angle = angle * uniform.dtype.type(2 * math.pi)
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1).reshape(-1)

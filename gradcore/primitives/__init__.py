@@ -5,13 +5,20 @@ primitive on raw arrays in a first-order sweep and on Tensors in a traced one. I
 """
 
 from gradcore.primitives import (
+    activations,
     comparison,
     complex_parts,
     conversion,
+    convolution,
     cumulative,
     elementwise,
+    embedding,
     indexing,
     joining,
+    losses,
+    normalization,
+    padding,
+    pooling,
     products,
     reductions,
     selection,
@@ -22,13 +29,20 @@ from gradcore.primitives import (
 )
 
 __all__ = [
+    "activations",
     "comparison",
     "complex_parts",
     "conversion",
+    "convolution",
     "cumulative",
     "elementwise",
+    "embedding",
     "indexing",
     "joining",
+    "losses",
+    "normalization",
+    "padding",
+    "pooling",
     "products",
     "reductions",
     "selection",

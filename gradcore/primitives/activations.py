@@ -53,7 +53,7 @@ _DENSITY = 1 / sqrt(2 * pi)
 
 @primitive(
     "elementwise",
-    x=lambda F, g, x: g * (F.erfc(x * -_SQRT_HALF) * 0.5 + x * F.exp(x * x * -0.5) * _DENSITY),
+    x=lambda F, g, x: g * ((F.erf(x * _SQRT_HALF) + 1) * 0.5 + x * F.exp(x * x * -0.5) * _DENSITY),
     refuses="biuc",
 )
 def gelu(F: Any, x: Array) -> Array:

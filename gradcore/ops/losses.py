@@ -1,0 +1,381 @@
+"""Losses as torch.nn.functional spells them. It must not know any derivative."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from gradcore import dtypes
+from gradcore.backends import of
+from gradcore.ops.arguments import need_tensor
+from gradcore.ops.pointwise import abs as absolute
+from gradcore.ops.reductions import mean, sum
+from gradcore.ops.registry import functions, label, op
+from gradcore.primitives import elementwise as e
+from gradcore.primitives import losses as p
+from gradcore.primitives import shape as s
+from gradcore.primitives import softmax
+from gradcore.primitives.activations import log_sigmoid
+from gradcore.recorder import renamed, wrap
+
+if TYPE_CHECKING:
+    from gradcore.tensor import Tensor
+
+Shape = tuple[int, ...]
+
+
+def _reduction(reduction: Any, size_average: bool | None = None, reduce: bool | None = None) -> str:
+    """The name of a reduction; `size_average` and `reduce` are torch's old way to say it."""
+    if size_average is not None or reduce is not None:
+        reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
+        warnings.warn(
+            f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
+            UserWarning,
+            stacklevel=4,
+        )
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    return str(reduction)
+
+
+def _reduced(loss: Tensor, reduction: str) -> Tensor:
+    if reduction == "none":
+        return loss
+    return (mean if reduction == "mean" else sum)(loss)  # type: ignore[no-any-return]
+
+
+def _title(x: Any) -> str:
+    return dtypes.of(x._array.dtype)._title
+
+
+# -- distances ---------------------------------------------------------------------------------------------------------
+
+
+def _difference(name: str, input: Any, target: Any) -> Tensor:
+    need_tensor(input, name)
+    need_tensor(target, name, "target")
+    have, want = tuple(target._array.shape), tuple(input._array.shape)
+    if have != want:
+        warnings.warn(
+            f"Using a target size (torch.Size({list(have)})) that is different to the input size "
+            f"(torch.Size({list(want)})). This will likely lead to incorrect results due to broadcasting. Please ensure "
+            "they have the same size.",
+            UserWarning,
+            stacklevel=4,
+        )
+    return e.subtract(input, target)  # type: ignore[no-any-return]
+
+
+def _weighted(errors: Any, weight: Any, reduction: str, like: Any) -> Tensor:
+    """The reduction of errors that count by their `weight`: their mean is that of the weights."""
+    if tuple(weight._array.shape) != tuple(like._array.shape):
+        raise ValueError("Weights and input must have the same size.")
+    weighed = errors * weight
+    if reduction == "mean":
+        return sum(weighed) / sum(weight)  # type: ignore[no-any-return]
+    return _reduced(weighed, reduction)
+
+
+@op(namespace="nn.functional", method=False)
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Return the mean (sum, none) of the squared differences."""
+    how = _reduction(reduction, size_average, reduce)
+    difference = _difference("mse_loss", input, target)
+    if difference._array.dtype.kind in "biuc":
+        raise NotImplementedError(f"\"mse_cpu\" not implemented for '{_title(difference)}'")
+    squares: Any = e.power_number(difference, exponent=2)
+    if weight is not None:
+        return _weighted(squares, weight, how, input)
+    loss = _reduced(squares, how)
+    label(loss, "MseLossBackward0")
+    return loss
+
+
+@op(namespace="nn.functional", method=False)
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Return the mean (sum, none) of the absolute differences."""
+    how = _reduction(reduction, size_average, reduce)
+    errors = absolute(_difference("l1_loss", input, target))
+    return _reduced(errors, how) if weight is None else _weighted(errors, weight, how, input)
+
+
+# -- classes -----------------------------------------------------------------------------------------------------------
+
+_score2d = renamed(p.score, "NllLoss2D")
+_times, _over = renamed(e.multiply, "MulBackward1"), renamed(e.divide, "DivBackward1")
+
+
+@op(namespace="nn.functional", method=False)
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return the mean (sum, none) of minus the scores (N, C, *) of the target classes (N, *).
+
+    `weight` has one number per class, by which targets count; those that are `ignore_index` do not count at all.
+    """
+    return _nll(input, target, weight, ignore_index, _reduction(reduction, size_average, reduce))
+
+
+def _nll(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Tensor:
+    _check_classes("nll_loss", input, target, weight)
+    score = p.score if input._array.ndim <= 2 else _score2d
+    classes = input._array.shape[1 if input._array.ndim > 1 else 0]
+    if target._array.dtype.kind == "u":
+        target = wrap(of(target._array).astype(target._array, "int64"))
+    total, n = reduction != "none", target._array.size
+    if weight is None and n and not 0 <= ignore_index < classes and _all_in_range(target._array, classes):
+        return score(input, target, -1.0 if reduction != "mean" else -1.0 / n, total=total)  # type: ignore[no-any-return]
+    counted, safe = _counted(target._array, classes, ignore_index)
+    F = of(input._array)
+    shares = F.astype(counted, input._array.dtype)
+    if weight is not None:
+        shares = F.take(weight._array, safe) * shares
+    if reduction == "mean":
+        token = F.quiet()
+        shares = shares / F.sum(shares)
+        F.unquiet(token)
+    if total and not n:
+        return sum(input) * (float("nan") if reduction == "mean" else 0.0)  # type: ignore[no-any-return]
+    return score(input, wrap(safe), wrap(F.as_array(-shares)), total=total)  # type: ignore[no-any-return]
+
+
+def _all_in_range(target: Any, classes: int) -> bool:
+    """Whether every target is a class; on a device nobody waits to see, so the answer is no."""
+    # Read as unsigned, a negative number is a huge one.
+    return of(target).device_type == "cpu" and bool(target.view("uint64").max() < classes)
+
+
+def _counted(target: Any, classes: int, ignore_index: int) -> tuple[Any, Any]:
+    """Which targets count, and targets with 0 for those that do not. Raises IndexError for one that is no class."""
+    F = of(target)
+    counted = target != ignore_index
+    safe = F.where(counted, target, 0)
+    if F.device_type == "cpu" and target.size:
+        wrong = safe[(safe < 0) | (safe >= classes)]
+        if wrong.size:
+            raise IndexError(f"Target {int(wrong.flat[0])} is out of bounds.")
+    return counted, safe
+
+
+def _check_classes(name: str, input: Any, target: Any, weight: Any) -> None:
+    need_tensor(input, name)
+    need_tensor(target, name, "target")
+    scores, classes = tuple(input._array.shape), tuple(target._array.shape)
+    if not scores:
+        raise ValueError("Expected 1 or more dimensions (got 0)")
+    if len(scores) > 1 and classes and scores[0] != classes[0]:
+        raise ValueError(f"Expected input batch_size ({scores[0]}) to match target batch_size ({classes[0]}).")
+    if len(scores) <= 2:
+        if len(classes) > 1:
+            raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
+        if len(scores) == 2 and not classes or len(scores) == 1 and classes:
+            raise RuntimeError(f"size mismatch (got input: {list(scores)}, target: {list(classes)})")
+    elif len(classes) != len(scores) - 1 and len(scores) == 4:
+        raise RuntimeError(
+            f"only batches of spatial targets supported (3D tensors) but got targets of dimension: {len(classes)}"
+        )
+    elif classes != (scores[0], *scores[2:]):
+        raise RuntimeError(f"Expected target size {[scores[0], *scores[2:]]}, got {list(classes)}")
+    if target._array.dtype.name not in ("int64", "uint8"):
+        raise RuntimeError(f"expected target dtype to be Long or Byte, but got {_title(target)}")
+    _check_weight(input, weight)
+
+
+def _check_weight(input: Any, weight: Any) -> None:
+    if weight is None:
+        return
+    classes = input._array.shape[1 if input._array.ndim > 1 else 0]
+    if tuple(weight._array.shape) != (classes,):
+        raise RuntimeError(
+            f"weight tensor should be defined either for all {classes} classes or no classes but got weight tensor of "
+            f"shape: {list(weight._array.shape)}"
+        )
+    if weight._array.dtype != input._array.dtype:
+        raise RuntimeError(f"expected scalar type {_title(input)} but found {_title(weight)}")
+
+
+@op(namespace="nn.functional", method=False)
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Return the mean (sum, none) of the cross entropy of logits (N, C, *) and classes (N, *) or probabilities (N, C, *).
+
+    `label_smoothing` moves that part of each target evenly to all classes; `weight` and `ignore_index` as in `nll_loss`.
+    """
+    how = _reduction(reduction, size_average, reduce)
+    need_tensor(input, "cross_entropy")
+    need_tensor(target, "cross_entropy", "target")
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    ndim = input._array.ndim
+    probabilities = target._array.shape == input._array.shape
+    if probabilities:
+        if target._array.dtype.kind in "biu":
+            raise RuntimeError(
+                f"Expected floating point type for target with class probabilities, got {_title(target)}"
+            )
+        if ignore_index >= 0:
+            raise RuntimeError("ignore_index is not supported for floating point target")
+        _check_weight(input, weight)
+    else:
+        _check_classes("cross_entropy", input, target, weight)
+    scores = softmax.log_softmax(input, axis=(1 if ndim > 1 else 0,) if ndim else ())
+    if probabilities:
+        return _soft_nll(scores, target, weight, how, label_smoothing)
+    loss = _nll(scores, target, weight, ignore_index, how)
+    if not label_smoothing:
+        return loss
+    even = _smooth(scores, target, weight, ignore_index, how)
+    share = label_smoothing / scores._array.shape[1 if ndim > 1 else 0]
+    return e.add(_times(loss, 1 - label_smoothing), _times(even, share))  # type: ignore[no-any-return]
+
+
+def _soft_nll(scores: Any, target: Any, weight: Any, reduction: str, smoothing: float) -> Tensor:
+    """The cross entropy of probabilities, averaged over all but the classes."""
+    at = 1 if scores._array.ndim > 1 else 0
+    classes = scores._array.shape[at] if scores._array.ndim else 1
+    if smoothing:
+        target = target * (1 - smoothing) + smoothing / classes
+    each = scores * target
+    if weight is not None:
+        each = each * _column(weight, scores._array.ndim)
+    if reduction == "none":
+        return e.negative(sum(each, at))  # type: ignore[no-any-return]
+    loss = e.negative(sum(each))
+    return loss if reduction == "sum" else _over(loss, scores._array.size / classes if classes else 0)  # type: ignore[no-any-return]
+
+
+def _smooth(scores: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Any:
+    """The loss of targets spread evenly over the classes, each counted as its class is."""
+    at = 1 if scores._array.ndim > 1 else 0
+    F = of(scores._array)
+    counted, safe = _counted(target._array, scores._array.shape[at], ignore_index)
+    counted = F.astype(counted, scores._array.dtype)
+    weighed = scores if weight is None else scores * _column(weight, scores._array.ndim)
+    each = e.negative(sum(weighed, at)) * wrap(F.as_array(counted))
+    if reduction != "mean":
+        return _reduced(each, reduction)
+    shares = counted if weight is None else F.take(weight._array, safe) * counted
+    return sum(each) / wrap(F.as_array(F.sum(shares)))
+
+
+def _column(weight: Any, ndim: int) -> Any:
+    return s.reshape(weight, shape=(-1, *(1,) * (ndim - 2))) if ndim > 2 else weight
+
+
+# -- yes or no ---------------------------------------------------------------------------------------------------------
+
+
+@op(namespace="nn.functional", method=False)
+def binary_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return the mean (sum, none) of the cross entropy of probabilities; logarithms count as -100 at least."""
+    how = _reduction(reduction, size_average, reduce)
+    need_tensor(input, "binary_cross_entropy")
+    need_tensor(target, "binary_cross_entropy", "target")
+    if target._array.shape != input._array.shape:
+        raise ValueError(
+            f"Using a target size (torch.Size({list(target._array.shape)})) that is different to the input size "
+            f"(torch.Size({list(input._array.shape)})) is deprecated. Please ensure they have the same size."
+        )
+    for other in (target, weight):
+        if other is not None and other._array.dtype != input._array.dtype:
+            raise RuntimeError(f"Found dtype {_title(other)} but expected {_title(input)} (binary_cross_entropy)")
+    a = input._array
+    if of(a).device_type == "cpu" and a.size and not (a.min() >= 0 and a.max() <= 1):
+        raise RuntimeError("all elements of input should be between 0 and 1")
+    loss = p.binary_cross_entropy(input, target)
+    loss = _reduced(loss if weight is None else loss * weight, how)
+    label(loss, "BinaryCrossEntropyBackward0")
+    return loss
+
+
+@op(namespace="nn.functional", method=False)
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """Return the mean (sum, none) of the cross entropy of sigmoid(input); `pos_weight` multiplies its positive part."""
+    how = _reduction(reduction, size_average, reduce)
+    need_tensor(input, "binary_cross_entropy_with_logits")
+    need_tensor(target, "binary_cross_entropy_with_logits", "target")
+    if target._array.shape != input._array.shape:
+        raise ValueError(
+            f"Target size (torch.Size({list(target._array.shape)})) must be the same as input size "
+            f"(torch.Size({list(input._array.shape)}))"
+        )
+    for x in (target, input):
+        if x._array.dtype.kind in "biu":
+            raise RuntimeError(f"result type Float can't be cast to the desired output type {_title(x)}")
+    loss: Any
+    if pos_weight is None:
+        loss = p.binary_cross_entropy_with_logits(input, target)
+    else:
+        more = target * (pos_weight - 1) + 1
+        loss = (1 - target) * input - more * log_sigmoid(input)
+    loss = _reduced(loss if weight is None else loss * weight, how)
+    label(loss, "BinaryCrossEntropyWithLogitsBackward0")
+    return loss
+
+
+@op(namespace="nn.functional", method=False)
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """Return 1 at each index and 0 elsewhere along a new last dimension of `num_classes`, or as many as there are."""
+    need_tensor(tensor, "one_hot", "tensor")
+    a = tensor._array
+    if a.dtype.name != "int64":
+        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
+    F = of(a)
+    if num_classes < 0 and not a.size:
+        raise RuntimeError("Can not infer total number of classes from empty tensor.")
+    if num_classes < 0 or F.device_type == "cpu":  # only here torch waits for a device
+        if a.size and int(a.min()) < 0:
+            raise RuntimeError("Class values must be non-negative.")
+        largest = int(a.max()) if a.size else -1
+        if num_classes < 0:
+            num_classes = largest + 1
+        elif largest >= num_classes:
+            raise RuntimeError("Class values must be smaller than num_classes.")
+    return wrap(F.astype(a[..., None] == F.arange(num_classes), "int64"))  # type: ignore[no-any-return]
+
+
+for _name in ("binary_cross_entropy_with_logits",):
+    functions[""][_name] = functions["nn.functional"][_name]

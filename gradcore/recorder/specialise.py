@@ -188,11 +188,14 @@ def _binary(op: Primitive) -> list[str]:
             return ["result._node = None", "return result"]
         if not fit:
             return _node(op, needs, f"step{bits}")
-        fits = "".join(
-            f"None if a{i}.shape == out.shape else a{i}.shape, " for i, needed in enumerate(needs) if needed
-        )
+        if all(needs):
+            same = "a0.shape == a1.shape"
+            fits = "".join(f"None if a{i}.shape == out.shape else a{i}.shape, " for i in range(2))
+        else:
+            same = f"a{needs.index(True)}.shape == out.shape"
+            fits = f"a{needs.index(True)}.shape, "
         return [
-            "if a0.shape == a1.shape:",
+            f"if {same}:",
             *("    " + line for line in _node(op, needs, f"step{bits}")),
             *_node(op, needs, f"steps[{bits + FITTED}]", f"({fits})"),
         ]

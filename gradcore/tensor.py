@@ -157,7 +157,7 @@ class Tensor(Value):
     @property
     def requires_grad(self) -> bool:
         """Whether gradients with respect to it are computed. Setting it is possible for leaves only."""
-        return (self._node if self._meta is None else views.current(self)) is not None
+        return (self._node is not None) if self._meta is None else views.requires_grad(self)
 
     @requires_grad.setter
     def requires_grad(self, on: bool) -> None:
@@ -395,7 +395,7 @@ class Tensor(Value):
     def __iter__(self) -> Iterator[Tensor]:
         if self._array.ndim == 0:
             raise TypeError("iteration over a 0-d tensor")
-        return iter([self[i] for i in range(len(self._array))])
+        return iter(self.unbind(0))
 
     def __reversed__(self) -> Tensor:
         return self.flip(0) if self._array.ndim else self  # type: ignore[no-any-return]

@@ -1,4 +1,455 @@
-"""x"""
+"""x[index] and x[index] = value for every kind of index torch takes. It must not know any derivative.
+
+An index is read in two steps, as torch does: integers, slices, None and Ellipsis first make a view; then tensors, masks and
+sequences pick elements of that view.
+"""
+
+from __future__ import annotations
+
+import warnings
+from operator import index as as_int
+from typing import TYPE_CHECKING, Any
+
+from gradcore import dtypes
+from gradcore.backends import of
+from gradcore.ops.arguments import axis, converted, need_tensor
+from gradcore.ops.registry import methods, op
+from gradcore.ops.shaping import broadcast_shapes, expand_to
+from gradcore.primitives import conversion as c
 from gradcore.primitives import indexing as p
-def getitem(x, index): return p.basic_getitem(x, index=index if type(index) is tuple else (index,))
-def setitem(x, index, value): pass
+from gradcore.primitives import shape as s
+from gradcore.primitives import selection
+from gradcore.recorder.errors import broadcast_mismatch, device_name
+from gradcore.recorder.inplace import check_writable, overwritten, store
+from gradcore.recorder.primitive import renamed
+from gradcore.recorder.value import Value, wrap
+
+if TYPE_CHECKING:
+    from gradcore.tensor import Tensor
+
+_ALL = slice(None)
+_copied = renamed(selection.fill, "CopyBackwards")
+_unsqueeze = renamed(p.basic_getitem, "Unsqueeze")
+
+
+# -- reading an index -------------------------------------------------------------------------------------------------
+
+
+def select_at(x: Any, axis: int, i: int) -> Any:
+    """Element `i` of `x` along `axis`, as a view without that axis. Raises IndexError out of range."""
+    n = x._array.shape[axis]
+    if not -n <= i < n:
+        raise IndexError(f"index {i} is out of bounds for dimension {axis} with size {n} (shape {list(x._array.shape)})")
+    return p.select(x, index=(*(_ALL,) * axis, i))
+
+
+def basic(x: Any, items: tuple[Any, ...]) -> tuple[Any, list[Any]]:
+    """The view of `x` at the basic part of an index, and what is left: for each axis of the view, slices or arrays.
+
+    An array that is a mask stands for as many axes as it has.
+    """
+    array = x._array
+    shape = array.shape
+    taken = sum(_extent(item) for item in items)
+    if taken > len(shape):
+        raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
+    view: list[Any] = []
+    left: list[Any] = []
+    record = None
+    at = 0
+    for item in items:
+        if type(item) is int:
+            n = shape[at]
+            if not -n <= item < n:
+                raise IndexError(f"index {item} is out of bounds for dimension {at} with size {n} (shape {list(shape)})")
+            view.append(item)
+            record, at = p.select, at + 1
+        elif type(item) is slice:
+            cut = _cut(item, shape[at])
+            if cut is not _ALL or len(items) == 1:
+                record = p.basic_getitem
+            view.append(cut)
+            left.append(_ALL)
+            at += 1
+        elif item is None or type(item) is bool:
+            view.append(None)
+            left.append(_ALL if item is None else of(array).full((int(item),), 0, "int64"))
+            record = _unsqueeze
+        elif item is Ellipsis:
+            skipped = len(shape) - taken
+            taken = len(shape)  # a second Ellipsis stands for nothing
+            view.extend((_ALL,) * skipped)
+            left.extend((_ALL,) * skipped)
+            at += skipped
+        else:
+            k = _extent(item)
+            _check_mask(item, shape, at, k)
+            view.extend((_ALL,) * k)
+            left.append(item)
+            at += k
+    while left and left[-1] is _ALL:
+        left.pop()
+    if record is not None:
+        x = record(x, index=tuple(view))
+    return x, left
+
+
+def _extent(item: Any) -> int:
+    """How many axes an index takes up."""
+    if item is None or item is Ellipsis or type(item) is bool:
+        return 0
+    return item.ndim if getattr(item, "dtype", None) == bool else 1
+
+
+def _cut(item: slice, n: int) -> slice:
+    """A slice as plain numbers; `_ALL` itself if it leaves nothing out."""
+    try:
+        start, stop, step = (None if i is None else as_int(i) for i in (item.start, item.stop, item.step))
+    except TypeError:
+        raise TypeError("slice indices must be integers or None or have an __index__ method") from None
+    if step == 0:
+        raise ValueError("slice step cannot be zero")
+    if step is not None and step < 0:
+        raise ValueError(f"step must be greater than zero (got {step}; use flip() to reverse)")
+    start, stop, step = slice(start, stop, step).indices(n)
+    return _ALL if (start, stop, step) == (0, n, 1) else slice(start, max(start, stop), step)
+
+
+def _check_mask(item: Any, shape: tuple[int, ...], at: int, k: int) -> None:
+    if item.dtype == bool:
+        for i in range(k):
+            if item.shape[i] != shape[at + i]:
+                raise IndexError(
+                    f"The shape of the mask {list(item.shape)} at index {i} does not match the shape of the indexed "
+                    f"tensor {list(shape)} at index {at + i}"
+                )
+
+
+def items_of(x: Any, index: Any) -> tuple[Any, ...]:
+    """An index as a tuple of ints, bools, slices, None, Ellipsis and arrays on the device of `x`."""
+    if type(index) is not tuple:
+        index = tuple(index) if _stands_for_a_tuple(index) else (index,)
+    if not x._array.ndim and any(type(item) is int for item in index):
+        raise IndexError(
+            "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a "
+            "0-dim tensor to a number"
+        )
+    if not x._array.ndim and any(type(item) is slice for item in index):
+        raise IndexError("slice() cannot be applied to a 0-dim tensor.")
+    return tuple(_item(x, item) for item in index)
+
+
+def _stands_for_a_tuple(index: Any) -> bool:
+    if not isinstance(index, list) or len(index) >= 32:
+        return False
+    if not any(i is None or i is Ellipsis or isinstance(i, (Value, list, tuple, slice, range, str)) for i in index):
+        return False
+    warnings.warn(
+        "Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed in pytorch 2.9; use "
+        "x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this will be interpreted as tensor index, x[torch.tensor(seq)], "
+        "which will result either in an error or a different result",
+        UserWarning,
+        stacklevel=5,
+    )
+    return True
+
+
+def _item(x: Any, item: Any) -> Any:
+    if item is None or item is Ellipsis or type(item) in {int, bool, slice}:
+        return item
+    if isinstance(item, Value):
+        return _tensor_item(x, item)
+    if hasattr(item, "dtype") and hasattr(item, "shape"):
+        if not item.shape and item.dtype.kind in "iu":
+            return int(item)
+        if item.shape:
+            return _array_item(x, item, of(item))
+    elif hasattr(item, "__index__"):
+        return as_int(item)
+    elif isinstance(item, (list, tuple, range)):
+        return _sequence_item(x, item)
+    elif isinstance(item, str):
+        raise TypeError("new(): invalid data type 'str'")
+    raise IndexError(
+        "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got "
+        f"{type(item).__module__ + '.' if type(item).__module__ != 'builtins' else ''}{type(item).__name__})"
+    )
+
+
+def _tensor_item(x: Any, item: Any) -> Any:
+    array = item._array
+    kind = array.dtype.kind
+    if not array.ndim and kind in "biu":
+        value = array.item()
+        return bool(value) if kind == "b" or array.dtype.name == "uint8" else value
+    return _array_item(x, array, of(array))
+
+
+_INDEX_DTYPES = ("int64", "int32", "uint8", "bool")
+
+
+def _array_item(x: Any, array: Any, source: Any) -> Any:
+    if array.dtype.name not in _INDEX_DTYPES:
+        raise IndexError(
+            f"tensors used as indices must be long, int, byte or bool tensors (got {dtypes.of(array.dtype).name})"
+        )
+    F = of(x._array)
+    if source is not F:
+        if source.device_type != "cpu":
+            raise RuntimeError(
+                f"indices should be either on cpu or on the same device as the indexed tensor ({device_name(x._array)})"
+            )
+        array = F.from_host(array, F.device_of(x._array)[1])
+    if array.dtype.name == "uint8":
+        warnings.warn(
+            "indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.",
+            UserWarning,
+            stacklevel=5,
+        )
+        array = F.not_equal(array, 0)
+    return array
+
+
+def _sequence_item(x: Any, item: Any) -> Any:
+    """A nested sequence as an index array; numbers become integers, as in torch."""
+    if any(isinstance(i, Value) for i in item):
+        item = [i.tolist() if isinstance(i, Value) else i for i in item]
+    try:
+        array = of(x._array).asarray(list(item))
+    except ValueError as error:
+        raise ValueError(f"expected an index of equal lengths at every depth ({error})") from None
+    if array.dtype.kind in "US":
+        raise TypeError("new(): invalid data type 'str'")
+    return array if array.dtype.kind == "b" else array.astype("int64")
+
+
+def advanced(x: Any, left: list[Any]) -> tuple[Any, ...]:
+    """The arrays of an index made ready for the backend: masks beside others become integers, shapes are checked."""
+    arrays = [item for item in left if item is not _ALL]
+    F = of(x._array)
+    if len(arrays) > 1:
+        spread: list[Any] = []
+        for item in left:
+            spread.extend(F.nonzero(item) if item is not _ALL and item.dtype == bool else (item,))
+        left = spread
+        arrays = [item for item in left if item is not _ALL]
+        for other in arrays[1:]:
+            if broadcast_mismatch(arrays[0].shape, other.shape):
+                raise IndexError(
+                    "shape mismatch: indexing tensors could not be broadcast together with shapes "
+                    + ", ".join(str(list(each.shape)) for each in arrays)
+                )
+    return tuple(left)
+
+
+# -- x[index] ---------------------------------------------------------------------------------------------------------
+
+
+def getitem(x: Any, index: Any) -> Any:
+    """The part of `x` at `index`: a view if it has no arrays, else a copy.
+
+    Raises IndexError for an index out of range, too many of them, a mask of another shape or a wrong dtype, ValueError for
+    a step that is not positive.
+    """
+    if type(index) is int and x._array.ndim:
+        return select_at(x, 0, index)
+    view, left = basic(x, items_of(x, index))
+    if left:
+        return p.getitem(view, index=advanced(view, left))
+    return c.alias(x) if view is x else view
+
+
+@op()
+def select(input: Tensor, dim: int, index: int) -> Tensor:
+    """Return the view without dimension `dim` at position `index` of it. Raises IndexError out of range."""
+    if not input._array.ndim:
+        raise IndexError("select() cannot be applied to a 0-dim tensor.")
+    at, i, n = axis(dim, input._array.ndim), as_int(index), input._array.shape[axis(dim, input._array.ndim)]
+    if not -n <= i < n:
+        raise IndexError(
+            f"select(): index {i} out of range for tensor of size {list(input._array.shape)} at dimension {dim}"
+        )
+    return select_at(input, at, i)  # type: ignore[no-any-return]
+
+
+@op()
+def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
+    """Return the view of `length` positions along `dim` from `start`. Raises RuntimeError or IndexError if there are fewer."""
+    if not input._array.ndim:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+    at, first = axis(dim, input._array.ndim), as_int(start)
+    n = input._array.shape[at]
+    if length < 0:
+        raise RuntimeError(f"narrow(): length must be non-negative. (got {length})")
+    if not -n <= first <= n:
+        raise IndexError(f"start out of range (expected to be in range of [{-n}, {n}], but got {first})")
+    first += n if first < 0 else 0
+    if first + length > n:
+        raise RuntimeError(f"start ({first}) + length ({length}) exceeds dimension size ({n}).")
+    return p.basic_getitem(input, index=(*(_ALL,) * at, slice(first, first + length)))  # type: ignore[no-any-return]
+
+
+@op(out=True)
+def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+    """Return a copy of what `narrow` returns a view of."""
+    return c.copy(narrow(input, dim, start, length))  # type: ignore[no-any-return]
+
+
+# -- x[index] = value -------------------------------------------------------------------------------------------------
+
+
+def setitem(x: Any, index: Any, value: Any) -> None:
+    """Overwrite the part of `x` at `index` with `value`, a Tensor that broadcasts or a number. Raises as `getitem` does."""
+    value = _value(x, value)
+    items = items_of(x, index)
+    view, left = basic(x, items)
+    if not left:
+        assign(view, value, "__setitem__")
+    elif isinstance(value, Value) and value._array.dtype != x._array.dtype:
+        raise RuntimeError(
+            f"Index put requires the source and destination dtypes match, got {x.dtype._title} for the destination and "
+            f"{value.dtype._title} for the source. (Convert the value with .to({x.dtype}))"
+        )
+    else:
+        put(view, advanced(view, left), value, "__setitem__")
+
+
+def _value(x: Any, value: Any) -> Any:
+    """What is assigned, as a Tensor or an array scalar that the backend can take."""
+    if isinstance(value, Value):
+        return value
+    if not isinstance(value, (bool, int, float, complex)) and not hasattr(value, "__float__") or hasattr(value, "shape") and value.shape:
+        raise TypeError(f"can't assign a {_title(value)} to a {x.type()}")
+    return wrap(number(x, value))
+
+
+def _title(value: Any) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
+def number(x: Any, value: Any) -> Any:
+    """`value` as a 0-d array of the dtype and device of `x`. Raises RuntimeError if it does not fit there."""
+    dtype = x._array.dtype
+    if isinstance(value, complex) and dtype.kind != "c":
+        if value.imag:
+            raise RuntimeError(f"value cannot be converted to type {dtypes.of(dtype).name} without overflow")
+        value = value.real
+    if dtype.kind in "iu":
+        value = int(value)
+    F = of(x._array)
+    try:
+        with F.on_device(F.device_of(x._array)[1]):
+            return F.full((), value, dtype)
+    except OverflowError:
+        raise RuntimeError(
+            f"value cannot be converted to type {dtypes.of(dtype).name} without overflow ({value})"
+        ) from None
+
+
+def _refuse_overlap(into: Any, array: Any, name: str) -> None:
+    """Raise RuntimeError where torch does: two blocks without gaps that share a part of their memory."""
+    F = of(into)
+    if type(into) is not type(array) or F.storage(into) is not F.storage(array) or into.strides != array.strides:
+        return
+    first, second, n = F.address(into), F.address(array), into.nbytes
+    if first != second and abs(first - second) < n and into.flags.c_contiguous and array.flags.c_contiguous:
+        raise RuntimeError(
+            "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
+            f"location. Please clone() the tensor before performing the operation. ({name} on shape {list(into.shape)})"
+        )
+
+
+def assign(view: Any, value: Any, name: str) -> Any:
+    """Make the Tensor `view` hold `value`, broadcast and converted; recorded."""
+    check_writable(view, name)
+    extra = value._array.ndim - view._array.ndim
+    if extra > 0 and value._array.shape[:extra] == (1,) * extra:
+        value = s.reshape(value, shape=value._array.shape[extra:])
+    if value._array.shape != view._array.shape:
+        value = expand_to(value, view._array.shape)
+    _refuse_overlap(view._array, value._array, name)
+    if value._array.dtype != view._array.dtype:
+        if value._array.dtype.kind == "c":
+            warnings.warn("Casting complex values to real discards the imaginary part", UserWarning, stacklevel=4)
+        value = c.astype(value, dtype=view._array.dtype)
+    if type(value._array) is not type(view._array):
+        F = of(view._array)
+        value = wrap(F.from_host(of(value._array).to_host(value._array), F.device_of(view._array)[1]))
+    if view._meta is not None and view._meta.view is not None:
+        return store(view, value, name)
+    array = value._array
+    return overwritten(view, lambda into: of(into).copyto(into, array), _copied, (value,), {}, name)
+
+
+def put(view: Any, index: tuple[Any, ...], value: Any, name: str, accumulate: bool = False) -> Any:
+    """Write `value` into the Tensor `view` at an index with arrays (add it there, with `accumulate`); recorded."""
+    F = of(view._array)
+    if value._array.size != 1 or value._node is not None or accumulate:
+        value = fitted(view, index, value)
+    function, write = (p.index_add, F.scatter_add) if accumulate else (p.index_put, F.setitem)
+    return overwritten(
+        view, lambda array: write(array, index, value._array), function, (value,), {"index": index}, name
+    )
+
+
+def fitted(x: Any, index: tuple[Any, ...], value: Any) -> Any:
+    """`value` in the shape of x[index]; leading dimensions of length 1 may go. Raises RuntimeError if it does not fit."""
+    F = of(x._array)
+    stand_in = F.broadcast_view(F.zeros((1,) * x._array.ndim, "bool"), x._array.shape)  # takes no memory
+    have, shape = value._array.shape, tuple(F.getitem(stand_in, index).shape)
+    extra = max(len(have) - len(shape), 0)
+    padded = (1,) * (len(shape) - len(have)) + have[extra:]
+    if have[:extra] != (1,) * extra or any(m not in {1, n} for m, n in zip(padded, shape, strict=True)):
+        raise RuntimeError(
+            f"shape mismatch: value tensor of shape {list(have)} cannot be broadcast to indexing result of shape "
+            f"{list(shape)}"
+        )
+    value = s.reshape(value, shape=have[extra:]) if extra else value
+    return value if value._array.shape == shape else s.expand(value, shape=shape)
+
+
+# -- whole tensors ----------------------------------------------------------------------------------------------------
+
+_zeroed = renamed(selection.fill, "ZeroBackward0")
+_filled = (renamed(selection.fill, "FillBackward2"), renamed(selection.fill, "FillBackward3"))
+
+
+def _copy_from(self: Any, src: Any, non_blocking: bool = False) -> Any:
+    """Overwrite this tensor with `src`, broadcast and converted to its dtype and device. Returns this tensor."""
+    if isinstance(src, (bool, int, float, complex)):
+        src = wrap(number(self, src))
+    need_tensor(src, "copy_", "other")
+    shape = self._array.shape
+    message = broadcast_mismatch(shape, src._array.shape)
+    if message:
+        raise RuntimeError(message)
+    if broadcast_shapes(shape, src._array.shape) != shape:
+        raise RuntimeError(
+            f"output with shape {list(shape)} doesn't match the broadcast shape "
+            f"{list(broadcast_shapes(shape, src._array.shape))}"
+        )
+    return assign(self, src, "copy_")
+
+
+def _zero(self: Any) -> Any:
+    """Overwrite this tensor with zeros. Returns this tensor."""
+    return overwritten(self, lambda array: of(array).setitem(array, ..., 0), _zeroed, (0.0,), {}, "zero_")
+
+
+def _fill(self: Any, value: Any) -> Any:
+    """Overwrite this tensor with `value`, a number or a 0-d tensor. Returns this tensor."""
+    from_tensor = isinstance(value, Value)
+    if not from_tensor:
+        value = wrap(number(self, value))
+    elif value._array.ndim:
+        raise RuntimeError(
+            "fill_ only supports 0-dimension value tensor but got tensor with "
+            f"{value._array.ndim} dimensions. (shape {list(value._array.shape)})"
+        )
+    value = converted(value, self.dtype, "fill_")
+    array = value._array
+    return overwritten(self, lambda into: of(into).setitem(into, ..., array), _filled[from_tensor], (value,), {}, "fill_")
+
+
+methods.update(copy_=_copy_from, zero_=_zero, fill_=_fill)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore.ops import arguments
 from gradcore.ops.arguments import axis
 from gradcore.ops.registry import methods, op
+from gradcore.ops.shaping import becomes
 from gradcore.primitives import shape as p
 
 if TYPE_CHECKING:
@@ -45,6 +46,12 @@ def t(input: Tensor) -> Tensor:
     if n > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {n}D")
     return p.swap_last(input, axes=tuple(reversed(range(n))))  # type: ignore[no-any-return]
+
+
+becomes(transpose, "TransposeBackward0", "TransposeBackward1")
+becomes(swapaxes, "TransposeBackward0", "TransposeBackward1")
+methods["swapdims_"] = methods["transpose_"]
+becomes(t, "TBackward0", "TBackward1")
 
 
 @op()

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from gradcore.backends import of
 from gradcore.ops import arguments
 from gradcore.ops.arguments import axis
-from gradcore.ops.registry import label, op
+from gradcore.ops.conversion import contiguous
+from gradcore.ops.registry import label, methods, op
 from gradcore.primitives import conversion as c
 from gradcore.primitives import shape as p
 from gradcore.recorder.errors import broadcast_mismatch
+from gradcore.recorder.inplace import reshaped
 from gradcore.recorder.value import Value
 
 if TYPE_CHECKING:
@@ -156,12 +158,6 @@ def ravel(input: Tensor) -> Tensor:
     return reshape_to(contiguous(input), (input._array.size,))  # type: ignore[no-any-return]
 
 
-@op(function=False)
-def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
-    """Return the tensor itself if its elements lie in C order, else a copy that does."""
-    return self if self._array.flags.c_contiguous else c.copy(self)  # type: ignore[no-any-return]
-
-
 @op()
 def squeeze(input: Tensor, dim: Any = ...) -> Tensor:
     """Remove all dimensions of length 1, or those of `dim` (an int or a tuple) that are of length 1, as a view."""
@@ -180,6 +176,15 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     shape = input._array.shape
     at = axis(dim, len(shape) + 1)
     return p.unsqueeze(input, shape=(*shape[:at], 1, *shape[at:]))  # type: ignore[no-any-return]
+
+
+def becomes(f: Any, *names: str) -> None:
+    """Make a view operation a method in place: the tensor becomes its own view, under torch's node `names[1]`."""
+    methods[f"{f.__name__}_"] = reshaped(f, f"{f.__name__}_", dict(zip(names[::2], names[1::2], strict=True)))
+
+
+becomes(squeeze, "SqueezeBackward0", "SqueezeBackward3", "SqueezeBackward1", "SqueezeBackward4", "SqueezeBackward2", "SqueezeBackward5")
+becomes(unsqueeze, "UnsqueezeBackward0", "UnsqueezeBackward1")
 
 
 # -- repetition -------------------------------------------------------------------------------------------------------

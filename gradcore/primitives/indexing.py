@@ -34,8 +34,11 @@ def embed(F: Any, x: Array, *, index: Any, shape: tuple[int, ...]) -> Array:
 
 @primitive("linear", x=lambda F, g, x_shape, index: F.scatter_zeros(g, index=index, shape=x_shape), node="Index")
 def getitem(F: Any, x: Array, *, index: Any) -> Array:
-    """The elements of `x` at an index with arrays."""
-    return F.getitem(x, index)
+    """The elements of `x` at an index with arrays, in C order."""
+    *before, last = index
+    if last.dtype != bool and all(type(each) is slice for each in before):
+        return F.take(x, last, len(before))
+    return F.ascontiguousarray(F.getitem(x, index))
 
 
 @primitive("linear", x=lambda F, g, index: F.getitem(g, index=index))
@@ -86,4 +89,5 @@ def slice_update(F: Any, x: Array, part: Array, *, view: Any) -> Array:
     return F.reshape(flat, x.shape)
 
 
+slice_update.primitive.node_name = "CopySlices"  # type: ignore[attr-defined]
 slice_updater.append(slice_update)

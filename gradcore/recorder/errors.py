@@ -42,7 +42,9 @@ def mixed_devices(op: Primitive, inputs: Sequence[Any]) -> RuntimeError:
 
 def translated(op: Primitive, inputs: Sequence[Any], error: Exception) -> Exception:
     """The error torch would raise for one that an array library raised in the forward of `op`."""
-    if isinstance(error, (MemoryError, NotImplementedError, IndexError)):
+    if isinstance(error, IndexError):
+        return IndexError(str(error).replace("axis", "dimension"))
+    if isinstance(error, (MemoryError, NotImplementedError)):
         return error
     if op.kind == "elementwise":
         shapes = [tuple(x._array.shape) for x in inputs if isinstance(x, Value)]

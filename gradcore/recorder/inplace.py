@@ -8,7 +8,7 @@ from typing import Any
 
 from gradcore import dtypes
 from gradcore.backends import of
-from gradcore.graph import Leaf, modes, stamps, versions
+from gradcore.graph import Leaf, Node, modes, versions
 from gradcore.recorder import errors, views
 from gradcore.recorder.record import attach, cast
 from gradcore.recorder.steps import kernels_of
@@ -75,19 +75,81 @@ def check_writable(t: Value, name: str) -> None:
         )
 
 
-def store(t: Value, result: Value, name: str, *, written: bool = False) -> Value:
-    """Make `t` hold the value and the history of `result`; `written` says that its memory does already."""
-    F = of(t._array)
-    if not written:
-        _check_fits(t, result, name)
-        write(t, result._array, name)
-    else:
-        bump(t, name)
-    if modes.is_grad_enabled():
-        if result._node is not None and result._array.dtype != t._array.dtype:
+def store(t: Value, result: Value, name: str) -> Value:
+    """Make `t` hold the value and the history of `result`."""
+    _check_fits(t, result, name)
+    recorded = modes.is_grad_enabled() and (result._node is not None or _requires_grad(t))
+    if recorded:
+        views.refuse_hazard(t)
+    write(t, result._array, name)
+    if recorded:
+        if result._array.dtype != t._array.dtype:
             result = cast(result, t._array.dtype)
-        _rebase(t, result, F)
+        _rebase(t, result)
     return t
+
+
+def overwritten(
+    t: Value,
+    write_part: Callable[[Any], Any],
+    function: Callable[..., Any],
+    others: tuple[Any, ...],
+    params: dict[str, Any],
+    name: str,
+) -> Value:
+    """Let `write_part` change the memory of `t` as `function(t, *others, **params)` would; record it as that.
+
+    The rules of `function` may not read `t`, which is not kept.
+    """
+    check_writable(t, name)
+    recorded = modes.is_grad_enabled() and (_requires_grad(t) or any(isinstance(x, Value) and target(x) is not None for x in others))
+    if recorded:
+        views.refuse_hazard(t)
+    node = target(t) if recorded else None
+    try:
+        write_part(_writable(t._array))
+    except Exception as error:
+        raise errors.translated(function.primitive, (t, *others), error) from error  # type: ignore[attr-defined]
+    bump(t, name)
+    if recorded:
+        result = wrap(t._array)
+        op = function.primitive  # type: ignore[attr-defined]
+        attach(op, kernels_of(op)[type(t._array)], [wrap(t._array, node), *others], params, [result])
+        _rebase(t, result)
+    return t
+
+
+def reshaped(function: Callable[..., Any], name: str, nodes: dict[str, str]) -> Callable[..., Any]:
+    """The in-place method `name` of a view operation: the Tensor becomes its own view.
+
+    `nodes` says how torch calls the nodes of the operation when it is done in place.
+    """
+
+    @functools.wraps(function)
+    def method(self: Value, *args: Any, **keywords: Any) -> Value:
+        check_writable(self, name)
+        before = wrap(self._array, target(self))
+        if self._meta is not None and self._meta.view is not None:
+            before._meta = self._meta
+            if modes.is_grad_enabled() and before._node is not None:
+                views.refuse_hazard(self)
+        out = function(before, *args, **keywords)
+        bump(self, name)
+        if isinstance(out._node, Node) and out._node is not before._node:
+            out._node.step = out._node.step.relabelled(nodes[out._node.name])  # type: ignore[attr-defined]
+        self._array, self._node = out._array, out._node
+        if before._meta is self._meta and self._meta is not None:
+            self._meta = out._meta
+        return self
+
+    method.__name__ = name
+    method.__qualname__ = f"Tensor.{name}"
+    method.__doc__ = f"The in-place form of `{function.__name__}`."
+    return method
+
+
+def _requires_grad(t: Value) -> bool:
+    return t._node is not None if t._meta is None else views.requires_grad(t)
 
 
 def _check_fits(t: Value, result: Value, name: str) -> None:
@@ -120,8 +182,17 @@ def write(t: Value, array: Any, name: str) -> None:
             f"unsupported operation: more than one element of the written-to tensor refers to a single memory location "
             f"({name} on shape {list(t._array.shape)}). Please clone() the tensor before performing the operation."
         )
-    F.copyto(t._array, array, casting="unsafe")
+    F.copyto(_writable(t._array), array, casting="unsafe")
     bump(t, name)
+
+
+def _writable(array: Any) -> Any:
+    """The same array, for writing: of what `expand` made, NumPy lets one write only to the memory underneath."""
+    if getattr(array.flags, "writeable", True):
+        return array
+    F = of(array)
+    strides = tuple(s // array.itemsize for s in array.strides)
+    return F.as_strided(array, array.shape, strides, F.storage_offset(array))
 
 
 def bump(t: Value, name: str) -> None:
@@ -132,7 +203,7 @@ def bump(t: Value, name: str) -> None:
         versions.bump(of(t._array).storage(t._array), name)
 
 
-def _rebase(t: Value, result: Value, F: Any) -> None:
+def _rebase(t: Value, result: Value) -> None:
     """Give `t`, and the value it is a view of, the history of `result`."""
     view = None if t._meta is None else t._meta.view
     if view is None:
@@ -143,20 +214,11 @@ def _rebase(t: Value, result: Value, F: Any) -> None:
     base = view.base
     if result._node is None and base._node is None:
         return
-    if not view.tracked:
-        raise RuntimeError(
-            "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use "
-            "case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and "
-            "the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both "
-            "outside (if you want the inplace to be tracked)."
-        )
     function = slice_updater[0]
     kernel = kernels_of(function.primitive)[type(base._array)]
     attach(function.primitive, kernel, [wrap(base._array, base._node), result], {"view": view.chain}, [base])
     views.family_changed(base)
-    with modes.enable_grad():
-        t._node = view.chain.replay(base)._node
-    view.seen = next(stamps)
+    views.remake(t, view)
 
 
 # The primitive that writes a part of an array through a chain of views, set where it is defined.

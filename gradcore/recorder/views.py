@@ -8,9 +8,9 @@ stamp is older makes its node anew, from the base, the next time somebody asks f
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-from gradcore.graph import modes, stamps
+from gradcore.graph import Node, Output, modes, stamps
 from gradcore.graph.node import Target
 from gradcore.recorder.value import Meta, Value, meta
 
@@ -40,24 +40,43 @@ class Chain:
 
 
 class View:
-    """What a view knows: its base (never itself a view), the chain to it, and the stamp of its own history."""
+    """What a view knows: its base (never itself a view), the chain to it, and the stamp of its own history.
 
-    __slots__ = ("base", "chain", "seen", "tracked")
+    `hazard` says why autograd forbids to write through it: it was made in no_grad mode, or is one of several views that one
+    function made.
+    """
 
-    def __init__(self, base: Value, chain: Chain, tracked: bool) -> None:
+    __slots__ = ("base", "chain", "hazard", "seen")
+
+    def __init__(self, base: Value, chain: Chain, hazard: str) -> None:
         self.base = base
         self.chain = chain
-        self.tracked = tracked
+        self.hazard = hazard
         self.seen = next(stamps)
 
 
-def note_view(out: Value, source: Value, function: Callable[..., Any], params: dict[str, Any]) -> None:
-    """Make `out` a view of `source` by `function`."""
+NO_GRAD: Final = "no_grad"
+SEVERAL: Final = "several"
+
+_ADVICE: Final = {
+    NO_GRAD: "Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving "
+    "both the view and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or "
+    "both outside (if you want the inplace to be tracked).",
+    SEVERAL: "This view is the output of a function that returns multiple views. Such functions do not allow the output "
+    "views to be modified inplace. You should replace the inplace operation by an out-of-place one.",
+}
+
+
+def note_view(
+    out: Value, source: Value, function: Callable[..., Any], params: dict[str, Any], several: bool = False
+) -> None:
+    """Make `out` a view of `source` by `function`, one of `several` that it returned."""
     m = meta(out)
     of = source._meta.view if source._meta is not None else None
     base = source if of is None else of.base
     chain = (Chain(()) if of is None else of.chain).followed_by(function, params)
-    m.view = View(base, chain, modes.is_grad_enabled())
+    hazard = SEVERAL if several else "" if modes.is_grad_enabled() else NO_GRAD
+    m.view = View(base, chain, hazard or ("" if of is None else of.hazard))
     base_meta = meta(base)
     if base_meta.aliases is None:
         base_meta.aliases = [0]
@@ -70,10 +89,42 @@ def current(value: Value) -> Target | None:
     m = value._meta
     assert m is not None
     if m.view is not None and overtaken(m):
-        with modes.enable_grad():
-            value._node = m.view.chain.replay(m.view.base)._node
-        m.view.seen = next(stamps)
+        if value._node is None and m.view.base._node is None:
+            return None
+        refuse_hazard(value, "its base or another view of its base has been")
+        remake(value, m.view)
     return value._node
+
+
+def remake(value: Value, view: View) -> None:
+    """Make the history of a view from its base's."""
+    with modes.enable_grad():
+        value._node = node = view.chain.replay(view.base)._node
+    if isinstance(node, Node):
+        node.step = node.step.relabelled("AsStridedBackward0")  # type: ignore[attr-defined]
+    view.seen = next(stamps)
+
+
+def refuse_hazard(value: Value, modified: str = "is being") -> None:
+    """Raise RuntimeError if `value` is a view through which no write may be recorded."""
+    view = None if value._meta is None else value._meta.view
+    if view is None or not view.hazard:
+        return
+    node = value._node.node if isinstance(value._node, Output) else value._node
+    nr = value._node.index if isinstance(value._node, Output) else 0
+    who = "A view" if node is None else f"Output {nr} of {node.name.partition('Backward')[0]} is a view"
+    if node is None or view.hazard == NO_GRAD:
+        who += " was created in no_grad mode" if node is None else " of a view which was created in no_grad mode"
+        how = "with grad mode enabled."
+        raise RuntimeError(f"{who} and {modified} modified inplace {how} {_ADVICE[view.hazard]}")
+    raise RuntimeError(f"{who} and {modified} modified inplace. {_ADVICE[view.hazard]}")
+
+
+def requires_grad(value: Value) -> bool:
+    """Whether a value with a `_meta` needs a gradient, as it is or as a change in place has made it."""
+    m = value._meta
+    assert m is not None
+    return value._node is not None or (m.view is not None and overtaken(m) and m.view.base._node is not None)
 
 
 def overtaken(m: Meta) -> bool:

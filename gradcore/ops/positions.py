@@ -1,0 +1,83 @@
+"""Positions of elements as integer tensors, as torch spells them. It must not know any derivative."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gradcore import devices, dtypes
+from gradcore.backends import of
+from gradcore.ops import arguments
+from gradcore.ops.registry import op
+from gradcore.recorder.value import wrap
+
+if TYPE_CHECKING:
+    from gradcore.tensor import Tensor
+
+
+def _places(x: Any) -> tuple[Any, ...]:
+    array = x._array
+    return tuple(of(array).nonzero(array if array.ndim else array.reshape(1)))
+
+
+@op()
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """Return the positions of the nonzero elements as rows, or as one tensor per dimension; waits for a device."""
+    places = _places(input)
+    if as_tuple:
+        return tuple(map(wrap, places))
+    return _rows(input, places)
+
+
+def _rows(x: Any, places: tuple[Any, ...]) -> Any:
+    F, ndim = of(x._array), x._array.ndim
+    if not ndim:
+        return wrap(F.zeros((places[0].size, 0), "int64"))
+    return wrap(F.stack(places, 1))
+
+
+@op()
+def argwhere(input: Tensor) -> Tensor:
+    """Return the positions of the nonzero elements as rows; waits for a device."""
+    return _rows(input, _places(input))  # type: ignore[no-any-return]
+
+
+def _triangle(name: str, upper: bool) -> Any:
+    def indices(
+        row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None, layout: Any = None
+    ) -> Tensor:
+        for what, n in (("row", row), ("col", col)):
+            if n < 0:
+                raise RuntimeError(f"{what} must be non-negative, got{n}")
+        F = devices.backend(device)
+        wanted = dtypes.int64 if dtype is None else dtypes.as_dtype(dtype, op=name)
+        down, right = F.arange(row).reshape(-1, 1), F.arange(col)
+        places = F.nonzero(right - down >= offset if upper else right - down <= offset)
+        return wrap(F.astype(F.stack(places, 0), wanted.numpy))  # type: ignore[no-any-return]
+
+    indices.__name__ = indices.__qualname__ = name
+    indices.__doc__ = (
+        f"Return the rows and columns of the {'upper' if upper else 'lower'} triangle of a matrix, two rows of integers."
+    )
+    return op(method=False)(indices)
+
+
+tril_indices, triu_indices = _triangle("tril_indices", False), _triangle("triu_indices", True)
+
+
+@op(method=False)
+def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
+    """Return the coordinates, one tensor per dimension of `shape`, of positions in flat order."""
+    arguments.need_tensor(indices, "unravel_index", "indices")
+    array = indices._array
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+    if not isinstance(shape, (int, tuple, list)):
+        raise TypeError(f"expected 'shape' to be int or sequence of ints, but got {type(shape)}")
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    if any(n < 0 for n in sizes):
+        raise ValueError(f"'shape' cannot have negative values, but got {sizes}")
+    found = []
+    for n in reversed(sizes):
+        array, place = array // n, array % n
+        found.append(wrap(place))
+    return tuple(reversed(found))

@@ -1,0 +1,115 @@
+"""Triangles, diagonals, windows and other strides over the same memory, as torch spells them. It must not know derivatives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gradcore.backends import of
+from gradcore.ops import arguments
+from gradcore.ops.arguments import axis
+from gradcore.ops.registry import label, op
+from gradcore.ops.shaping import reshape_to
+from gradcore.primitives import shape as p
+from gradcore.primitives.conversion import copy
+
+if TYPE_CHECKING:
+    from gradcore.tensor import Tensor
+
+
+@op(inplace=True, out=True)
+def tril(input: Tensor, diagonal: int = 0) -> Tensor:
+    """Return the matrices with zeros above the diagonal number `diagonal`."""
+    if input._array.ndim < 2:
+        raise RuntimeError("tril: input tensor must have at least 2 dimensions")
+    return p.tril(input, k=diagonal)  # type: ignore[no-any-return]
+
+
+@op(inplace=True, out=True)
+def triu(input: Tensor, diagonal: int = 0) -> Tensor:
+    """Return the matrices with zeros below the diagonal number `diagonal`."""
+    if input._array.ndim < 2:
+        raise RuntimeError("triu: input tensor must have at least 2 dimensions")
+    return p.triu(input, k=diagonal)  # type: ignore[no-any-return]
+
+
+def _two(dim1: Any, dim2: Any, ndim: int) -> tuple[int, int]:
+    a, b = axis(dim1, ndim), axis(dim2, ndim)
+    if a == b:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    return a, b
+
+
+@op()
+def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """Return the diagonal number `offset` of the planes of two dimensions, as the last dimension of a view."""
+    return p.diagonal(input, offset=offset, axes=_two(dim1, dim2, input._array.ndim))  # type: ignore[no-any-return]
+
+
+@op()
+def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    """Return zeros with the last dimension of `input` as the diagonal number `offset` of two dimensions."""
+    if not input._array.ndim:
+        raise IndexError("Dimension out of range (expected to be in range of [-1, 0], but got -2)")
+    axes = _two(dim1, dim2, input._array.ndim + 1)
+    n = input._array.shape[-1] + abs(offset)
+    shape = list(input._array.shape[:-1])
+    for at in sorted(axes):
+        shape.insert(at, n)
+    return p.diagonal_embed(input, offset=offset, axes=axes, shape=tuple(shape))  # type: ignore[no-any-return]
+
+
+@op(out=True)
+def diag(input: Tensor, diagonal: int = 0) -> Tensor:
+    """Return the matrix with a vector on its diagonal number `diagonal`, or a copy of that diagonal of a matrix."""
+    ndim = input._array.ndim
+    if ndim not in {1, 2}:
+        raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {ndim}D")
+    if ndim == 1:
+        return diag_embed(input, diagonal)
+    out = copy(p.diagonal(input, offset=diagonal, axes=(0, 1)))
+    label(out, "DiagonalBackward0_copy")
+    return out  # type: ignore[no-any-return]
+
+
+@op()
+def diagflat(input: Tensor, offset: int = 0) -> Tensor:
+    """Return the matrix with all elements of `input` on its diagonal number `offset`."""
+    return diag_embed(reshape_to(input, (input._array.size,)), offset)
+
+
+@op()
+def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
+    """Return the view of the storage of `input` with this shape, these strides and this offset, in elements.
+
+    Raises RuntimeError where it would reach outside the storage. The gradient is right where no two elements of `input`
+    share memory.
+    """
+    array = input._array
+    F = of(array)
+    shape, strides = arguments.shape((size,)), arguments.shape((stride,))
+    if len(shape) != len(strides):
+        raise RuntimeError(f"mismatch in length of strides and shape ({list(strides)} and {list(shape)})")
+    if min(strides, default=0) < 0:
+        raise RuntimeError(
+            f"as_strided: Negative strides are not supported at the moment, got strides: {list(strides)}"
+        )
+    here = F.storage_offset(array)
+    layout = (array.shape, tuple(s // array.itemsize for s in array.strides), here)
+    target = (shape, strides, here if storage_offset is None else storage_offset)
+    return p.as_strided(input, layout=layout, target=target)  # type: ignore[no-any-return]
+
+
+@op(function=False)
+def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
+    """Return the windows of `size` elements along `dimension`, every `step`, as the last dimension of a view."""
+    x = self if self._array.ndim else reshape_to(self, (1,))
+    at = axis(dimension, x._array.ndim)
+    n = x._array.shape[at]
+    if size > n:
+        raise RuntimeError(f"maximum size for tensor at dimension {at} is {n} but size is {size}")
+    if size < 0:
+        raise RuntimeError(f"size is {size} but must be >= 0")
+    if step <= 0:
+        raise RuntimeError(f"step is {step} but must be > 0")
+    out = p.unfold(x, axis=at, size=size, step=step)
+    return out if x is self else reshape_to(out, (size,))  # type: ignore[no-any-return]

@@ -47,7 +47,7 @@ def arguments(op: Primitive) -> Iterator[tuple[Any, ...]]:
                 if shape == (0, 3) and other == (2, 3):
                     continue
                 yield x, tensor(other, dtype, other_grad)
-            yield x, tensor(shape, "float64", True)
+            yield x, tensor(shape, dtype, True)
             yield x, 2
             yield x, 0.5
             yield x, True

@@ -71,3 +71,5 @@ from gradcore.tensor import Tensor
 bool, int, float = _dtypes.bool, _dtypes.int, _dtypes.float
 
 globals().update(_registry.functions[""])
+
+__version__ = "0.1.0"

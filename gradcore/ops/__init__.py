@@ -14,6 +14,7 @@ from gradcore.ops import (
     filling,
     indexing,
     joining,
+    linear,
     losses,
     normalization,
     norms,

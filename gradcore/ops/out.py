@@ -13,10 +13,13 @@ from gradcore.recorder.inplace import bump, write
 from gradcore.recorder.value import Value
 
 
-def put_out(name: str, f: Callable[..., Any], out: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+def put_out(
+    name: str, f: Callable[..., Any], out: Any, args: tuple[Any, ...], keywords: dict[str, Any], *, exact: bool = False
+) -> Any:
     """Run `f` without recording and write what it returns into `out` (a Tensor or a tuple of them); returns `out`.
 
-    Raises RuntimeError if anything involved needs a gradient, or if the dtype of `out` cannot hold the result.
+    Raises RuntimeError if anything involved needs a gradient, or if the dtype of `out` cannot hold the result or, with
+    `exact`, is another.
     """
     outs = (out,) if isinstance(out, Value) else tuple(out)
     for x in (*outs, *args, *keywords.values()):
@@ -29,16 +32,23 @@ def put_out(name: str, f: Callable[..., Any], out: Any, args: tuple[Any, ...], k
         result = f(*args, **keywords)
     results = (result,) if isinstance(result, Value) else tuple(result)
     for into, from_ in zip(outs, results, strict=True):
+        _check_dtype(name, into, from_, exact)
+    for into, from_ in zip(outs, results, strict=True):
         _put(name, into, from_)
     return out
 
 
-def _put(name: str, into: Value, result: Value) -> None:
+def _check_dtype(name: str, into: Value, result: Value, exact: bool) -> None:
     have, want = dtypes.of(result._array.dtype), dtypes.of(into._array.dtype)
+    if have is not want and exact:
+        raise RuntimeError(f"Expected out tensor to have dtype {have.name}, but got {want.name} instead ({name})")
     if have is not want and not dtypes.can_cast(have, want):
         raise RuntimeError(
             f"result type {have._title} can't be cast to the desired output type {want._title} ({name}, out=)"
         )
+
+
+def _put(name: str, into: Value, result: Value) -> None:
     if into._array.shape == result._array.shape:
         write(into, result._array, f"{name}(out=)")
         return
@@ -51,5 +61,5 @@ def _put(name: str, into: Value, result: Value) -> None:
             stacklevel=5,
         )
     F = of(into._array)
-    into._array = F.owned(F.astype(result._array, want.numpy))
+    into._array = F.owned(F.astype(result._array, into._array.dtype))
     bump(into, f"{name}(out=)")

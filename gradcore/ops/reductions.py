@@ -206,7 +206,7 @@ def along(
     return return_type(name, "values", "indices")((values, indices))
 
 
-@op(out=True)
+@op(out="exact")
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Any:
     """Return (min, max) of all elements or over `dim`; equal extrema share the gradient."""
     need_tensor(input, "aminmax")

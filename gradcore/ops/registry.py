@@ -10,7 +10,7 @@ import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from types import CodeType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from gradcore.ops.out import put_out
 from gradcore.recorder.inplace import inplace as in_place
@@ -32,18 +32,19 @@ def op(
     method: bool = True,
     function: bool = True,
     inplace: bool = False,
-    out: bool = False,
+    out: bool | Literal["exact"] = False,
     node: str | None = None,
 ) -> Callable[[C], C]:
     """Make the decorated function public under its own name and `aliases`.
 
     `method` also as a Tensor method, `function` as a function of `namespace`, `inplace` also as the method with an
-    underscore, `out` with torch's `out=` argument. `node` is torch's node name for the result of a composite.
+    underscore, `out` with torch's `out=` argument ("exact": of the result's dtype and no other). `node` is torch's
+    node name for the result of a composite.
     """
 
     def publish(f: C) -> C:
         plain: Callable[..., Any] = _labelled(f, node) if node else f
-        public = _with_out(plain, f) if out else _with_numpy_names(plain, f)
+        public = _with_out(plain, f, out == "exact") if out else _with_numpy_names(plain, f)
         for name in (f.__name__.rstrip("_"), *aliases):
             if function:
                 functions[namespace][name] = public
@@ -104,7 +105,7 @@ def _with_numpy_names(plain: Callable[..., Any], f: Callable[..., Any]) -> Calla
     return renaming
 
 
-def _with_out(plain: Callable[..., Any], f: Callable[..., Any]) -> Callable[..., Any]:
+def _with_out(plain: Callable[..., Any], f: Callable[..., Any], exact: bool) -> Callable[..., Any]:
     known = _parameters(f)
 
     @functools.wraps(f)
@@ -113,6 +114,6 @@ def _with_out(plain: Callable[..., Any], f: Callable[..., Any]) -> Callable[...,
             keywords = _torch_names(keywords, known)
         if out is None:
             return plain(*args, **keywords)
-        return put_out(f.__name__, plain, out, args, keywords)
+        return put_out(f.__name__, plain, out, args, keywords, exact=exact)
 
     return with_out

@@ -1,0 +1,256 @@
+"""Tests of all elements, counts, searches and distinct elements, as torch spells them. It must not know derivatives."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from gradcore import dtypes
+from gradcore.backends import of
+from gradcore.ops import arguments
+from gradcore.ops.arguments import converted, need_tensor
+from gradcore.ops.registry import op
+from gradcore.ops.return_types import Named, return_type
+from gradcore.primitives import counting as c
+from gradcore.primitives import reductions as r
+from gradcore.primitives import sorting as s
+from gradcore.primitives.elementwise import divide, multiply
+from gradcore.recorder.value import Value, wrap
+
+if TYPE_CHECKING:
+    from gradcore.tensor import Tensor
+
+
+@op(out="exact")
+def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Say whether all elements over `dim` (all by default) are nonzero; a bool, uint8 for uint8."""
+    need_tensor(input, "all")
+    return c.all(input, axis=arguments.axes(dim, input._array.ndim), keepdims=keepdim)  # type: ignore[no-any-return]
+
+
+@op(out="exact")
+def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Say whether any element over `dim` (all by default) is nonzero; a bool, uint8 for uint8."""
+    need_tensor(input, "any")
+    return c.any(input, axis=arguments.axes(dim, input._array.ndim), keepdims=keepdim)  # type: ignore[no-any-return]
+
+
+@op()
+def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
+    """Count the nonzero elements over `dim` (all by default); int64."""
+    need_tensor(input, "count_nonzero")
+    return c.count_nonzero(input, axis=arguments.axes(dim, input._array.ndim))  # type: ignore[no-any-return]
+
+
+def _title(x: Tensor) -> str:
+    return dtypes.of(x._array.dtype)._title
+
+
+@op()
+def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
+    """Count each integer from 0 to the largest of the one-dimensional `input`, or add up its `weights`."""
+    need_tensor(input, "bincount")
+    a = input._array
+    if a.dtype.kind not in "iu":
+        raise NotImplementedError(f"\"bincount_cpu\" not implemented for '{_title(input)}'")
+    if minlength < 0:
+        raise RuntimeError("minlength should be >= 0")
+    if a.ndim != 1 or (a.size and bool(of(a).to_host(a.min()) < 0)):
+        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    if weights is not None and weights._array.shape != a.shape:
+        raise RuntimeError("weights should be 1-d and have the same length as input")
+    return c.bincount(input, weights, minlength=minlength)  # type: ignore[no-any-return]
+
+
+# -- sorted arrays ----------------------------------------------------------------------------------------
+
+
+def _tensor_like(value: Any, other: Tensor) -> Tensor:
+    """A number as a 0-d Tensor where `other` is; a Tensor as it is."""
+    return value if isinstance(value, Value) else wrap(of(other._array).asarray(value))  # type: ignore[return-value]
+
+
+@op(method=False, out="exact")
+def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:
+    """Return how many `boundaries` (sorted, one-dimensional) are below each value; with `right`, at most it."""
+    need_tensor(boundaries, "bucketize", "boundaries")
+    if boundaries._array.ndim != 1:
+        raise RuntimeError(f"boundaries tensor must be 1 dimension, but got dim({boundaries._array.ndim})")
+    return _searched(boundaries, input, right, out_int32)
+
+
+@op(method=False, out="exact")
+def searchsorted(
+    sorted_sequence: Tensor,
+    input: Any,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: Tensor | None = None,
+) -> Tensor:
+    """Return where each value would go in the innermost dimension of `sorted_sequence` to keep it sorted.
+
+    The other dimensions must be those of `input`, or none. Of equal elements a value goes before the first or,
+    with `right` or `side="right"`, after the last. `sorter` has the indices that sort the sequence.
+    """
+    need_tensor(sorted_sequence, "searchsorted", "sorted_sequence")
+    if side not in (None, "left", "right"):
+        raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
+    if side == "left" and right:
+        raise RuntimeError(
+            "torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True"
+        )
+    values = _tensor_like(input, sorted_sequence)
+    a, v = sorted_sequence._array, values._array
+    if a.ndim == 0:
+        raise RuntimeError("torch.searchsorted(): boundaries tensor should have positive dimension, but got 0 dimension")
+    if a.ndim > 1 and v.ndim == 0:
+        raise RuntimeError(
+            "torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, but we got "
+            f"boundaries tensor dim({a.ndim}) and input value's dim(0) numel(1)"
+        )
+    if a.ndim > 1 and a.shape[:-1] != v.shape[:-1]:
+        raise RuntimeError(
+            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
+            f"tensor and input value tensor must match, but we got boundaries tensor {list(a.shape)} and input value "
+            f"tensor {list(v.shape)}"
+        )
+    if sorter is not None:
+        sorted_sequence = _in_order(sorted_sequence, sorter)
+    return _searched(sorted_sequence, values, right or side == "right", out_int32)
+
+
+def _in_order(x: Tensor, sorter: Tensor) -> Tensor:
+    order, a = sorter._array, x._array
+    if order.shape != a.shape:
+        raise RuntimeError(
+            "torch.searchsorted(): boundary and sorter must have the same size, but got boundary tensor "
+            f"{list(a.shape)} and got sorter tensor {list(order.shape)}"
+        )
+    if order.dtype != "int64":
+        raise RuntimeError(
+            f"torch.searchsorted(): sorter must be a tensor of long dtype but got dtype {_title(sorter)}"
+        )
+    if order.size and bool(of(a).to_host((order < 0) | (order >= a.shape[-1])).any()):
+        raise RuntimeError("torch.searchsorted(): sorter index out of range")
+    return s.pick(x, sorter, axis=a.ndim - 1)  # type: ignore[no-any-return]
+
+
+def _searched(x: Tensor, values: Any, right: bool, out_int32: bool) -> Tensor:
+    found = c.searchsorted(x, _tensor_like(values, x), right=right)
+    return converted(found, dtypes.int32 if out_int32 else dtypes.int64, "searchsorted")  # type: ignore[no-any-return]
+
+
+@op(method=False, out="exact")
+def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
+    """Say of each element whether it is among `test_elements` (or, with `invert`, whether it is not)."""
+    given = [x for x in (elements, test_elements) if isinstance(x, Value)]
+    if not given:
+        raise TypeError("isin(): at least one of elements and test_elements must be a Tensor")
+    x, tests = _tensor_like(elements, given[0]), _tensor_like(test_elements, given[0])
+    for each in (x, tests):
+        if each._array.dtype.kind in "bc":
+            raise RuntimeError(f"Unsupported input type encountered for isin(): {_title(each)}")
+    return c.isin(x, tests, invert=invert)  # type: ignore[no-any-return]
+
+
+# -- histograms -------------------------------------------------------------------------------------------
+
+
+def _range(x: Tensor, low: float, high: float, margin: float, name: str) -> tuple[float, float]:
+    """The ends to count between: those of the data if none are given, a margin further if they are one."""
+    a = x._array
+    if low == high and a.size:
+        F = of(a)
+        low, high = float(F.to_host(F.min(a))), float(F.to_host(F.max(a)))
+    if not (isfinite(low) and isfinite(high)):
+        raise RuntimeError(f"{name}: range of [{low}, {high}] is not finite")
+    if low != high:
+        return low, high
+    return (low - margin, high + margin) if a.size else (low, low + 1.0)
+
+
+@op(out=True)
+def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
+    """Count the elements in `bins` equal parts of [min, max], by default from the least to the largest element."""
+    need_tensor(input, "histc")
+    if input._array.dtype.kind in "biuc":
+        raise NotImplementedError(f"\"histogram_cpu\" not implemented for '{_title(input)}'")
+    if bins <= 0:
+        raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
+    if min > max:
+        raise RuntimeError("torch.histc: max must be larger than min")
+    low, high = _range(input, min, max, 1.0, "torch.histc")
+    return c.regular_histogram(input, bins=bins, low=low, high=high)  # type: ignore[no-any-return]
+
+
+@op(out=True)
+def histogram(
+    input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False
+) -> Named:
+    """Return (hist, bin_edges): counts, sums of `weight` or a density, in `bins` equal parts or between edges."""
+    need_tensor(input, "histogram")
+    a = input._array
+    if a.dtype.kind in "biuc":
+        raise NotImplementedError(f"\"histogramdd\" not implemented for '{_title(input)}'")
+    if weight is not None and weight._array.shape != a.shape:
+        raise RuntimeError(
+            "torch.histogramdd: if weight tensor is provided it should have the same shape as the input tensor, but "
+            f"got input with shape {list(a.shape)} and weight with shape {list(weight._array.shape)}"
+        )
+    if isinstance(bins, Value):
+        if bins._array.ndim != 1:
+            raise RuntimeError(
+                f"torch.histogramdd: bins tensor should have one dimension, but got {bins._array.ndim} dimensions"
+            )
+        edges = bins
+    else:
+        if bins <= 0:
+            raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
+        low, high = (0.0, 0.0) if range is None else range
+        if low > high:
+            raise RuntimeError(f"torch.histogramdd: min should not exceed max, but got min {low} max {high}")
+        low, high = _range(input, low, high, 0.5, "torch.histogramdd")
+        edges = wrap(of(a).astype(of(a).linspace(low, high, bins + 1), a.dtype))
+    hist = c.histogram(input, edges, weight)
+    if density:
+        e = edges._array
+        hist = divide(hist, multiply(r.sum(hist, axis=None), wrap(e[1:] - e[:-1])))
+    return return_type("histogram", "hist", "bin_edges")((hist, edges))
+
+
+# -- distinct elements ------------------------------------------------------------------------------------
+
+
+def _chosen(found: tuple[Tensor, ...], return_inverse: bool, return_counts: bool) -> Any:
+    values, inverse, counts = found
+    wanted = (values, *((inverse,) if return_inverse else ()), *((counts,) if return_counts else ()))
+    return wanted if len(wanted) > 1 else values
+
+
+@op()
+def unique(
+    input: Tensor,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
+) -> Any:
+    """Return the distinct elements in order, or the distinct slices along `dim`; no two NaN are the same.
+
+    `return_inverse` adds where each element is among them, `return_counts` how often each of them occurs.
+    """
+    need_tensor(input, "unique")
+    axis = None if dim is None else arguments.axis(dim, input._array.ndim)
+    return _chosen(c.unique(input, axis=axis), return_inverse, return_counts)
+
+
+@op()
+def unique_consecutive(
+    input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+) -> Any:
+    """Return the elements, or the slices along `dim`, that differ from the one before; the rest as `unique`."""
+    need_tensor(input, "unique_consecutive")
+    axis = None if dim is None else arguments.axis(dim, input._array.ndim)
+    return _chosen(c.unique_runs(input, axis=axis), return_inverse, return_counts)

@@ -1,0 +1,134 @@
+"""Tests of all elements, counts, searches in sorted arrays, distinct elements: no derivatives. It must not know Tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradcore.recorder import primitive
+
+Array = Any
+Axes = tuple[int, ...]
+
+
+@primitive("general")
+def all(F: Any, x: Array, *, axis: Axes, keepdims: bool = False) -> Array:
+    """Whether all elements over `axis` are nonzero; uint8, as torch does, for uint8."""
+    out = F.all(x, axis, keepdims=keepdims)
+    return F.astype(out, "uint8") if x.dtype == "uint8" else out
+
+
+@primitive("general")
+def any(F: Any, x: Array, *, axis: Axes, keepdims: bool = False) -> Array:
+    """Whether any element over `axis` is nonzero; uint8, as torch does, for uint8."""
+    out = F.any(x, axis, keepdims=keepdims)
+    return F.astype(out, "uint8") if x.dtype == "uint8" else out
+
+
+@primitive("general")
+def count_nonzero(F: Any, x: Array, *, axis: Axes) -> Array:
+    return F.sum(x != 0, axis, dtype="int64")
+
+
+@primitive("general")
+def bincount(F: Any, x: Array, weights: Array, *, minlength: int) -> Array:
+    """How often each integer from 0 occurs, or the sum of its `weights`."""
+    if not x.size:
+        return F.zeros((minlength,), "int64" if weights is None else weights.dtype)
+    counts = F.bincount(x, weights, minlength)
+    return F.astype(counts, "int64" if weights is None else weights.dtype if weights.dtype == "float32" else "float64")
+
+
+# -- sorted arrays ----------------------------------------------------------------------------------------
+
+
+@primitive("general")
+def searchsorted(F: Any, x: Array, values: Array, *, right: bool) -> Array:
+    """How many elements of the sorted rows `x` stand before each of `values`; one row is for all values."""
+    if x.ndim == 1:
+        side = "right" if right else "left"
+        return F.reshape(F.searchsorted(x, F.reshape(values, (-1,)), side), values.shape)
+    n = x.shape[-1]
+    low, high = F.zeros(values.shape, "int64"), F.full(values.shape, n, "int64")
+    for _ in range(n.bit_length()):  # halve all intervals at once
+        middle = (low + high) // 2
+        there = F.take_along_axis(x, F.minimum(middle, n - 1), -1)
+        before = F.logical_not(there > values if right else there >= values) & (low < high)
+        low, high = F.where(before, middle + 1, low), F.where(before, high, middle)
+    return low
+
+
+@primitive("general")
+def isin(F: Any, x: Array, tests: Array, *, invert: bool) -> Array:
+    """Whether each element of `x` is among `tests`."""
+    if not tests.size:
+        return F.full(x.shape, invert, "bool")
+    ordered = F.sort(F.reshape(tests, (-1,)), 0)
+    place = F.minimum(F.searchsorted(ordered, F.reshape(x, (-1,))), ordered.size - 1)
+    found = F.reshape(F.take(ordered, place, 0), x.shape) == x
+    return F.logical_not(found) if invert else found
+
+
+@primitive("general")
+def histogram(F: Any, x: Array, edges: Array, weights: Array) -> Array:
+    """How many elements of `x` (or how much of `weights`) lie between consecutive `edges`, the last included."""
+    x, bins = F.reshape(x, (-1,)), edges.shape[0] - 1
+    place = F.searchsorted(edges, x, "right") - 1
+    place = F.where(x == edges[-1], bins - 1, place)
+    return _counted(F, place, bins, (place >= 0) & (place < bins), weights, x.dtype)
+
+
+@primitive("general")
+def regular_histogram(F: Any, x: Array, *, bins: int, low: float, high: float) -> Array:
+    """How many elements of `x` lie in each of `bins` equal parts of [low, high]."""
+    x = F.reshape(x, (-1,))
+    place = F.where(x == high, bins - 1, F.astype((x - low) / (high - low) * bins, "int64"))
+    return _counted(F, place, bins, (x >= low) & (x <= high), None, x.dtype)
+
+
+def _counted(F: Any, place: Array, bins: int, inside: Array, weights: Array, dtype: Any) -> Array:
+    # What lies outside is counted in a bin of its own, which is then dropped.
+    place = F.where(inside, place, bins)
+    counts = F.bincount(place, None if weights is None else F.reshape(weights, (-1,)), bins + 1)
+    return F.astype(counts[:bins], dtype)
+
+
+# -- distinct elements ------------------------------------------------------------------------------------
+
+_DISTINCT = ("values", "inverse", "counts")
+
+
+def _runs(F: Any, x: Array) -> tuple[Array, Array, Array]:
+    """The first of each run of equal rows, for each row its run, the runs' lengths."""
+    if x.shape[0] == 0:
+        return x, F.zeros((0,), "int64"), F.zeros((0,), "int64")
+    differ = x[1:] != x[:-1]
+    if x.ndim > 1:
+        differ = F.any(differ, tuple(range(1, x.ndim)))
+    starts = F.concatenate([F.ones((1,), "bool"), differ], 0)
+    (first,) = F.nonzero(starts)
+    ends = F.concatenate([first[1:], F.full((1,), x.shape[0], "int64")], 0)
+    return F.take(x, first, 0), F.cumsum(F.astype(starts, "int64"), 0) - 1, ends - first
+
+
+@primitive("general", outputs=_DISTINCT, constant=_DISTINCT)
+def unique_runs(F: Any, x: Array, *, axis: int | None) -> tuple[Array, ...]:
+    """Consecutive distinct elements, or slices along `axis`; for each element its run; the runs' lengths."""
+    if axis is None:
+        values, inverse, counts = _runs(F, F.reshape(x, (-1,)))
+        return values, F.reshape(inverse, x.shape), counts
+    values, inverse, counts = _runs(F, F.moveaxis(x, axis, 0))
+    return F.moveaxis(values, 0, axis), inverse, counts
+
+
+@primitive("general", outputs=_DISTINCT, constant=_DISTINCT)
+def unique(F: Any, x: Array, *, axis: int | None) -> tuple[Array, ...]:
+    """Distinct elements in order, or slices along `axis`; for each element its place among them; how often each is."""
+    if axis is not None:
+        values, inverse, counts = F.unique(x, False, True, True, axis)
+        return values, F.reshape(inverse, (-1,)), counts
+    flat = F.reshape(x, (-1,))
+    order = F.argsort(flat, 0)
+    values, run, counts = _runs(F, F.take(flat, order, 0))
+    inverse = F.empty(flat.shape, "int64")
+    inverse[order] = run
+    return values, F.reshape(inverse, x.shape), counts

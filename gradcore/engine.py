@@ -19,6 +19,7 @@ from gradcore.recorder.value import Value, wrap
 from gradcore.size import Size
 
 _landing = threading.Lock()
+quiet, unquiet = host.quiet, host.unquiet
 
 
 def backward(
@@ -29,17 +30,17 @@ def backward(
     inputs: Sequence[Value] | None = None,
 ) -> None:
     """Accumulate into `.grad` of the leaves (of `inputs` only, if given) the vector-Jacobian products of `tensors`."""
-    roots = seeds(tensors, gradients, traced)
+    targets, cotangents = seeds(tensors, gradients, traced)
     wanted = None if inputs is None else {_wanted(t, i, "backward") for i, t in enumerate(inputs)}
     if traced:
         with modes.enable_grad():
-            _land(sweep(roots, wanted, retain, True), inputs)
+            _land(sweep(targets, cotangents, wanted, retain, True), inputs)
         return
-    token = host.quiet()
+    token = quiet()
     try:
-        _land(sweep(roots, wanted, retain), inputs)
+        _land(sweep(targets, cotangents, wanted, retain), inputs)
     finally:
-        host.unquiet(token)
+        unquiet(token)
 
 
 def _land(swept: Swept, inputs: Sequence[Value] | None) -> None:
@@ -51,7 +52,7 @@ def _land(swept: Swept, inputs: Sequence[Value] | None) -> None:
     with _landing:
         for where, c in landed.items():
             if type(where) is Leaf:
-                owner = where.variable
+                owner = where.owner and where.owner()
                 if owner is not None:
                     accumulate(owner, c, where in owned)
         for t in inputs or ():
@@ -76,17 +77,17 @@ def grad(
     traced: bool,
 ) -> list[Value | None]:
     """The vector-Jacobian products of `outputs` with respect to `inputs`, None where there is no path."""
-    roots = seeds(outputs, gradients, traced)
+    roots, seeded = seeds(outputs, gradients, traced)
     targets = [_wanted(t, i, "grad") for i, t in enumerate(inputs)]
-    token = host.quiet()
+    token = quiet()
     try:
         with modes.enable_grad() if traced else modes.no_grad():
-            landed, owned = sweep(roots, set(targets), retain, traced)
+            landed, owned = sweep(roots, seeded, set(targets), retain, traced)
             for where in landed:
                 if type(where) is Leaf and where.hooks:
                     _run_hooks(where, landed, owned)
     finally:
-        host.unquiet(token)
+        unquiet(token)
     cotangents = [landed.get(where) for where in targets]
     if traced:
         return cotangents
@@ -107,21 +108,26 @@ def _wanted(t: Value, index: int, op: str) -> Target:
     return where
 
 
-def seeds(tensors: Sequence[Value], gradients: Sequence[Value | None], traced: bool) -> list[tuple[Target, Any]]:
+def seeds(
+    tensors: Sequence[Value], gradients: Sequence[Value | None], traced: bool
+) -> tuple[list[Target], list[Any]]:
     """Where the sweep starts and with which cotangents; all checks are here, so that a wrong call changes nothing."""
-    roots: list[tuple[Target, Any]] = []
-    for i, (t, g) in enumerate(zip(tensors, gradients, strict=True)):
+    targets: list[Target] = []
+    cotangents: list[Any] = []
+    for i, t in enumerate(tensors):
         where = t._node if t._meta is None else target(t)
         if where is None:
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
-        if g is None:
+        given = gradients[i]
+        if given is None:
             seed = _one(i, t._array)
-            roots.append((where, wrap(seed) if traced else seed))
-            continue
-        _check_seed(i, t, g)
-        g = g if g._array.dtype == t._array.dtype else cast(g, t._array.dtype)
-        roots.append((where, g if traced else g._array))
-    return roots
+            cotangents.append(wrap(seed) if traced else seed)
+        else:
+            _check_seed(i, t, given)
+            g = given if given._array.dtype == t._array.dtype else cast(given, t._array.dtype)
+            cotangents.append(g if traced else g._array)
+        targets.append(where)
+    return targets, cotangents
 
 
 _ones: dict[Any, Any] = {}

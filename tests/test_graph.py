@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from gradcore.graph import FREED, Leaf, Node, Output, recorded, sweep
+from gradcore import graph
+from gradcore.graph import FREED, Leaf, Node, Output, recorded
 from gradcore.graph import versions as writes
 
 
@@ -51,6 +52,11 @@ class Scale:
 def node(*edges: tuple[Any, float], saved: Any = ()) -> Node:
     """A node that pulls back to each target with its factor."""
     return recorded(Scale(*(f for _, f in edges), frees=bool(saved)), tuple(t for t, _ in edges), saved)
+
+
+def sweep(roots: list[tuple[Any, Any]], *options: Any, **more: Any) -> Any:
+    """The sweep from pairs of target and cotangent."""
+    return graph.sweep([target for target, _ in roots], [g for _, g in roots], *options, **more)
 
 
 def test_a_chain_multiplies() -> None:

@@ -25,9 +25,13 @@ Swept = tuple[dict[Target, Any], set[Target]]
 
 
 def sweep(
-    roots: list[tuple[Target, Any]], wanted: set[Target] | None = None, retain: bool = False, traced: bool = False
+    targets: Sequence[Target],
+    cotangents: Sequence[Any],
+    wanted: set[Target] | None = None,
+    retain: bool = False,
+    traced: bool = False,
 ) -> Swept:
-    """Pull the cotangents of `roots` back through the graph.
+    """Pull `cotangents`, one for each of `targets`, back through the graph.
 
     Returns the cotangent of every leaf reached or, if `wanted` is given, of every target in it that was reached; and the
     leaves whose cotangent nobody else can hold. `retain` keeps the saved values for another sweep; `traced` pulls back by
@@ -37,12 +41,10 @@ def sweep(
     """
     landed: dict[Target, Any] = {}
     owned: set[Target] = set()
-    alive = None if wanted is None else _between(roots, wanted)
+    alive = None if wanted is None else _between(targets, wanted)
     # What waits: stamps in a heap, and by stamp the node, its cotangent so far, and whether that is a sum made here.
     heap: list[int] = []
     waiting: dict[int, tuple[Node, Any, bool]] = {}
-    targets: Sequence[Target] = [target for target, _ in roots]
-    cotangents: Sequence[Any] = [c for _, c in roots]
     # What arrives is fresh, made by the last pull, unless it is the cotangent that was pulled, which others may hold.
     fresh = False
     borrowed: Any = None
@@ -105,20 +107,20 @@ def sweep(
             if step.frees and not retain:
                 node.saved = FREED
             targets = node.targets
-            if len(targets) == 1:
-                if not heap:
-                    # The usual case, one way on and nothing else waiting, needs neither heap nor dictionary.
-                    target = targets[0]
-                    c = cotangents[0]
-                    if type(target) is Node and c is not None:
-                        node = target
-                        summed = summed and c is g
-                        g = c
+            ways = len(targets)
+            if not heap and ways <= 2:
+                # One way on and nothing else waiting is the usual case, and needs neither heap nor dictionary.
+                target = targets[0]
+                c = cotangents[0]
+                if type(target) is Node and c is not None:
+                    if ways == 1:
+                        node, summed, g = target, summed and c is g, c
                         continue
-                # A sum made here that is passed on to one place only is still nobody else's.
-                borrowed = None if summed else g
-            else:
-                borrowed = g
+                    if target is targets[1] and cotangents[1] is not None:
+                        node, summed, g = target, not traced, c + cotangents[1]
+                        continue
+            # A sum made here that is passed on to one place only is still nobody else's.
+            borrowed = None if summed and ways == 1 else g
             fresh = True
             break
 
@@ -140,10 +142,10 @@ def _arrive_at_output(
     parts[target.index] = c if part is None else part + c
 
 
-def _between(roots: list[tuple[Target, Any]], wanted: set[Target]) -> set[Target]:
+def _between(roots: Sequence[Target], wanted: set[Target]) -> set[Target]:
     """Every target from which a wanted one can be reached, the wanted ones among them."""
     seen: dict[Node, set[Target]] = {}
-    stack = [target for target, _ in roots]
+    stack = list(roots)
     while stack:
         target = stack.pop()
         if type(target) is Leaf:

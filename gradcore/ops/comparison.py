@@ -1,4 +1,4 @@
-"""Comparisons, tests of numbers, logic and bits, as torch spells them: none has a derivative. It must not know arrays."""
+"""Comparisons, tests of numbers, logic and bits, as torch spells them. It must not know any derivative."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from gradcore import dtypes
 from gradcore.backends import of
 from gradcore.ops.arguments import need_tensor
 from gradcore.ops.direct import public
+from gradcore.ops.numbers import in_dtype
 from gradcore.ops.registry import op
 from gradcore.primitives import comparison as c
 from gradcore.primitives import elementwise as e
@@ -44,13 +45,13 @@ lcm = public(e.lcm, "lcm", numbers=False)
 
 @op(out=True)
 def isposinf(input: Tensor) -> Any:
-    """Whether the element is positive infinity. Raises RuntimeError for complex tensors."""
+    """Say whether the element is positive infinity. Raises RuntimeError for complex tensors."""
     return _infinite("isposinf", input, math.inf)
 
 
 @op(out=True)
 def isneginf(input: Tensor) -> Any:
-    """Whether the element is negative infinity. Raises RuntimeError for complex tensors."""
+    """Say whether the element is negative infinity. Raises RuntimeError for complex tensors."""
     return _infinite("isneginf", input, -math.inf)
 
 
@@ -62,30 +63,39 @@ def _infinite(name: str, input: Tensor, value: float) -> Any:
 
 @op()
 def isreal(input: Tensor) -> Any:
-    """Whether the imaginary part is zero."""
+    """Say whether the imaginary part is zero."""
     return c.equal(imag(input), 0) if input._array.dtype.kind == "c" else c.equal(e.zero(input), 0)
 
 
 @op(inplace=True, out=True)
 def heaviside(input: Tensor, values: Tensor) -> Any:
-    """0 for negative elements, 1 for positive ones, and `values` at 0. Raises RuntimeError for different dtypes."""
+    """Return 0 for negative elements, 1 for positive ones, and `values` at 0.
+
+    Raises RuntimeError for different dtypes.
+    """
     need_tensor(values, "heaviside", "values")
     if input._array.dtype != values._array.dtype:
         raise RuntimeError(
-            f"heaviside is not yet implemented for tensors with different dtypes ({input.dtype} and {values.dtype})."
+            "heaviside is not yet implemented for tensors with different dtypes "
+            f"({input.dtype} and {values.dtype})."
         )
     return s.where(c.equal(input, 0), values, c.greater(input, 0))
 
 
 @op()
-def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Any:
-    """Whether `|input - other| <= atol + rtol * |other|`; infinities are close to themselves, NaN if `equal_nan`.
+def isclose(
+    input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> Any:
+    """Say whether `|input - other| <= atol + rtol * |other|`.
+
+    Infinities are close to themselves, and NaN is if `equal_nan`.
 
     Raises RuntimeError for different dtypes and for negative tolerances.
     """
     need_tensor(other, "isclose", "other")
     if input._array.dtype != other._array.dtype:
-        raise RuntimeError(f"{dtypes.of(input._array.dtype)._title} did not match {dtypes.of(other._array.dtype)._title}")
+        have, want = (dtypes.of(x._array.dtype)._title for x in (input, other))
+        raise RuntimeError(f"{have} did not match {want} (isclose; convert one of them)")
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
         if not tolerance >= 0:
             raise RuntimeError(f"{name} must be greater than or equal to zero, but got {tolerance}")
@@ -95,21 +105,23 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
     if rtol == 0 and atol == 0:
         return close
     if input._array.dtype.kind == "b":
-        input, other = input + 0, other + 0
+        input, other = (in_dtype(x, dtypes.int8.numpy) for x in (input, other))
     distance = e.absolute(e.subtract(input, other))
-    within = c.less_equal(distance, atol + e.absolute(other * rtol))
+    within = c.less_equal(distance, e.add(e.absolute(e.multiply(other, rtol)), atol))
     return e.bitwise_or(close, e.bitwise_and(c.isfinite(distance), within))
 
 
 @op()
-def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
-    """Whether all elements are close, as `isclose` has it."""
+def allclose(
+    input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> bool:
+    """Say whether all elements are close, as `isclose` has it."""
     return _all(isclose(input, other, rtol, atol, equal_nan))
 
 
 @op()
 def equal(input: Tensor, other: Tensor) -> bool:
-    """Whether two tensors have the same shape and elements."""
+    """Say whether two tensors have the same shape and elements."""
     need_tensor(input, "equal")
     need_tensor(other, "equal", "other")
     return input._array.shape == other._array.shape and _all(c.equal(input, other))

@@ -24,40 +24,41 @@ def _is_complex(x: Tensor) -> bool:
 
 @op()
 def conj(input: Tensor) -> Any:
-    """The complex conjugate, computed at once; a real tensor itself."""
+    """Return the complex conjugate, computed at once; a real tensor itself."""
     return p.conj(input) if _is_complex(input) else input
 
 
 @op(inplace=True, out=True)
 def conj_physical(input: Tensor) -> Any:
-    """The complex conjugate; a real tensor itself."""
+    """Return the complex conjugate; a real tensor itself."""
     return _conj_physical(input) if _is_complex(input) else input
 
 
 @op("resolve_neg")
 def resolve_conj(input: Tensor) -> Any:
-    """The tensor itself: conjugates and negatives are computed at once."""
+    """Return the tensor itself: conjugates and negatives are computed at once."""
     return input
 
 
 @op("is_neg")
 def is_conj(input: Tensor) -> bool:
-    """False: conjugates and negatives are computed at once."""
+    """Return False: conjugates and negatives are computed at once."""
     return False
 
 
 @op(method=False)
 def real(input: Tensor) -> Any:
-    """The real part, a view; a real tensor itself."""
+    """Return the real part, a view; a real tensor itself."""
     return p.real(input) if _is_complex(input) else input
 
 
 @op(method=False)
 def imag(input: Tensor) -> Any:
-    """The imaginary part, a view. Raises RuntimeError for real tensors."""
+    """Return the imaginary part, a view. Raises RuntimeError for real tensors."""
     if not _is_complex(input):
         raise RuntimeError(
-            f"imag is not implemented for tensors with non-complex dtypes (got {dtypes.of(input._array.dtype)})."
+            "imag is not implemented for tensors with non-complex dtypes "
+            f"(got {dtypes.of(input._array.dtype)})."
         )
     return p.imag(input)
 

@@ -1,4 +1,4 @@
-"""Primitives that are public as they are: one or two tensors in, nothing to normalise. It must not know which they are.
+"""Primitives that are public as they are: there is nothing to normalise. It must not know which they are.
 
 The method of one input is the primitive itself: nothing stands between `x.exp()` and its recorder.
 """
@@ -16,13 +16,11 @@ from gradcore.recorder.value import Value
 Function = Callable[..., Any]
 
 
-def public(
-    primitive: Function, *names: str, inplace: bool = True, numbers: bool = True
-) -> Function:
+def public(primitive: Function, *names: str, inplace: bool = True, numbers: bool = True) -> Function:
     """Make `primitive` public under torch's `names`; returns the function of the first one.
 
-    A name with a dot ("special.expm1") is a function in that namespace, any other also a method and, if `inplace`, one
-    with an underscore. Without `numbers`, both of two arguments must be Tensors.
+    A name with a dot ("special.expm1") is a function in that namespace, any other also a method and, if
+    `inplace`, one with an underscore. Without `numbers`, both of two arguments must be Tensors.
     """
     name = names[0]
     unary = len(primitive.primitive.inputs) == 1  # type: ignore[attr-defined]
@@ -51,7 +49,7 @@ def _unary(primitive: Function, name: str) -> Function:
 
 def _binary(primitive: Function, name: str, numbers: bool) -> Function:
     def function(input: Any, other: Any, *, out: Any = None) -> Any:
-        if not (numbers or isinstance(input, Value) and isinstance(other, Value)):
+        if not (numbers or (isinstance(input, Value) and isinstance(other, Value))):
             raise _refused(name, input, other, Value)
         result = primitive(input, other) if out is None else put_out(name, primitive, out, (input, other), {})
         return accepted(result, name, input, other)
@@ -74,4 +72,6 @@ def _refused(name: str, input: Any, other: Any, taken: Any) -> TypeError:
 
 def not_a_tensor(op: str, argument: str, position: int, got: Any) -> TypeError:
     """The error for an argument that should have been a Tensor."""
-    return TypeError(f"{op}(): argument '{argument}' (position {position}) must be Tensor, not {type(got).__name__}")
+    return TypeError(
+        f"{op}(): argument '{argument}' (position {position}) must be Tensor, not {type(got).__name__}"
+    )

@@ -1,7 +1,7 @@
 """Python's operators on Tensors. It must not know any derivative.
 
-Where it can, an operator is the primitive itself: nothing stands between `x * y` and its recorder. A function that
-returns NotImplemented lets Python try the other operand and raise TypeError itself.
+Where it can, an operator is the primitive itself: nothing stands between `x * y` and its recorder. A function
+that returns NotImplemented lets Python try the other operand and raise TypeError itself.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gradcore.ops import pointwise
+from gradcore.ops.numbers import NUMBERS
 from gradcore.ops.registry import methods
 from gradcore.primitives import comparison as c
 from gradcore.primitives import elementwise as e
@@ -19,11 +20,11 @@ from gradcore.recorder.value import Value
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
 
-OPERANDS = (Value, *pointwise.NUMBERS)
+OPERANDS = (Value, *NUMBERS)
 
 
 def _truediv_from(self: Tensor, other: Any) -> Any:
-    return e.multiply(e.reciprocal(self), other)
+    return self.reciprocal() * other
 
 
 def _pow(self: Tensor, exponent: Any) -> Any:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gradcore.backends import of
-from gradcore.ops.direct import accepted, public
-from gradcore.ops.numbers import NUMBERS, full, in_dtype, promoted, times
+from gradcore.ops.direct import accepted, not_a_tensor, public
+from gradcore.ops.numbers import NUMBERS, full, in_dtype, number_of, promoted, times
 from gradcore.ops.registry import op
 from gradcore.primitives import comparison as c
 from gradcore.primitives import elementwise as e
@@ -45,7 +45,7 @@ erf = public(t.erf, "erf", "special.erf")
 atan2 = public(t.arctan2, "atan2", "arctan2", numbers=False)
 
 
-# -- arithmetic -
+# -- arithmetic ----------------------------------------------------------------------------------------------
 
 
 @op(inplace=True, out=True)
@@ -82,8 +82,8 @@ _trunc_quotient = renamed(e.trunc_divide, "DivBackward2")
 def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Any:
     """Divide; `rounding_mode` "floor" or "trunc" rounds the quotient down or towards zero.
 
-    A rounded quotient of integers is an integer, any other floating. Raises RuntimeError for another mode and for
-    integer division by zero.
+    A rounded quotient of integers is an integer, any other floating. Raises RuntimeError for another mode and
+    for integer division by zero.
     """
     if rounding_mode is None:
         return accepted(e.divide(input, other), "div", input, other)
@@ -148,7 +148,7 @@ def positive(input: Tensor) -> Any:
     return input
 
 
-# -- powers -
+# -- powers --------------------------------------------------------------------------------------------------
 
 
 @op(inplace=True, out=True)
@@ -157,20 +157,22 @@ def pow(input: Any, exponent: Any) -> Any:
 
     Raises RuntimeError for integers to the power of a negative number.
     """
-    if not (isinstance(input, (Value, *NUMBERS)) and isinstance(exponent, (Value, *NUMBERS))):
+    if not isinstance(input, (Value, *NUMBERS)) or not isinstance(exponent, (Value, *NUMBERS)):
         return accepted(NotImplemented, "pow", input, exponent)
+    if not (isinstance(input, Value) or isinstance(exponent, Value)):
+        raise not_a_tensor("pow", "input", 1, input)
     dtype = promoted(input, exponent)
     if dtype.kind == "b":
         return c.logical_or(input, c.logical_not(full(exponent, input, dtype)))
-    if not isinstance(exponent, Value):
-        if dtype.kind in "iu" and exponent < 0:
-            raise RuntimeError("Integers to negative integer powers are not allowed.")
-        return e.power_number(in_dtype(input, dtype), exponent)
-    if dtype.kind in "iu":
-        return _integer_power(full(input, exponent, dtype), in_dtype(exponent, dtype))
-    if not isinstance(input, Value):
+    if isinstance(exponent, Value):
+        if dtype.kind in "iu":
+            return _integer_power(full(input, exponent, dtype), in_dtype(exponent, dtype))
+        if isinstance(input, Value):
+            return e.power(input, exponent)
         return e.number_power(in_dtype(exponent, dtype), input)
-    return e.power(input, exponent)
+    if dtype.kind in "iu" and number_of(exponent, dtype) < 0:
+        raise RuntimeError("Integers to negative integer powers are not allowed.")
+    return e.power_number(full(input, input, dtype), exponent)
 
 
 def _integer_power(x: Value, y: Value) -> Any:

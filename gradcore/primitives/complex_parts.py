@@ -15,19 +15,27 @@ Array = Any
 
 @primitive("elementwise", x=lambda F, g: F.conj(g), holomorphic=False, node="Conj")
 def conj(F: Any, x: Array) -> Array:
-    """The complex conjugate."""
+    """Return the complex conjugate."""
     return F.conj(x)
 
 
-@primitive("linear", x=lambda F, g, x_dtype: F.astype(g, dtype=x_dtype), holomorphic=False, view=True, node="Select")
+@primitive(
+    "linear", x=lambda F, g, x_dtype: F.astype(g, dtype=x_dtype), holomorphic=False, view=True, node="Select"
+)
 def real(F: Any, x: Array) -> Array:
-    """The real part, a view."""
+    """Return the real part, a view."""
     return F.real(x)
 
 
-@primitive("linear", x=lambda F, g, x_dtype: F.astype(g, dtype=x_dtype) * 1j, holomorphic=False, view=True, node="Select")
+@primitive(
+    "linear",
+    x=lambda F, g, x_dtype: F.astype(g, dtype=x_dtype) * 1j,
+    holomorphic=False,
+    view=True,
+    node="Select",
+)
 def imag(F: Any, x: Array) -> Array:
-    """The imaginary part of a complex array, a view."""
+    """Return the imaginary part of a complex array, a view."""
     return F.imag(x)
 
 
@@ -40,7 +48,7 @@ def _angle_pull(F: Any, g: Array, x: Array, x_dtype: Any) -> Array:
 
 @primitive("elementwise", x=_angle_pull, holomorphic=False, to_float=True)
 def angle(F: Any, x: Array) -> Array:
-    """The angle in radians from the positive real axis; of real numbers 0 or pi."""
+    """Return the angle in radians from the positive real axis; of real numbers 0 or pi."""
     if x.dtype.kind == "c":
         return F.angle(x)
     return F.astype(F.where(F.isnan(x), x, F.where(x < 0, math.pi, 0.0)), x.dtype)

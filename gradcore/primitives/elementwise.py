@@ -1,7 +1,7 @@
-"""Arithmetic of real and complex numbers, pointwise, with its derivatives. It must not know shapes or Tensors.
+"""Pointwise arithmetic of real and complex numbers, with derivatives. It must not know shapes or Tensors.
 
-Rules prefer `x + x` to `2 * x`: array libraries are slower with Python numbers than with arrays, and the sum is exact;
-and 0 to 0.0, since bfloat16 stays itself only beside integers.
+Rules prefer `x + x` to `2 * x`, since array libraries are slower with Python numbers than with arrays and the
+sum is exact; and 0 to 0.0, since bfloat16 stays itself only beside integers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Array = Any
 
 @primitive("linear", x=lambda F, g: F.zero(g))
 def zero(F: Any, x: Array) -> Array:
-    """Zeros of the shape of `x`: the derivative of whatever is constant in pieces."""
+    """Return zeros of the shape of `x`: the derivative of whatever is constant in pieces."""
     return F.zeros_like(x)
 
 
@@ -52,26 +52,26 @@ def divide(F: Any, x: Array, y: Array) -> Array:
 
 @primitive("elementwise", x=lambda F, g: F.zero(g), y=lambda F, g: F.zero(g), refuses="bc")
 def floor_divide(F: Any, x: Array, y: Array) -> Array:
-    """The quotient rounded down."""
+    """Return the quotient rounded down."""
     return F.floor_divide(x, y)
 
 
 @primitive("elementwise", x=lambda F, g: F.zero(g), y=lambda F, g: F.zero(g), refuses="bc")
 def trunc_divide(F: Any, x: Array, y: Array) -> Array:
-    """The quotient rounded towards zero."""
+    """Return the quotient rounded towards zero."""
     rest = F.fmod(x, y)
     return F.floor_divide(x - rest, y) if rest.dtype.kind in "iu" else F.trunc(F.divide(x, y))
 
 
 @primitive("elementwise", x=lambda g: g, y=lambda F, g, x, y: -g * F.floor_divide(x, y), refuses="bc")
 def remainder(F: Any, x: Array, y: Array) -> Array:
-    """What division rounded down leaves, with the sign of the divisor."""
+    """Return what division rounded down leaves, with the sign of the divisor."""
     return F.remainder(x, y)
 
 
 @primitive("elementwise", x=lambda g: g, y=lambda F, g, x, y: -g * F.trunc_divide(x, y), refuses="bc")
 def fmod(F: Any, x: Array, y: Array) -> Array:
-    """What division rounded towards zero leaves, with the sign of the dividend."""
+    """Return what division rounded towards zero leaves, with the sign of the dividend."""
     return F.fmod(x, y)
 
 
@@ -83,13 +83,13 @@ def negative(F: Any, x: Array) -> Array:
 
 @primitive("elementwise", x=lambda g, out: -g * (out * out), to_float=True)
 def reciprocal(F: Any, x: Array) -> Array:
-    """One divided by each element."""
+    """Divide one by each element."""
     return F.reciprocal(x)
 
 
 @primitive("elementwise", x=lambda F, g, x: g * F.sign(x), holomorphic=False, node="Abs", refuses="b")
 def absolute(F: Any, x: Array) -> Array:
-    """The absolute value; real for complex input."""
+    """Return the absolute value; real for complex input."""
     return F.absolute(x)
 
 
@@ -104,12 +104,12 @@ def _sign_pull(F: Any, g: Array, x: Array, out: Array, x_dtype: Any) -> Array:
 
 @primitive("elementwise", x=_sign_pull, holomorphic=False)
 def sign(F: Any, x: Array) -> Array:
-    """The sign; z/|z| for complex z, 0 at 0 and for NaN."""
+    """Return the sign; z/|z| for complex z, 0 at 0 and for NaN."""
     out = F.sign(x)
     return F.where(F.isnan(x), 0, out) if x.dtype.kind in "fV" else out
 
 
-# -- powers -----------------------------------------------------------------------------------------------------------
+# -- powers --------------------------------------------------------------------------------------------------
 
 
 def _base_pull(F: Any, g: Array, x: Array, y: Array) -> Array:
@@ -124,7 +124,7 @@ def _exponent_pull(F: Any, g: Array, x: Array, y: Array, out: Array, y_dtype: An
 
 @primitive("elementwise", x=_base_pull, y=_exponent_pull, node="PowBackward1")
 def power(F: Any, x: Array, y: Array) -> Array:
-    """`x` to the power of `y`."""
+    """Return `x` to the power of `y`."""
     return F.power(x, y)
 
 
@@ -138,7 +138,7 @@ def _power_pull(F: Any, g: Array, x: Array, exponent: Any) -> Array:
 
 @primitive("elementwise", x=_power_pull, node="Pow")
 def power_number(F: Any, x: Array, *, exponent: Any) -> Array:
-    """`x` to the power of a number."""
+    """Return `x` to the power of a number."""
     if exponent == 2:
         return F.square(x)
     if exponent == 3:
@@ -167,73 +167,73 @@ def _number_power_pull(F: Any, g: Array, x: Array, out: Array, base: Any, x_dtyp
 
 @primitive("elementwise", x=_number_power_pull, node="PowBackward2")
 def number_power(F: Any, x: Array, *, base: Any) -> Array:
-    """A number to the power of `x`."""
+    """Raise a number to the power of `x`."""
     return _like(F, F.power(base, x), x)
 
 
 def _like(F: Any, out: Array, x: Array) -> Array:
-    """`out` in the dtype of `x`: bfloat16 does not keep itself beside Python's floats."""
+    """Return `out` in the dtype of `x`: bfloat16 does not keep itself beside Python's floats."""
     return out if out.dtype == x.dtype else F.astype(out, x.dtype)
 
 
 @primitive("elementwise", x=lambda g, out: g / (out + out), to_float=True)
 def sqrt(F: Any, x: Array) -> Array:
-    """The square root; NaN for negative real numbers."""
+    """Return the square root; NaN for negative real numbers."""
     return F.sqrt(x)
 
 
 @primitive("elementwise", x=lambda g, out: g * (out * out * out) / -2, to_float=True)
 def rsqrt(F: Any, x: Array) -> Array:
-    """One divided by the square root."""
+    """Divide one by the square root."""
     return F.reciprocal(F.sqrt(x))
 
 
-# -- bits and divisors: no derivatives --------------------------------------------------------------------------------
+# -- bits and divisors: no derivatives -----------------------------------------------------------------------
 
 
 @primitive("elementwise", refuses="fcV")
 def bitwise_and(F: Any, x: Array, y: Array) -> Array:
-    """The bits set in both; logical and of booleans."""
+    """Return the bits set in both; logical and of booleans."""
     return F.bitwise_and(x, y)
 
 
 @primitive("elementwise", refuses="fcV")
 def bitwise_or(F: Any, x: Array, y: Array) -> Array:
-    """The bits set in either; logical or of booleans."""
+    """Return the bits set in either; logical or of booleans."""
     return F.bitwise_or(x, y)
 
 
 @primitive("elementwise", refuses="fcV")
 def bitwise_xor(F: Any, x: Array, y: Array) -> Array:
-    """The bits set in one of the two; logical xor of booleans."""
+    """Return the bits set in one of the two; logical xor of booleans."""
     return F.bitwise_xor(x, y)
 
 
 @primitive("elementwise", refuses="fcV")
 def bitwise_not(F: Any, x: Array) -> Array:
-    """Every bit inverted; logical not of booleans."""
+    """Invert every bit; of booleans, the logical not."""
     return F.bitwise_not(x)
 
 
 @primitive("elementwise", refuses="bfcV")
 def left_shift(F: Any, x: Array, y: Array) -> Array:
-    """The bits moved `y` places up, `x * 2**y`; 0 once all are gone."""
+    """Return the bits moved `y` places up, `x * 2**y`; 0 once all are gone."""
     return F.left_shift(x, y)
 
 
 @primitive("elementwise", refuses="bfcV")
 def right_shift(F: Any, x: Array, y: Array) -> Array:
-    """The bits moved `y` places down, `x / 2**y` rounded down."""
+    """Return the bits moved `y` places down, `x / 2**y` rounded down."""
     return F.right_shift(x, y)
 
 
 @primitive("elementwise", refuses="bfcV")
 def gcd(F: Any, x: Array, y: Array) -> Array:
-    """The greatest common divisor, never negative."""
+    """Return the greatest common divisor, never negative."""
     return F.gcd(x, y)
 
 
 @primitive("elementwise", refuses="bfcV")
 def lcm(F: Any, x: Array, y: Array) -> Array:
-    """The least common multiple, never negative."""
+    """Return the least common multiple, never negative."""
     return F.lcm(x, y)

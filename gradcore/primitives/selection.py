@@ -1,6 +1,6 @@
 """Choosing between values element by element, and rounding, with derivatives. It must not know Tensors.
 
-Where two choices are equal, the cotangent is shared (maximum, minimum) or belongs to the tensor that is bounded (clip).
+Where two choices are equal, the cotangent is shared (maximum, minimum) or belongs to what is bounded (clip).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Array = Any
 
 
 def _like(F: Any, out: Array, x: Array) -> Array:
-    """`out` in the dtype of `x`: bfloat16 does not keep itself beside Python's floats."""
+    """Return `out` in the dtype of `x`: bfloat16 does not keep itself beside Python's floats."""
     return out if out.dtype == x.dtype else F.astype(out, x.dtype)
 
 
@@ -24,7 +24,7 @@ def _like(F: Any, out: Array, x: Array) -> Array:
     unpromoted=("cond",),
 )
 def where(F: Any, cond: Array, x: Array, y: Array) -> Array:
-    """The elements of `x` where `cond` is true, else those of `y`."""
+    """Return the elements of `x` where `cond` is true, else those of `y`."""
     return F.where(cond, x, y)
 
 
@@ -36,7 +36,7 @@ def where(F: Any, cond: Array, x: Array, y: Array) -> Array:
     refuses="c",
 )
 def maximum(F: Any, x: Array, y: Array) -> Array:
-    """The larger of two; NaN wins."""
+    """Return the larger of two; NaN wins."""
     return F.maximum(x, y)
 
 
@@ -47,17 +47,17 @@ def maximum(F: Any, x: Array, y: Array) -> Array:
     refuses="c",
 )
 def minimum(F: Any, x: Array, y: Array) -> Array:
-    """The smaller of two; NaN wins."""
+    """Return the smaller of two; NaN wins."""
     return F.minimum(x, y)
 
 
 @primitive("elementwise", x=lambda F, g: F.zero(g), value=lambda g: g)
 def fill(F: Any, x: Array, value: Array) -> Array:
-    """`value` everywhere."""
+    """Put `value` everywhere."""
     return F.full_like(x, value)
 
 
-# -- bounds -----------------------------------------------------------------------------------------------------------
+# -- bounds --------------------------------------------------------------------------------------------------
 
 
 def _inside(F: Any, x: Array, lo: Any, hi: Any) -> Array:
@@ -67,10 +67,13 @@ def _inside(F: Any, x: Array, lo: Any, hi: Any) -> Array:
 
 
 @primitive(
-    "elementwise", x=lambda F, g, x, lo, hi: F.where(_inside(F, x, lo, hi), g, 0), node="ClampBackward1", refuses="bc"
+    "elementwise",
+    x=lambda F, g, x, lo, hi: F.where(_inside(F, x, lo, hi), g, 0),
+    node="ClampBackward1",
+    refuses="bc",
 )
 def clip(F: Any, x: Array, *, lo: Any, hi: Any) -> Array:
-    """`x` within two numbers; None leaves a side open, and `hi` wins over a larger `lo`."""
+    """Return `x` within two numbers; None leaves a side open, and `hi` wins over a larger `lo`."""
     return _like(F, F.clip(x, lo, hi), x)
 
 
@@ -82,7 +85,7 @@ def clip(F: Any, x: Array, *, lo: Any, hi: Any) -> Array:
     refuses="c",
 )
 def clip_below(F: Any, x: Array, lo: Array) -> Array:
-    """`x` where it is at least `lo`, else `lo`."""
+    """Return `x` where it is at least `lo`, else `lo`."""
     return F.maximum(x, lo)
 
 
@@ -94,7 +97,7 @@ def clip_below(F: Any, x: Array, lo: Array) -> Array:
     refuses="c",
 )
 def clip_above(F: Any, x: Array, hi: Array) -> Array:
-    """`x` where it is at most `hi`, else `hi`."""
+    """Return `x` where it is at most `hi`, else `hi`."""
     return F.minimum(x, hi)
 
 
@@ -107,32 +110,32 @@ def clip_above(F: Any, x: Array, hi: Array) -> Array:
     refuses="c",
 )
 def clip_between(F: Any, x: Array, lo: Array, hi: Array) -> Array:
-    """`x` within two tensors; `hi` wins over a larger `lo`."""
+    """Return `x` within two tensors; `hi` wins over a larger `lo`."""
     return F.minimum(F.maximum(x, lo), hi)
 
 
-# -- rounding ---------------------------------------------------------------------------------------------------------
+# -- rounding ------------------------------------------------------------------------------------------------
 
 
 @primitive("elementwise", x=lambda F, g: F.zero(g), refuses="bc")
 def floor(F: Any, x: Array) -> Array:
-    """The largest integer that is not larger."""
+    """Return the largest integer that is not larger."""
     return F.floor(x)
 
 
 @primitive("elementwise", x=lambda F, g: F.zero(g), refuses="bc")
 def ceil(F: Any, x: Array) -> Array:
-    """The smallest integer that is not smaller."""
+    """Return the smallest integer that is not smaller."""
     return F.ceil(x)
 
 
 @primitive("elementwise", x=lambda F, g: F.zero(g), refuses="bc")
 def trunc(F: Any, x: Array) -> Array:
-    """The nearest integer towards zero."""
+    """Return the nearest integer towards zero."""
     return F.trunc(x)
 
 
 @primitive("elementwise", x=lambda F, g: F.zero(g), node="Round", refuses="bc")
 def round_half_even(F: Any, x: Array, *, decimals: int = 0) -> Array:
-    """The nearest multiple of 10**-decimals, the even one of two."""
+    """Return the nearest multiple of 10**-decimals, the even one of two."""
     return _like(F, F.round_half_even(x, decimals), x)

@@ -1,4 +1,4 @@
-"""Exponentials, logarithms, circular and hyperbolic functions, with their derivatives. It must not know Tensors.
+"""Exponentials, logarithms, circular and hyperbolic functions, with derivatives. It must not know Tensors.
 
 Where a derivative can be told from the value, the rule reads `out`, so that the input need not be kept.
 """
@@ -15,73 +15,73 @@ Array = Any
 
 @primitive("elementwise", x=lambda g, out: g * out, to_float=True)
 def exp(F: Any, x: Array) -> Array:
-    """e to the power of each element."""
+    """Return e to the power of each element."""
     return F.exp(x)
 
 
 @primitive("elementwise", x=lambda g, out: g + g * out, to_float=True)
 def expm1(F: Any, x: Array) -> Array:
-    """exp(x) - 1, accurate near 0."""
+    """Return exp(x) - 1, accurate near 0."""
     return F.expm1(x)
 
 
 @primitive("elementwise", x=lambda g, x: g / x, to_float=True)
 def log(F: Any, x: Array) -> Array:
-    """The natural logarithm; NaN for negative real numbers."""
+    """Return the natural logarithm; NaN for negative real numbers."""
     return F.log(x)
 
 
 @primitive("elementwise", x=lambda g, x: g / (x * math.log(2)), to_float=True)
 def log2(F: Any, x: Array) -> Array:
-    """The logarithm to base 2."""
+    """Return the logarithm to base 2."""
     return F.log2(x)
 
 
 @primitive("elementwise", x=lambda g, x: g / (x * math.log(10)), to_float=True)
 def log10(F: Any, x: Array) -> Array:
-    """The logarithm to base 10."""
+    """Return the logarithm to base 10."""
     return F.log10(x)
 
 
 @primitive("elementwise", x=lambda g, x: g / (x + 1), to_float=True)
 def log1p(F: Any, x: Array) -> Array:
-    """log(1 + x), accurate near 0."""
+    """Return log(1 + x), accurate near 0."""
     return F.log1p(x)
 
 
 @primitive("elementwise", x=lambda F, g, x: g * F.cos(x), to_float=True)
 def sin(F: Any, x: Array) -> Array:
-    """The sine of an angle in radians."""
+    """Return the sine of an angle in radians."""
     return F.sin(x)
 
 
 @primitive("elementwise", x=lambda F, g, x: -g * F.sin(x), to_float=True)
 def cos(F: Any, x: Array) -> Array:
-    """The cosine of an angle in radians."""
+    """Return the cosine of an angle in radians."""
     return F.cos(x)
 
 
 @primitive("elementwise", x=lambda g, out: g + g * (out * out), to_float=True)
 def tan(F: Any, x: Array) -> Array:
-    """The tangent of an angle in radians."""
+    """Return the tangent of an angle in radians."""
     return F.tan(x)
 
 
 @primitive("elementwise", x=lambda F, g, x: g / F.sqrt(1 - x * x), to_float=True, node="Asin")
 def arcsin(F: Any, x: Array) -> Array:
-    """The angle in [-pi/2, pi/2] with this sine; NaN outside [-1, 1]."""
+    """Return the angle in [-pi/2, pi/2] with this sine; NaN outside [-1, 1]."""
     return F.arcsin(x)
 
 
 @primitive("elementwise", x=lambda F, g, x: -g / F.sqrt(1 - x * x), to_float=True, node="Acos")
 def arccos(F: Any, x: Array) -> Array:
-    """The angle in [0, pi] with this cosine; NaN outside [-1, 1]."""
+    """Return the angle in [0, pi] with this cosine; NaN outside [-1, 1]."""
     return F.arccos(x)
 
 
 @primitive("elementwise", x=lambda g, x: g / (x * x + 1), to_float=True, node="Atan")
 def arctan(F: Any, x: Array) -> Array:
-    """The angle in [-pi/2, pi/2] with this tangent."""
+    """Return the angle in [-pi/2, pi/2] with this tangent."""
     return F.arctan(x)
 
 
@@ -99,36 +99,41 @@ def _angle_pull(F: Any, g: Array, along: Array, x: Array, y: Array) -> Array:
     refuses="c",
 )
 def arctan2(F: Any, x: Array, y: Array) -> Array:
-    """The angle in [-pi, pi] of the point with ordinate `x` and abscissa `y`."""
+    """Return the angle in [-pi, pi] of the point with ordinate `x` and abscissa `y`."""
     return F.arctan2(x, y)
 
 
 @primitive("elementwise", x=lambda F, g, x: g * F.cosh(x), to_float=True)
 def sinh(F: Any, x: Array) -> Array:
-    """The hyperbolic sine."""
+    """Return the hyperbolic sine."""
     return F.sinh(x)
 
 
 @primitive("elementwise", x=lambda F, g, x: g * F.sinh(x), to_float=True)
 def cosh(F: Any, x: Array) -> Array:
-    """The hyperbolic cosine."""
+    """Return the hyperbolic cosine."""
     return F.cosh(x)
 
 
 @primitive("elementwise", x=lambda g, out: g - g * (out * out), to_float=True)
 def tanh(F: Any, x: Array) -> Array:
-    """The hyperbolic tangent."""
+    """Return the hyperbolic tangent."""
     return F.tanh(x)
 
 
 # 1 - out is exact near 1, which g * out would not leave it.
 @primitive("elementwise", x=lambda g, out: g * (1 - out) * out, to_float=True)
 def sigmoid(F: Any, x: Array) -> Array:
-    """1 / (1 + exp(-x))."""
+    """Return 1 / (1 + exp(-x))."""
     return F.sigmoid(x)
 
 
-@primitive("elementwise", x=lambda F, g, x: g * F.exp(-(x * x)) * (2 / math.sqrt(math.pi)), to_float=True, refuses="c")
+@primitive(
+    "elementwise",
+    x=lambda F, g, x: g * F.exp(-(x * x)) * (2 / math.sqrt(math.pi)),
+    to_float=True,
+    refuses="c",
+)
 def erf(F: Any, x: Array) -> Array:
-    """The error function, 2/sqrt(pi) times the integral of exp(-t**2) from 0 to x."""
+    """Return the error function, 2/sqrt(pi) times the integral of exp(-t**2) from 0 to x."""
     return F.erf(x)

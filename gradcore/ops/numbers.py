@@ -1,0 +1,74 @@
+"""Python numbers beside Tensors: common dtypes, and numbers in a tensor's dtype. It must not know any op."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from gradcore import dtypes
+from gradcore.primitives import elementwise as e
+from gradcore.primitives import selection as s
+from gradcore.recorder.record import cast
+from gradcore.recorder.value import Value
+
+NUMBERS: Final = (bool, int, float, complex)
+
+
+def promoted(*operands: Any) -> Any:
+    """Return the NumPy dtype of an operation on these Tensors and numbers; None is passed over."""
+    arrays = [x._array for x in operands if isinstance(x, Value)]
+    return dtypes.promote(
+        tuple(a.dtype for a in arrays if a.ndim),
+        tuple(a.dtype for a in arrays if not a.ndim),
+        tuple(type(x) for x in operands if x is not None and not isinstance(x, Value)),
+    )
+
+
+def in_dtype(x: Value, dtype: Any) -> Value:
+    """Return `x` in a NumPy dtype, recorded."""
+    return x if x._array.dtype == dtype else cast(x, dtype)
+
+
+def full(x: Any, like: Any, dtype: Any) -> Any:
+    """Return a number as a tensor of the shape of `like`, a tensor as it is; in a NumPy dtype."""
+    return in_dtype(x, dtype) if isinstance(x, Value) else s.fill(e.zero(in_dtype(like, dtype)), x)
+
+
+def number_of(value: Any, dtype: Any) -> Any:
+    """Return a number as one of `dtype`, for integers without its fraction.
+
+    Raises RuntimeError where it does not fit; as in torch, the negative of an unsigned number does.
+    """
+    if dtype.kind == "b":
+        return bool(value)
+    fits = dtype.kind == "c" or not isinstance(value, complex)
+    if fits and dtype.kind in "iu":
+        value, limits = int(value), dtypes.iinfo(dtypes.of(dtype))
+        if dtype.kind == "u" and -limits.max <= value < 0:
+            value += limits.max + 1
+        fits = limits.min <= value <= limits.max
+    if not fits:
+        name = dtypes.of(dtype).name
+        raise RuntimeError(f"value cannot be converted to type {name} without overflow (got {value})")
+    return value
+
+
+def times(alpha: Any, x: Any, beside: Any, op: str) -> Any:
+    """Return `alpha * x` for torch's `alpha=` of `op`, whose other operand is `beside`.
+
+    Raises TypeError for what is no number, RuntimeError for a floating `alpha` beside integers.
+    """
+    if type(alpha) not in NUMBERS:
+        raise TypeError(f"{op}(): argument 'alpha' must be Number, not {type(alpha).__name__}")
+    if not all(isinstance(z, (Value, *NUMBERS)) for z in (x, beside)):
+        return x  # which the operation will refuse
+    kind = promoted(x, beside).kind
+    if type(alpha) in (float, complex) and kind in "biu":
+        raise RuntimeError(
+            "For integral input tensors, argument alpha must not be a floating point number "
+            f"({op} got alpha={alpha})."
+        )
+    if type(alpha) is bool and kind != "b":
+        raise RuntimeError(f"Boolean alpha only supported for Boolean results ({op}).")
+    if isinstance(x, Value) and x._array.dtype.kind in "biu":
+        x = in_dtype(x, promoted(x, beside))
+    return x * alpha

@@ -1,4 +1,5 @@
-"""The nonlinearities of neural networks as torch.nn.functional spells them. It must not know any derivative."""
+"""The nonlinearities of neural networks as torch.nn.functional spells them. It must not know any
+derivative."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ _written = {
 _SELU = {"alpha": 1.6732632423543772, "scale": 1.0507009873554805}
 
 
-relu_ = functions[""]["relu_"] = methods["relu_"]
+relu_ = methods["relu_"]
 
 
 def _apply(function: Callable[..., Any], name: str, input: Any, inplace: bool, **params: Any) -> Any:
@@ -89,7 +90,7 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     return _apply(a.hardtanh, "relu6", input, inplace, low=0, high=6)  # type: ignore[no-any-return]
 
 
-def _in_place(f: Callable[..., Any]) -> Callable[..., Any]:
+def _in_place(f: Any) -> Callable[..., Any]:
     @functools.wraps(f)
     def written(input: Tensor, *args: Any, **keywords: Any) -> Any:
         return f(input, *args, inplace=True, **keywords)
@@ -98,10 +99,8 @@ def _in_place(f: Callable[..., Any]) -> Callable[..., Any]:
     return written
 
 
-functions["nn.functional"].update(
-    {f"{f.__name__}_": _in_place(f) for f in (leaky_relu, elu, selu, celu, hardtanh)}, relu_=relu_
-)
-functions[""].update({name: functions["nn.functional"][name] for name in ("selu", "selu_", "celu", "celu_")})
+leaky_relu_, elu_, selu_, celu_, hardtanh_ = map(_in_place, (leaky_relu, elu, selu, celu, hardtanh))
+functions[""].update(relu_=relu_, selu=selu, selu_=selu_, celu=celu, celu_=celu_)
 
 
 @op(namespace="nn.functional", method=False, out=True)
@@ -148,12 +147,13 @@ def tanh(input: Tensor) -> Tensor:
     return t.tanh(input)  # type: ignore[no-any-return]
 
 
-# -- softmax over one dimension ----------------------------------------------------------------------------------------
+# -- softmax over one dimension ------------------------------------------------------------------------------
 
 
 def _dim(name: str, ndim: int) -> int:
     warnings.warn(
-        f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an argument.",
+        f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an "
+        "argument.",
         UserWarning,
         stacklevel=4,
     )

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _with_bias = renamed(e.add, "Convolution")
 
 
-
 @op(namespace="nn.functional", method=False)
 def conv1d(
     input: Tensor,
@@ -45,7 +44,8 @@ def conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Correlate (N, C, H, W) or (C, H, W) with kernels (O, C / groups, K, L); padding may be "same" or "valid"."""
+    """Correlate (N, C, H, W) or (C, H, W) with kernels (O, C / groups, K, L); padding may be "same" or
+    "valid"."""
     return _convolution("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
 
 
@@ -71,10 +71,11 @@ def _convolution(
     shape = tuple(x._array.shape)
     if len(shape) not in (n + 1, n + 2):
         raise RuntimeError(
-            f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: {list(shape)}"
+            f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: "
+            f"{list(shape)}"
         )
     batched = len(shape) == n + 2
-    size = (shape if batched else (1, *shape))
+    size = shape if batched else (1, *shape)
     kernel = tuple(w._array.shape)
     if len(kernel) != n + 2:
         raise RuntimeError(f"Expected {n + 2}D weight for {name}, but got weight of size: {list(kernel)}")
@@ -86,7 +87,7 @@ def _convolution(
     )
     groups = index(groups)
     _check(name, x, w, bias, size, window, groups)
-    out = c.convolve(x if batched else s.reshape(x, shape=size), w, window=window, groups=groups)
+    out: Tensor = c.convolve(x if batched else s.reshape(x, shape=size), w, window=window, groups=groups)
     if bias is not None:
         out = _with_bias(out, s.reshape(bias, shape=(kernel[0], *(1,) * n)))
     return out if batched else s.squeeze_one(out, shape=out._array.shape[1:])
@@ -102,7 +103,8 @@ def sizes(name: str, argument: str, value: Any, n: int) -> Sizes:
         ) from None
     if len(given) not in (1, n):
         raise RuntimeError(
-            f"expected {argument} to be a single integer value or a list of {n} values to match the convolution "
+            f"expected {argument} to be a single integer value or a list of {n} values to match the "
+            "convolution "
             f"dimensions, but got {argument}={given}"
         )
     return tuple(given * n if len(given) == 1 else given)
@@ -115,9 +117,13 @@ def _padding(
         if padding == "valid":
             return ((0, 0),) * n
         if padding != "same":
-            raise RuntimeError(f"Invalid padding string: '{padding}' ({name} takes 'same', 'valid' or numbers)")
+            raise RuntimeError(
+                f"Invalid padding string: '{padding}' ({name} takes 'same', 'valid' or numbers)"
+            )
         if any(each != 1 for each in stride):
-            raise RuntimeError(f"padding='same' is not supported for strided convolutions ({name} got {stride=})")
+            raise RuntimeError(
+                f"padding='same' is not supported for strided convolutions ({name} got {stride=})"
+            )
         whole = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
         return tuple((each // 2, each - each // 2) for each in whole)  # one more at the end, as in torch
     return tuple((each, each) for each in sizes(name, "padding", padding, n))
@@ -136,24 +142,28 @@ def _check(name: str, x: Any, w: Any, bias: Any, size: Sizes, window: Window, gr
         raise RuntimeError(f"dilation should be greater than zero, but got {list(window.dilation)}")
     if kernel[0] < groups:
         raise RuntimeError(
-            f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight of size "
+            f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight "
+            "of size "
             f"{kernel} instead"
         )
     if kernel[0] % groups:
         raise RuntimeError(
-            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of "
+            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got "
+            "weight of "
             f"size [{kernel}] instead"
         )
     if size[1] != kernel[1] * groups:
         raise RuntimeError(
-            f"Given groups={groups}, weight of size {kernel}, expected input{list(size)} to have {kernel[1] * groups} "
+            f"Given groups={groups}, weight of size {kernel}, expected input{list(size)} to have "
+            f"{kernel[1] * groups} "
             f"channels, but got {size[1]} channels instead"
         )
     if bias is not None:
         need_tensor(bias, name, "bias")
         if tuple(bias._array.shape) != (kernel[0],):
             raise RuntimeError(
-                f"Given weight of size {kernel}, expected bias to be 1-dimensional with {kernel[0]} elements, but got "
+                f"Given weight of size {kernel}, expected bias to be 1-dimensional with {kernel[0]} "
+                "elements, but got "
                 f"bias of size {list(bias._array.shape)} instead"
             )
     around = [n + sum(p) for n, p in zip(size[2:], window.padding, strict=True)]

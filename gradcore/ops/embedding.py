@@ -28,17 +28,22 @@ def embedding(
 ) -> Tensor:
     """Return the rows of `weight` at the indices `input`, of shape (*input.shape, columns).
 
-    The gradient leaves out row `padding_idx`; with `max_norm`, the rows looked up are first scaled down to it in place.
+    The gradient leaves out row `padding_idx`; with `max_norm`, the rows looked up are first scaled down to
+    it in place.
     """
     need_tensor(input, "embedding")
     need_tensor(weight, "embedding", "weight")
     if weight._array.ndim != 2:
-        raise RuntimeError(f"'weight' must be 2-D, but embedding got one of shape {list(weight._array.shape)}")
+        raise RuntimeError(
+            f"'weight' must be 2-D, but embedding got one of shape {list(weight._array.shape)}"
+        )
     rows = weight._array.shape[0]
     if input._array.dtype.name not in ("int64", "int32"):
         raise RuntimeError(
-            "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got "
-            f"torch.{dtypes.of(input._array.dtype)._title}Tensor instead (while checking arguments for embedding)"
+            "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, "
+            "Int; but got "
+            f"torch.{dtypes.of(input._array.dtype)._title}Tensor instead (while checking arguments for "
+            "embedding)"
         )
     if padding_idx is not None:
         if not -rows <= padding_idx < rows:
@@ -57,7 +62,9 @@ def _check_range(index: Tensor, rows: int) -> None:
         return
     low, high = int(array.min()), int(array.max())
     if low < 0 or high >= rows:
-        raise IndexError(f"index out of range in self: {low if low < 0 else high} is no row of {rows} (embedding)")
+        raise IndexError(
+            f"index out of range in self: {low if low < 0 else high} is no row of {rows} (embedding)"
+        )
 
 
 def _renormalize(weight: Any, index: Tensor, max_norm: float, norm_type: float) -> None:

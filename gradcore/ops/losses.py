@@ -38,17 +38,17 @@ def _reduction(reduction: Any, size_average: bool | None = None, reduce: bool | 
     return str(reduction)
 
 
-def _reduced(loss: Tensor, reduction: str) -> Tensor:
+def _reduced(loss: Any, reduction: str) -> Tensor:
     if reduction == "none":
-        return loss
-    return (mean if reduction == "mean" else sum)(loss)  # type: ignore[no-any-return]
+        return loss  # type: ignore[no-any-return]
+    return (mean if reduction == "mean" else sum)(loss)
 
 
 def _title(x: Any) -> str:
     return dtypes.of(x._array.dtype)._title
 
 
-# -- distances ---------------------------------------------------------------------------------------------------------
+# -- distances -----------------------------------------------------------------------------------------------
 
 
 def _difference(name: str, input: Any, target: Any) -> Tensor:
@@ -58,7 +58,8 @@ def _difference(name: str, input: Any, target: Any) -> Tensor:
     if have != want:
         warnings.warn(
             f"Using a target size (torch.Size({list(have)})) that is different to the input size "
-            f"(torch.Size({list(want)})). This will likely lead to incorrect results due to broadcasting. Please ensure "
+            f"(torch.Size({list(want)})). This will likely lead to incorrect results due to broadcasting. "
+            "Please ensure "
             "they have the same size.",
             UserWarning,
             stacklevel=4,
@@ -72,7 +73,7 @@ def _weighted(errors: Any, weight: Any, reduction: str, like: Any) -> Tensor:
         raise ValueError("Weights and input must have the same size.")
     weighed = errors * weight
     if reduction == "mean":
-        return sum(weighed) / sum(weight)  # type: ignore[no-any-return]
+        return e.divide(sum(weighed), sum(weight))  # type: ignore[no-any-return]
     return _reduced(weighed, reduction)
 
 
@@ -113,7 +114,7 @@ def l1_loss(
     return _reduced(errors, how) if weight is None else _weighted(errors, weight, how, input)
 
 
-# -- classes -----------------------------------------------------------------------------------------------------------
+# -- classes -------------------------------------------------------------------------------------------------
 
 _score2d = renamed(p.score, "NllLoss2D")
 _times, _over = renamed(e.multiply, "MulBackward1"), renamed(e.divide, "DivBackward1")
@@ -131,7 +132,8 @@ def nll_loss(
 ) -> Tensor:
     """Return the mean (sum, none) of minus the scores (N, C, *) of the target classes (N, *).
 
-    `weight` has one number per class, by which targets count; those that are `ignore_index` do not count at all.
+    `weight` has one number per class, by which targets count; those that are `ignore_index` do not count at
+    all.
     """
     return _nll(input, target, weight, ignore_index, _reduction(reduction, size_average, reduce))
 
@@ -144,7 +146,8 @@ def _nll(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str
         target = wrap(of(target._array).astype(target._array, "int64"))
     total, n = reduction != "none", target._array.size
     if weight is None and n and not 0 <= ignore_index < classes and _all_in_range(target._array, classes):
-        return score(input, target, -1.0 if reduction != "mean" else -1.0 / n, total=total)  # type: ignore[no-any-return]
+        share = -1.0 / n if reduction == "mean" else -1.0
+        return score(input, target, share, total=total)  # type: ignore[no-any-return]
     counted, safe = _counted(target._array, classes, ignore_index)
     F = of(input._array)
     shares = F.astype(counted, input._array.dtype)
@@ -155,7 +158,7 @@ def _nll(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str
         shares = shares / F.sum(shares)
         F.unquiet(token)
     if total and not n:
-        return sum(input) * (float("nan") if reduction == "mean" else 0.0)  # type: ignore[no-any-return]
+        return e.multiply(sum(input), float("nan") if reduction == "mean" else 0.0)  # type: ignore[no-any-return]
     return score(input, wrap(safe), wrap(F.as_array(-shares)), total=total)  # type: ignore[no-any-return]
 
 
@@ -166,7 +169,8 @@ def _all_in_range(target: Any, classes: int) -> bool:
 
 
 def _counted(target: Any, classes: int, ignore_index: int) -> tuple[Any, Any]:
-    """Which targets count, and targets with 0 for those that do not. Raises IndexError for one that is no class."""
+    """Which targets count, and targets with 0 for those that do not. Raises IndexError for one that is no
+    class."""
     F = of(target)
     counted = target != ignore_index
     safe = F.where(counted, target, 0)
@@ -184,15 +188,18 @@ def _check_classes(name: str, input: Any, target: Any, weight: Any) -> None:
     if not scores:
         raise ValueError("Expected 1 or more dimensions (got 0)")
     if len(scores) > 1 and classes and scores[0] != classes[0]:
-        raise ValueError(f"Expected input batch_size ({scores[0]}) to match target batch_size ({classes[0]}).")
+        raise ValueError(
+            f"Expected input batch_size ({scores[0]}) to match target batch_size ({classes[0]})."
+        )
     if len(scores) <= 2:
         if len(classes) > 1:
             raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
-        if len(scores) == 2 and not classes or len(scores) == 1 and classes:
+        if (len(scores) == 2 and not classes) or (len(scores) == 1 and classes):
             raise RuntimeError(f"size mismatch (got input: {list(scores)}, target: {list(classes)})")
     elif len(classes) != len(scores) - 1 and len(scores) == 4:
         raise RuntimeError(
-            f"only batches of spatial targets supported (3D tensors) but got targets of dimension: {len(classes)}"
+            "only batches of spatial targets supported (3D tensors) but got targets of dimension: "
+            f"{len(classes)}"
         )
     elif classes != (scores[0], *scores[2:]):
         raise RuntimeError(f"Expected target size {[scores[0], *scores[2:]]}, got {list(classes)}")
@@ -207,7 +214,8 @@ def _check_weight(input: Any, weight: Any) -> None:
     classes = input._array.shape[1 if input._array.ndim > 1 else 0]
     if tuple(weight._array.shape) != (classes,):
         raise RuntimeError(
-            f"weight tensor should be defined either for all {classes} classes or no classes but got weight tensor of "
+            f"weight tensor should be defined either for all {classes} classes or no classes but got weight "
+            "tensor of "
             f"shape: {list(weight._array.shape)}"
         )
     if weight._array.dtype != input._array.dtype:
@@ -225,9 +233,11 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """Return the mean (sum, none) of the cross entropy of logits (N, C, *) and classes (N, *) or probabilities (N, C, *).
+    """Return the mean (sum, none) of the cross entropy of logits (N, C, *) and classes (N, *) or
+    probabilities (N, C, *).
 
-    `label_smoothing` moves that part of each target evenly to all classes; `weight` and `ignore_index` as in `nll_loss`.
+    `label_smoothing` moves that part of each target evenly to all classes; `weight` and `ignore_index` as in
+    `nll_loss`.
     """
     how = _reduction(reduction, size_average, reduce)
     need_tensor(input, "cross_entropy")
@@ -290,7 +300,7 @@ def _column(weight: Any, ndim: int) -> Any:
     return s.reshape(weight, shape=(-1, *(1,) * (ndim - 2))) if ndim > 2 else weight
 
 
-# -- yes or no ---------------------------------------------------------------------------------------------------------
+# -- yes or no -----------------------------------------------------------------------------------------------
 
 
 @op(namespace="nn.functional", method=False)
@@ -302,18 +312,22 @@ def binary_cross_entropy(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Return the mean (sum, none) of the cross entropy of probabilities; logarithms count as -100 at least."""
+    """Return the mean (sum, none) of the cross entropy of probabilities; logarithms count as -100 at
+    least."""
     how = _reduction(reduction, size_average, reduce)
     need_tensor(input, "binary_cross_entropy")
     need_tensor(target, "binary_cross_entropy", "target")
     if target._array.shape != input._array.shape:
         raise ValueError(
-            f"Using a target size (torch.Size({list(target._array.shape)})) that is different to the input size "
+            f"Using a target size (torch.Size({list(target._array.shape)})) that is different to the input "
+            "size "
             f"(torch.Size({list(input._array.shape)})) is deprecated. Please ensure they have the same size."
         )
     for other in (target, weight):
         if other is not None and other._array.dtype != input._array.dtype:
-            raise RuntimeError(f"Found dtype {_title(other)} but expected {_title(input)} (binary_cross_entropy)")
+            raise RuntimeError(
+                f"Found dtype {_title(other)} but expected {_title(input)} (binary_cross_entropy)"
+            )
     a = input._array
     if of(a).device_type == "cpu" and a.size and not (a.min() >= 0 and a.max() <= 1):
         raise RuntimeError("all elements of input should be between 0 and 1")
@@ -333,8 +347,11 @@ def binary_cross_entropy_with_logits(
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
-    """Return the mean (sum, none) of the cross entropy of sigmoid(input); `pos_weight` multiplies its positive part."""
+    """Return the mean (sum, none) of the cross entropy of sigmoid(input); `pos_weight` multiplies its
+    positive part."""
     how = _reduction(reduction, size_average, reduce)
+    x: Any = input
+    y: Any = target
     need_tensor(input, "binary_cross_entropy_with_logits")
     need_tensor(target, "binary_cross_entropy_with_logits", "target")
     if target._array.shape != input._array.shape:
@@ -342,15 +359,13 @@ def binary_cross_entropy_with_logits(
             f"Target size (torch.Size({list(target._array.shape)})) must be the same as input size "
             f"(torch.Size({list(input._array.shape)}))"
         )
-    for x in (target, input):
-        if x._array.dtype.kind in "biu":
-            raise RuntimeError(f"result type Float can't be cast to the desired output type {_title(x)}")
-    loss: Any
+    for each in (y, x):
+        if each._array.dtype.kind in "biu":
+            raise RuntimeError(f"result type Float can't be cast to the desired output type {_title(each)}")
     if pos_weight is None:
-        loss = p.binary_cross_entropy_with_logits(input, target)
+        loss = p.binary_cross_entropy_with_logits(x, y)
     else:
-        more = target * (pos_weight - 1) + 1
-        loss = (1 - target) * input - more * log_sigmoid(input)
+        loss = (1 - y) * x - (y * (pos_weight - 1) + 1) * log_sigmoid(x)  # type: ignore[operator]
     loss = _reduced(loss if weight is None else loss * weight, how)
     label(loss, "BinaryCrossEntropyWithLogitsBackward0")
     return loss
@@ -358,7 +373,8 @@ def binary_cross_entropy_with_logits(
 
 @op(namespace="nn.functional", method=False)
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    """Return 1 at each index and 0 elsewhere along a new last dimension of `num_classes`, or as many as there are."""
+    """Return 1 at each index and 0 elsewhere along a new last dimension of `num_classes`, or as many as
+    there are."""
     need_tensor(tensor, "one_hot", "tensor")
     a = tensor._array
     if a.dtype.name != "int64":

@@ -34,7 +34,8 @@ def layer_norm(
     eps: float = 1e-5,
     cudnn_enable: bool = True,
 ) -> Tensor:
-    """Normalise over the last dimensions, which must have `normalized_shape`, then scale by `weight` and add `bias`."""
+    """Normalise over the last dimensions, which must have `normalized_shape`, then scale by `weight` and add
+    `bias`."""
     need_tensor(input, "layer_norm")
     if not isinstance(normalized_shape, (tuple, list)):
         raise TypeError(
@@ -44,7 +45,8 @@ def layer_norm(
     over, shape = tuple(index(each) for each in normalized_shape), tuple(input._array.shape)
     if not over:
         raise RuntimeError(
-            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got "
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, "
+            "but got "
             "normalized_shape = []"
         )
     for name, each in (("weight", weight), ("bias", bias)):
@@ -55,7 +57,8 @@ def layer_norm(
             )
     if shape[len(shape) - len(over) :] != over or len(over) > len(shape):
         raise RuntimeError(
-            f"Given normalized_shape={list(over)}, expected input with shape [*, {str(list(over))[1:-1]}], but got input "
+            f"Given normalized_shape={list(over)}, expected input with shape [*, {str(list(over))[1:-1]}], "
+            "but got input "
             f"of size{list(shape)}"
         )
     _check_dtypes("LayerNormKernelImpl", input, weight, bias)
@@ -74,7 +77,8 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Normalise each channel of (N, C, *): by its own mean and variance if `training`, else by the running ones.
+    """Normalise each channel of (N, C, *): by its own mean and variance if `training`, else by the running
+    ones.
 
     Training moves the running ones, in place, by `momentum` towards the batch's mean and unbiased variance.
     """
@@ -148,25 +152,25 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
     return input / s.expand(size, shape=input._array.shape)  # type: ignore[no-any-return]
 
 
-# -- dropout -----------------------------------------------------------------------------------------------------------
+# -- dropout -------------------------------------------------------------------------------------------------
 
 
 @op(namespace="nn.functional", method=False)
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Replace each element by 0 with probability `p` and divide the rest by 1 - p; nothing unless `training`."""
+    """Replace each element by 0 with probability `p` and divide the rest by 1 - p; nothing unless
+    `training`."""
     need_tensor(input, "dropout")
     if p < 0.0 or p > 1.0:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
     if not training or p == 0 or not input._array.size:
         return input
-    return _dropout_(input, p) if inplace else _dropout(input, p)  # type: ignore[no-any-return]
+    return _dropout_(input, p) if inplace else _dropout(input, p)
 
 
 def _dropout(input: Any, p: float) -> Tensor:
     with modes.no_grad():
-        like = input.detach().to(dtypes.get_default_dtype()) if input._array.dtype.kind in "biu" else input.detach()
-        kept = functions[""]["empty_like"](like).bernoulli_(1 - p)
-        kept = kept / (1 - p) if p < 1 else kept
+        kept = functions[""]["empty_like"](input).bernoulli_(1 - p)
+        kept = kept.div_(1 - p) if p < 1 else kept
     return e.multiply(input, kept)  # type: ignore[no-any-return]
 
 

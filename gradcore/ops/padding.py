@@ -16,14 +16,19 @@ if TYPE_CHECKING:
 
 Widths = list[tuple[int, int]]
 
-_NODES = {"reflect": "ReflectionPad{}DBackward0", "replicate": "ReplicationPad{}DBackward0", "circular": "CopySlices"}
+_NODES = {
+    "reflect": "ReflectionPad{}DBackward0",
+    "replicate": "ReplicationPad{}DBackward0",
+    "circular": "CopySlices",
+}
 
 
 @op(namespace="nn.functional", method=False)
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
     """Add elements before and after the last dimensions, `pad` counting them in pairs from the last one on.
 
-    They are `value` ("constant"), or "reflect", "replicate" or "circular" elements of `input`; negative counts cut off.
+    They are `value` ("constant"), or "reflect", "replicate" or "circular" elements of `input`; negative
+    counts cut off.
     """
     need_tensor(input, "pad")
     counts = [index(each) for each in pad]
@@ -32,7 +37,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         raise RuntimeError("Padding length must be divisible by 2")
     if len(counts) > 2 * ndim:
         raise RuntimeError(
-            "Padding length should be less than or equal to two times the input dimension but got padding length "
+            "Padding length should be less than or equal to two times the input dimension but got padding "
+            "length "
             f"{len(counts)} and input of dimension {ndim}"
         )
     n = len(counts) // 2
@@ -73,7 +79,8 @@ def _cut(x: Any, widths: Widths) -> Any:
     ends = [(max(-b, 0), n - max(-a, 0)) for (b, a), n in zip(widths, x._array.shape, strict=True)]
     if any(end < start for start, end in ends):
         raise RuntimeError(
-            f"narrow(): length must be non-negative. (pad cuts more off than there is of shape {list(x._array.shape)})"
+            "narrow(): length must be non-negative. (pad cuts more off than there is of shape "
+            f"{list(x._array.shape)})"
         )
     return basic_getitem(x, index=tuple(slice(start, end) for start, end in ends))
 
@@ -96,12 +103,14 @@ def _check(shape: tuple[int, ...], axis: int, before: int, after: int, mode: str
     n = shape[axis]
     if mode == "reflect" and max(before, after) >= n:
         raise RuntimeError(
-            "Argument #4: Padding size should be less than the corresponding input dimension, but got: padding "
+            "Argument #4: Padding size should be less than the corresponding input dimension, but got: "
+            "padding "
             f"({before}, {after}) at dimension {axis} of input {list(shape)}"
         )
     if mode == "circular" and max(before, after) > n:
         raise RuntimeError("Padding value causes wrapping around more than once.")
     if n + before + after < (1 if mode != "circular" else 0) or (n == 0 and before + after > 0):
         raise RuntimeError(
-            f"input of size {list(shape)} is too small for padding ({before}, {after}) of dimension {axis} ({mode})"
+            f"input of size {list(shape)} is too small for padding ({before}, {after}) of dimension {axis} "
+            f"({mode})"
         )

@@ -6,7 +6,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
-from gradcore.ops.arguments import need_tensor
+from gradcore.ops.arguments import axis, need_tensor
 from gradcore.ops.registry import op
 from gradcore.primitives import pooling as p
 from gradcore.primitives.windows import Sizes, Window
@@ -30,7 +30,8 @@ def max_pool2d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """Return the maximum of each window of (N, C, H, W) or (C, H, W), with `return_indices` where in H * W it stands.
+    """Return the maximum of each window of (N, C, H, W) or (C, H, W), with `return_indices` where in H * W
+    it stands.
 
     Of equal maxima the first gets the gradient.
     """
@@ -76,13 +77,17 @@ def _window(
     """The windows these arguments describe; raises torch's RuntimeError for those that do not fit `x`."""
     need_tensor(x, name)
     shape = tuple(x._array.shape)
+    if name.startswith("avg") and len(shape) < n + 1:
+        axis(-n - 1, len(shape))
     if len(shape) not in (n + 1, n + 2):
         raise RuntimeError(
-            f"non-empty {n + 1}D or {n + 2}D (batch mode) tensor expected for input, but {name} got {list(shape)}"
+            f"non-empty {n + 1}D or {n + 2}D (batch mode) tensor expected for input, but {name} got "
+            f"{list(shape)}"
         )
     if 0 in shape[len(shape) - n - 1 :]:
         raise RuntimeError(
-            f"Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for input, but got:"
+            f"Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for input, "
+            "but got:"
             f"{list(shape)} ({name})"
         )
     if x._array.dtype.kind in "bc":
@@ -95,7 +100,8 @@ def _window(
         raise RuntimeError("stride should not be zero" if 0 in steps else "stride must be greater than zero")
     if min(spread) <= 0:
         raise RuntimeError(
-            f"dilation should be greater than zero, but got {' '.join(map('dilation{}: {}'.format, 'DHW'[3 - n :], spread))}"
+            "dilation should be greater than zero, but got "
+            f"{' '.join(map('dilation{}: {}'.format, 'DHW'[3 - n :], spread))}"
         )
     if min(kernel) <= 0:
         raise RuntimeError(f"kernel size should be greater than zero, but got {list(kernel)} ({name})")
@@ -104,7 +110,8 @@ def _window(
             raise RuntimeError(f"pad must be non-negative, but got pad: {m}")
         if m > (d * (k - 1) + 1) // 2:
             raise RuntimeError(
-                f"pad should be at most half of effective kernel size, but got pad={m}, kernel_size={k} and dilation={d}"
+                f"pad should be at most half of effective kernel size, but got pad={m}, kernel_size={k} and "
+                f"dilation={d}"
             )
     size = shape[len(shape) - n :]
     ends = tuple(map(_end, size, kernel, steps, margin, spread)) if ceil_mode else margin
@@ -113,14 +120,16 @@ def _window(
     if min(out) < 1:
         planes = [shape[-n - 1]]
         raise RuntimeError(
-            f"Given input size: ({_by([*planes, *size])}). Calculated output size: ({_by([*planes, *(max(o, 0) for o in out)])}). "
+            f"Given input size: ({_by([*planes, *size])}). Calculated output size: "
+            f"({_by([*planes, *(max(o, 0) for o in out)])}). "
             "Output size is too small"
         )
     return window
 
 
 def _end(n: int, kernel: int, stride: int, margin: int, dilation: int) -> int:
-    """The padding at the end with which the last window is not cut off, if it starts inside or in the first padding."""
+    """The padding at the end with which the last window is not cut off, if it starts inside or in the first
+    padding."""
     room = n + 2 * margin - dilation * (kernel - 1) - 1
     windows = -(-room // stride) + 1
     if (windows - 1) * stride >= n + margin:

@@ -1,6 +1,7 @@
 """The nonlinearities of neural networks, each with its derivative. It must not know shapes or Tensors.
 
-At a kink the derivative is torch's: 0 for `relu` and `hardtanh`, that of the left side for `leaky_relu` and `elu`.
+At a kink the derivative is torch's: 0 for `relu` and `hardtanh`, that of the left side for `leaky_relu` and
+`elu`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ def relu(F: Any, x: Array) -> Array:
     return F.maximum(x, 0)
 
 
-@primitive("elementwise", x=lambda F, g, mask: F.masked(g, mask), unpromoted=("mask",), node="ThresholdBackward")
+@primitive(
+    "elementwise", x=lambda F, g, mask: F.masked(g, mask), unpromoted=("mask",), node="ThresholdBackward"
+)
 def masked(F: Any, x: Array, mask: Array) -> Array:
     """`x` where `mask` is true, elsewhere 0 whatever `x` is: a product would make nan of inf * 0."""
     return F.masked(x, mask)
@@ -45,7 +48,7 @@ def hardtanh(F: Any, x: Array, *, low: float, high: float) -> Array:
     return F.clip(x, low, high)
 
 
-# -- gelu: Hendrycks and Gimpel, "Gaussian Error Linear Units" (2016) --------------------------------------------------
+# -- gelu: Hendrycks and Gimpel, "Gaussian Error Linear Units" (2016) ----------------------------------------
 
 _SQRT_HALF = sqrt(0.5)
 _DENSITY = 1 / sqrt(2 * pi)
@@ -76,7 +79,7 @@ def gelu_tanh(F: Any, x: Array) -> Array:
     return (F.tanh((x + x * x * x * _CUBIC) * _SCALE) + 1) * x * 0.5
 
 
-# -- made of exponentials: each stays finite where its value is --------------------------------------------------------
+# -- made of exponentials: each stays finite where its value is ----------------------------------------------
 
 
 def _silu_rule(F: Any, g: Any, x: Any) -> Any:

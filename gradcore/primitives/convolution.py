@@ -1,8 +1,9 @@
-"""Convolution over any number of axes: three multilinear maps, each the other two's derivative. It must not know Tensors.
+"""Convolution over any number of axes: three maps, derivatives of each other. It must not know Tensors.
 
 With x of (N, C, *size), w of (O, C / groups, *kernel) and y of (N, O, *out), the one trilinear form
-sum(y * convolve(x, w)) has three gradients: `convolve`, `convolve_transposed` (of x) and `convolve_kernel` (of w). So they
-give one another's rules, and with them every order. Each is one matrix product over the columns of x.
+sum(y * convolve(x, w)) has three gradients: `convolve`, `convolve_transposed` (of x) and `convolve_kernel`
+(of w). So they give one another's rules, and with them every order. Each is one matrix product over the
+columns of x.
 """
 
 from __future__ import annotations

@@ -21,8 +21,11 @@ def _weight_rule(
 
 
 @primitive("linear", weight=_weight_rule)
-def embedding(F: Any, weight: Array, index: Array, *, padding: int | None = None, by_frequency: bool = False) -> Array:
-    """The rows of `weight` at `index`. Its derivative leaves out row `padding`, and shares among equal indices if told."""
+def embedding(
+    F: Any, weight: Array, index: Array, *, padding: int | None = None, by_frequency: bool = False
+) -> Array:
+    """The rows of `weight` at `index`. Its derivative leaves out row `padding`, and shares among equal
+    indices if told."""
     return F.take(weight, index, 0)
 
 

@@ -1,4 +1,4 @@
-"""What losses add to arithmetic: the scores of classes, and cross entropy of probabilities and logits. It must not know Tensors."""
+"""What losses add to arithmetic: scores of classes and binary cross entropy. It must not know Tensors."""
 
 from __future__ import annotations
 
@@ -13,17 +13,23 @@ def _at(F: Any, target: Array) -> tuple[Any, ...]:
     """The index of each target's class, axis 1, in an array of (N, C, *rest); of (C,) for a 0-d target."""
     if target.ndim == 0:
         return (target,)
-    grid = [F.arange(n).reshape([-1 if a == i else 1 for i in range(target.ndim)]) for a, n in enumerate(target.shape)]
+    grid = [
+        F.arange(n).reshape([-1 if a == i else 1 for i in range(target.ndim)])
+        for a, n in enumerate(target.shape)
+    ]
     return (grid[0], target, *grid[1:])
 
 
 @primitive(
     "linear",
-    x=lambda F, g, target, weights, x_shape, total: F.spread_score(g, target, weights, shape=x_shape, total=total),
+    x=lambda F, g, target, weights, x_shape, total: F.spread_score(
+        g, target, weights, shape=x_shape, total=total
+    ),
     node="NllLoss",
 )
 def score(F: Any, x: Array, target: Array, weights: Array, *, total: bool) -> Array:
-    """The elements of (N, C, *rest) at the classes (N, *rest) times `weights`, an array like them or a number; or their sum."""
+    """The elements of (N, C, *rest) at the classes (N, *rest) times `weights`, an array like them or a
+    number; or their sum."""
     picked = x[_at(F, target)] * weights
     return F.sum(picked) if total else picked
 
@@ -42,7 +48,7 @@ def spread_score(
     return out
 
 
-# -- binary cross entropy ----------------------------------------------------------------------------------------------
+# -- binary cross entropy ------------------------------------------------------------------------------------
 
 
 def _logs(F: Any, x: Any) -> tuple[Any, Any]:

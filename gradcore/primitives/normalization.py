@@ -33,7 +33,8 @@ def _standardize_rule(F: Any, g: Any, out: Any, variance: Any, axis: Axes, eps: 
     again={"variance": _variance},
 )
 def standardize(F: Any, x: Array, *, axis: Axes, eps: float) -> tuple[Array, Array, Array]:
-    """(x - mean) / sqrt(variance + eps) over `axis`, with that mean and that (biased) variance; axes are kept."""
+    """(x - mean) / sqrt(variance + eps) over `axis`, with that mean and that (biased) variance; axes are
+    kept."""
     dtype, count = x.dtype, prod(x.shape[a] for a in axis)
     x = F.astype(x, "float32") if is_narrow(x) else x
     mean = F.sum(x, axis, keepdims=True) / count

@@ -19,7 +19,8 @@ def pad(F: Any, x: Array, *, index: Index, shape: tuple[int, ...], value: Any) -
 
 
 def _borders(n: int, before: int, after: int, mode: str) -> tuple[slice, slice]:
-    """The elements of an axis of length `n` that are repeated before and after it; one of them counts for all."""
+    """The elements of an axis of length `n` that are repeated before and after it; one of them counts for
+    all."""
     if mode == "reflect":
         end = n - 2 - after
         return slice(before, 0, -1), slice(n - 2, end if end >= 0 else None, -1)
@@ -30,10 +31,13 @@ def _borders(n: int, before: int, after: int, mode: str) -> tuple[slice, slice]:
 
 @primitive(
     "linear",
-    x=lambda F, g, axis, before, after, mode: F.fold_borders(g, axis=axis, before=before, after=after, mode=mode),
+    x=lambda F, g, axis, before, after, mode: F.fold_borders(
+        g, axis=axis, before=before, after=after, mode=mode
+    ),
 )
 def repeat_borders(F: Any, x: Array, *, axis: int, before: int, after: int, mode: str) -> Array:
-    """`x` with elements repeated along `axis`: the last or first ones ("reflect", "circular") or the edge ("replicate")."""
+    """`x` with elements repeated along `axis`: the last or first ones ("reflect", "circular") or the edge
+    ("replicate")."""
     n = x.shape[axis]
     first, last = _borders(n, before, after, mode)
     out = F.empty((*x.shape[:axis], before + n + after, *x.shape[axis + 1 :]), x.dtype)
@@ -48,7 +52,9 @@ def repeat_borders(F: Any, x: Array, *, axis: int, before: int, after: int, mode
 
 @primitive(
     "linear",
-    x=lambda F, g, axis, before, after, mode: F.repeat_borders(g, axis=axis, before=before, after=after, mode=mode),
+    x=lambda F, g, axis, before, after, mode: F.repeat_borders(
+        g, axis=axis, before=before, after=after, mode=mode
+    ),
 )
 def fold_borders(F: Any, x: Array, *, axis: int, before: int, after: int, mode: str) -> Array:
     """What `repeat_borders` repeated added to where it came from: its transpose."""
@@ -56,7 +62,9 @@ def fold_borders(F: Any, x: Array, *, axis: int, before: int, after: int, mode: 
     lead = (slice(None),) * axis
     out = F.copy(x[(*lead, slice(before, before + n))])
     borders = (slice(0, before), slice(before + n, None))
-    for length, source, border in zip((before, after), _borders(n, before, after, mode), borders, strict=True):
+    for length, source, border in zip(
+        (before, after), _borders(n, before, after, mode), borders, strict=True
+    ):
         if length:
             part = x[(*lead, border)]
             out[(*lead, source)] += F.sum(part, axis, keepdims=True) if mode == "replicate" else part

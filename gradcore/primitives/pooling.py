@@ -28,10 +28,12 @@ def _max_pool_rule(F: Any, g: Any, x_shape: Sizes, indices: Any, window: Window)
 
 @primitive("general", x=_max_pool_rule, outputs=("values", "indices"), constant=("indices",), node="MaxPool")
 def max_pool(F: Any, x: Array, *, window: Window) -> tuple[Array, Array]:
-    """The maximum of each window, and where in `x`, its last axes flattened, it first stands; NaN is above all."""
+    """The maximum of each window, and where in `x`, its last axes flattened, it first stands; NaN is above
+    all."""
     size = x.shape[x.ndim - window.ndim :]
     out, padded = window.out(size), window.padded(F, x, _lowest(x.dtype))
-    best = tap = None
+    best: Any = None
+    tap: Any = None
     for k, (_, index) in enumerate(window.taps(out)):
         candidate = padded[index]
         if best is None:
@@ -62,7 +64,9 @@ def _positions(F: Any, window: Window, size: Sizes, out: Sizes, tap: Array) -> A
     origin = offset = F.zeros((1,) * window.ndim, "int64")
     for a, (n, k) in enumerate(zip(out, window.kernel, strict=True)):
         row = prod(size[a + 1 :])
-        origin = origin + _along(F.arange(n) * (window.stride[a] * row) - window.padding[a][0] * row, a, window.ndim)
+        origin = origin + _along(
+            F.arange(n) * (window.stride[a] * row) - window.padding[a][0] * row, a, window.ndim
+        )
         offset = offset + _along(F.arange(k) * (window.dilation[a] * row), a, window.ndim)
     return F.take(offset.reshape(-1), tap) + origin
 
@@ -85,14 +89,16 @@ def _lowest(dtype: Any) -> float:
     node="AvgPool",
 )
 def avg_pool(F: Any, x: Array, *, window: Window, counted: bool, divisor: int | None) -> Array:
-    """The sum over each window by `divisor`, or if that is None by its cells: those in the padding if `counted`."""
+    """The sum over each window by `divisor`, or if that is None by its cells: those in the padding if
+    `counted`."""
     size = x.shape[x.ndim - window.ndim :]
     padded = window.padded(F, x, 0)
     out = window.out(size)
     total: Any = None
     for _, index in window.taps(out):
         total = padded[index] if total is None else total + padded[index]
-    return total / _cells(F, window, size, out, counted, x.dtype) if divisor is None else total / divisor
+    mean = total / (_cells(F, window, size, out, counted, x.dtype) if divisor is None else divisor)
+    return F.astype(F.trunc(mean), x.dtype) if x.dtype.kind in "iu" else mean
 
 
 @primitive(

@@ -1,4 +1,4 @@
-"""Windows that slide over the last axes of an array: where they lie, their columns, and back. It must not know derivatives."""
+"""Windows that slide over the last axes of an array, as columns and back. It must not know derivatives."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 
 
-from gradcore import autograd, cuda, nn, special
+from gradcore import autograd, cuda, linalg, nn, special
 from gradcore import dtypes as _dtypes
 from gradcore.devices import device, get_default_device, set_default_device
 from gradcore.dtypes import (

@@ -1,0 +1,223 @@
+"""torch.linalg: inverses, solutions and determinants. It must not know any derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gradcore import dtypes
+from gradcore.backends import of
+from gradcore.ops.arguments import need_tensor
+from gradcore.ops.products import broadcast, expanded
+from gradcore.ops.registry import op
+from gradcore.ops.return_types import Named, return_type
+from gradcore.primitives import comparison as c
+from gradcore.primitives import elementwise as e
+from gradcore.primitives import linalg as p
+from gradcore.primitives import products
+from gradcore.primitives import shape as s
+from gradcore.primitives import transcendental as t
+from gradcore.primitives.linalg import LinAlgError
+from gradcore.primitives.selection import where
+from gradcore.recorder.errors import broadcast_mismatch
+from gradcore.recorder.value import wrap
+
+if TYPE_CHECKING:
+    from gradcore.tensor import Tensor
+
+
+# -- what torch refuses ------------------------------------------------------------------------------------
+
+
+def check_floating(x: Tensor, name: str) -> None:
+    """Raise RuntimeError for integers and for the 16-bit dtypes, for which there is no LAPACK."""
+    dtype = dtypes.of(x._array.dtype)
+    if not (dtype.is_floating_point or dtype.is_complex):
+        raise RuntimeError(
+            f"{name}: Expected a floating point or complex tensor as input. Got {dtype._title}"
+        )
+    if dtype.itemsize == 2:
+        raise RuntimeError(f"{name}: Low precision dtypes not supported. Got {dtype._title}")
+
+
+def check_matrices(A: Any, name: str, *, square: bool = True, letter: str = "A") -> None:
+    """Raise for what is no batch of (square) matrices."""
+    need_tensor(A, name, letter)
+    shape = A._array.shape
+    if len(shape) < 2:
+        raise RuntimeError(f"{name}: The input tensor {letter} must have at least 2 dimensions.")
+    if square and shape[-1] != shape[-2]:
+        raise RuntimeError(
+            f"{name}: {letter} must be batches of square matrices, but they are {shape[-2]} by {shape[-1]} "
+            "matrices"
+        )
+
+
+def check(A: Any, name: str, *, square: bool = True) -> None:
+    check_matrices(A, name, square=square)
+    check_floating(A, name)
+
+
+def attempt(name: str, reason: str, function: Callable[..., Any], *args: Any, **params: Any) -> Any:
+    """The result, or torch's error for the first bad matrix of the batch; `{}` in `reason` is its pivot."""
+    try:
+        return function(*args, **params)
+    except LinAlgError as failure:
+        info = failure.info
+    batch = info.reshape(-1).tolist()
+    first = next(i for i, pivot in enumerate(batch) if pivot)
+    where = f" (Batch element {first}):" if info.ndim else ""
+    error = LinAlgError(f"{name}:{where} {reason.format(batch[first])}")
+    error.info = info
+    raise error from None
+
+
+_SINGULAR = (
+    "The diagonal element {} is zero, the inversion could not be completed because the input matrix is "
+    "singular."
+)
+_UNSOLVED = "The solver failed because the input matrix is singular."
+
+
+def info_of(A: Tensor, failure: LinAlgError | None = None) -> Tensor:
+    """torch's `info`: one int32 for each matrix, 0 where all went well."""
+    F = of(A._array)
+    lead = A._array.shape[:-2]
+    return wrap(F.zeros(lead, "int32") if failure is None else F.from_host(failure.info))  # type: ignore[no-any-return]
+
+
+# -- inverses and solutions --------------------------------------------------------------------------------
+
+
+@op(namespace="linalg", method=False, out=True)
+def inv(A: Tensor) -> Tensor:
+    """Invert square matrices. Raises LinAlgError for a singular one, RuntimeError for others."""
+    check(A, "linalg.inv")
+    return attempt("linalg.inv", _SINGULAR, p.inv, A)  # type: ignore[no-any-return]
+
+
+@op(out=True)
+def inverse(input: Tensor) -> Tensor:
+    """Invert square matrices: `linalg.inv`."""
+    return inv(input)
+
+
+_InvEx = return_type("linalg_inv_ex", "inverse", "info")
+
+
+@op(namespace="linalg", method=False, out=True)
+def inv_ex(A: Tensor, *, check_errors: bool = False) -> Named:
+    """Invert square matrices; `info` is not 0 for a singular one, whose inverse is then not finite."""
+    check(A, "linalg.inv")
+    try:
+        return _InvEx((attempt("linalg.inv_ex", _SINGULAR, p.inv, A), info_of(A)))
+    except LinAlgError as failure:
+        if check_errors:
+            raise
+        return _InvEx((p.inv(A, checked=False), info_of(A, failure)))
+
+
+@op(namespace="linalg", method=False, out=True, node="LinalgSolveEx")
+def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
+    """Solve A X = B, or X A = B if not `left`; batch dimensions broadcast.
+
+    `B` is a vector if it has one dimension, several if it has the shape of `A` without the last one.
+    Raises LinAlgError for a singular matrix, RuntimeError for shapes and dtypes that do not fit.
+    """
+    return attempt("torch.linalg.solve", _UNSOLVED, _solution, p.solve, A, B, left)  # type: ignore[no-any-return]
+
+
+_SolveEx = return_type("linalg_solve_ex", "result", "info")
+
+
+@op(namespace="linalg", method=False, out=True, node="LinalgSolveEx")
+def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False) -> Named:
+    """Solve A X = B; `info` is not 0 for a singular matrix, whose solution is then not finite."""
+    try:
+        made = attempt("torch.linalg.solve_ex", _UNSOLVED, _solution, p.solve, A, B, left)
+    except LinAlgError as failure:
+        if check_errors:
+            raise
+        made = _solution(lambda a, b: products.matmul(p.inv(a, checked=False), b), A, B, left)
+        return _SolveEx((made, info_of(A, failure)))
+    return _SolveEx((made, info_of(A)))
+
+
+def _solution(solver: Callable[..., Any], A: Tensor, B: Tensor, left: bool) -> Tensor:
+    """What `solver` finds for matrices A and B of one batch, in the shape that torch gives it."""
+    name = "linalg.solve"
+    check_matrices(A, name)
+    need_tensor(B, name, "B")
+    if not B._array.ndim:
+        raise RuntimeError(f"{name}: The input tensor B must have at least 2 dimensions.")
+    have, want = (dtypes.of(x._array.dtype)._title for x in (A, B))
+    if have != want:
+        raise RuntimeError(
+            f"{name}: Expected A and B to have the same dtype, but found A of type {have} and "
+            f"B of type {want} instead"
+        )
+    check_floating(A, name)
+    vector = B._array.ndim == 1 or B._array.shape == A._array.shape[:-1]
+    if vector:
+        B = s.reshape(B, shape=(*B._array.shape, 1))
+    a, b = A._array.shape, B._array.shape
+    if a[-1] != (b[-2] if left else b[-1]):
+        equation, shapes = ("AX = B" if left else "XA = B"), f"{a[-2]}x{a[-1]} and {b[-2]}x{b[-1]}"
+        raise RuntimeError(f"{name}: Incompatible shapes of A and B for the equation {equation} ({shapes})")
+    mismatch = broadcast_mismatch(b[:-2], a[:-2])
+    if mismatch:
+        raise RuntimeError(f"{mismatch} ({name} of shapes {list(a)} and {list(b)})")
+    lead = broadcast(a[:-2], b[:-2])
+    A, B = expanded(A, lead + a[-2:]), expanded(B, lead + b[-2:])
+    if left:
+        made = solver(A, B)
+    else:
+        transposed = products.matrix_transpose
+        made = transposed(solver(transposed(A), transposed(B)))
+    return s.reshape(made, shape=made._array.shape[:-1]) if vector else made  # type: ignore[no-any-return]
+
+
+# -- determinants ------------------------------------------------------------------------------------------
+
+
+@op(namespace="linalg", method=False, out=True)
+def det(A: Tensor) -> Tensor:
+    """Return the determinants of square matrices. The gradient is right for singular matrices too."""
+    check(A, "linalg.det")
+    return p.det(A)  # type: ignore[no-any-return]
+
+
+_Slogdet = return_type("linalg_slogdet", "sign", "logabsdet")
+
+
+@op(namespace="linalg", method=False, out=True)
+def slogdet(A: Tensor) -> Named:
+    """Return the sign of the determinants of square matrices and the logarithm of their absolute values."""
+    check(A, "linalg.slogdet")
+    return _Slogdet(p.slogdet(A))
+
+
+# torch.det and torch.slogdet, beside torch.linalg's above.
+@op()
+def det_(input: Tensor) -> Tensor:
+    """Return the determinants of square matrices: `linalg.det`."""
+    return det(input)
+
+
+_OldSlogdet = return_type("slogdet", "sign", "logabsdet")
+
+
+@op(out=True)
+def slogdet_(input: Tensor) -> Named:
+    """Return sign and logarithm of the determinants of square matrices: `linalg.slogdet`."""
+    return _OldSlogdet(slogdet(input))
+
+
+@op()
+def logdet(input: Tensor) -> Tensor:
+    """Return the logarithm of the determinants of square matrices: NaN for a negative one."""
+    check(input, "logdet")
+    sign, logabsdet = p.slogdet(input)
+    if input._array.dtype.kind == "c":
+        return e.add(logabsdet, t.log(sign))  # type: ignore[no-any-return]
+    return where(c.equal(sign, -1.0), float("nan"), logabsdet)  # type: ignore[no-any-return]

@@ -1,0 +1,173 @@
+"""Factorisations of batches of matrices, with their derivatives. It must not know Tensors.
+
+Matrices are in the last two dimensions. None of these functions is holomorphic; the rules are in torch's
+convention for complex cotangents. Factors that are unique only up to a sign or a phase have a derivative if
+the result does not depend on these, which is not checked. Formulas: Giles, "Collected matrix derivative results
+for forward and reverse mode algorithmic differentiation" (2008), and Walter and Lehmann, "Algorithmic
+differentiation of linear algebra functions" (2010) for QR.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradcore.primitives.linalg import adjoint, attempt
+from gradcore.recorder import primitive
+
+Array = Any
+
+
+def _leading_minor(a: Any) -> int:
+    """The order of the first leading minor of `a`, an array on the host, that is not positive-definite."""
+    a = a.copy()
+    for k in range(len(a)):
+        if not a[k, k].real > 0:
+            return k + 1
+        a[k + 1 :, k + 1 :] -= (a[k + 1 :, k] / a[k, k].real)[:, None] * a[k + 1 :, k].conj()
+    return len(a)
+
+
+def _column(F: Any, x: Array) -> Array:
+    return F.reshape(x, shape=(*x.shape, 1))
+
+
+def _row(F: Any, x: Array) -> Array:
+    return F.reshape(x, shape=(*x.shape[:-1], 1, x.shape[-1]))
+
+
+def _diagonal(F: Any, x: Array) -> Array:
+    """Matrices with `x` on the diagonal."""
+    n = x.ndim
+    return F.diagonal_embed(x, offset=0, axes=(n - 1, n), shape=(*x.shape, x.shape[-1]))
+
+
+def _ones(F: Any, x: Array) -> Array:
+    """Identity matrices of the size of the last axis of `x`."""
+    return _diagonal(F, F.zero(x) + 1)
+
+
+# -- Cholesky ----------------------------------------------------------------------------------------------
+
+
+def _cholesky_pull(F: Any, g: Array, out: Array, x_dtype: Any) -> Array:
+    above = adjoint(F, out, x_dtype)
+    inner = F.matmul(above, g)
+    inner = F.tril(inner, k=0) + F.tril(inner, k=-1)  # twice the lower triangle, with the diagonal once
+    inner = F.solve(above, adjoint(F, F.solve(above, inner), x_dtype))
+    return (inner + adjoint(F, inner, x_dtype)) / 4
+
+
+@primitive("general", x=_cholesky_pull, holomorphic=False, node="LinalgCholeskyEx")
+def cholesky(F: Any, x: Array) -> Array:
+    """The lower triangular factor of hermitian matrices, read on and below the diagonal."""
+    return attempt(F, F.cholesky, x, pivot=_leading_minor)
+
+
+# -- eigenvalues -------------------------------------------------------------------------------------------
+
+
+def _eigh_pull(F: Any, g: Any, values: Array, vectors: Array, x_dtype: Any) -> Array:
+    g_values, g_vectors = g
+    back = adjoint(F, vectors, x_dtype)
+    if g_vectors is None:
+        return F.matmul(vectors * _row(F, g_values), back)
+    ones = _ones(F, values)
+    inner = F.matmul(back, g_vectors)
+    gaps = _row(F, values) - _column(F, values) + ones
+    inner = (inner - adjoint(F, inner, x_dtype)) / (gaps + gaps) * (1 - ones)
+    if g_values is not None:
+        inner = inner + _diagonal(F, g_values)
+    return F.matmul(F.matmul(vectors, inner), back)
+
+
+@primitive(
+    "general",
+    x=_eigh_pull,
+    outputs=("values", "vectors"),
+    partial=True,
+    holomorphic=False,
+    node="LinalgEigh",
+)
+def eigh(F: Any, x: Array) -> tuple[Array, Array]:
+    """Ascending eigenvalues and eigenvectors of hermitian matrices, read on and below the diagonal."""
+    values, vectors = attempt(F, F.eigh, x, pivot=len)
+    return values, vectors
+
+
+# -- singular values ---------------------------------------------------------------------------------------
+
+
+def _svd_pull(
+    F: Any, g: Any, u: Array, s: Array, v: Array, full: bool, x_shape: tuple[int, ...], x_dtype: Any
+) -> Array:
+    gu, gs, gv = g
+    if (
+        full
+    ):  # what the extra columns of `u` and rows of `v` are does not matter to a function with a derivative
+        columns, rows = (..., slice(s.shape[-1])), (..., slice(s.shape[-1]), slice(None))
+        u, v = F.basic_getitem(u, index=columns), F.basic_getitem(v, index=rows)
+        gu = gu if gu is None else F.basic_getitem(gu, index=columns)
+        gv = gv if gv is None else F.basic_getitem(gv, index=rows)
+    if gu is None and gv is None:
+        return F.matmul(u * _row(F, gs), v)
+    row, column, ones = _row(F, s), _column(F, s), _ones(F, s)
+    inner: Any = 0
+    if gu is not None:
+        turn_u = F.matmul(adjoint(F, u, x_dtype), gu)
+        turn_u = turn_u - adjoint(F, turn_u, x_dtype)
+        inner = turn_u * row
+    if gv is not None:
+        turn_v = F.matmul(v, adjoint(F, gv, x_dtype))
+        inner = inner + column * (turn_v - adjoint(F, turn_v, x_dtype))
+    inner = inner / (row * row - column * column + ones) * (1 - ones)
+    if gu is not None and x_dtype.kind == "c":
+        inner = inner + ones * turn_u / (row + row)
+    if gs is not None:
+        inner = inner + _diagonal(F, gs)
+    if gu is not None and x_shape[-2] > s.shape[-1]:
+        outer = gu / row
+        outer = outer - F.matmul(u, F.matmul(adjoint(F, u, x_dtype), outer))
+        return F.matmul(F.matmul(u, inner) + outer, v)
+    inner = F.matmul(inner, v)
+    if gv is not None and x_shape[-1] > s.shape[-1]:
+        outer = gv / column
+        inner = inner + outer - F.matmul(F.matmul(outer, adjoint(F, v, x_dtype)), v)
+    return F.matmul(u, inner)
+
+
+@primitive("general", x=_svd_pull, outputs=("u", "s", "v"), partial=True, holomorphic=False, node="LinalgSvd")
+def svd(F: Any, x: Array, *, full: bool) -> tuple[Array, Array, Array]:
+    """`u`, `s`, `v` with x = u diag(s) v; singular values descend. `full`: `u` and `v` are square."""
+    u, s, v = attempt(F, lambda a: F.svd(a, full_matrices=full), x, pivot=len)
+    return u, s, v
+
+
+# -- orthogonal and triangular -----------------------------------------------------------------------------
+
+
+def _qr_pull(F: Any, g: Any, q: Array, r: Array, x_dtype: Any) -> Array:
+    gq, gr = g
+    if q.shape[-1] != r.shape[-1]:
+        raise RuntimeError(
+            "The QR decomposition is not differentiable when mode='complete' and nrows > ncols "
+            f"(linalg.qr gave Q of shape {list(q.shape)}); use mode='reduced'"
+        )
+    inner: Any = 0
+    if gr is not None:
+        inner = F.matmul(r, adjoint(F, gr, x_dtype))
+    if gq is not None:
+        inner = inner - F.matmul(adjoint(F, gq, x_dtype), q)
+    lower = F.tril(inner, k=-1)
+    both = F.matmul(q, F.tril(inner, k=0) + adjoint(F, lower, x_dtype))
+    both = both if gq is None else both + gq
+    return adjoint(F, F.solve(r, adjoint(F, both, x_dtype)), x_dtype)
+
+
+@primitive("general", x=_qr_pull, outputs=("q", "r"), partial=True, holomorphic=False, node="LinalgQr")
+def qr(F: Any, x: Array, *, mode: str) -> tuple[Array, Array]:
+    """`q` with orthonormal columns and upper triangular `r` with x = q r; no more columns than rows.
+
+    `mode` is "reduced" or "complete"; the derivative is that of "reduced".
+    """
+    q, r = F.qr(x, mode)
+    return q, r

@@ -1,0 +1,176 @@
+"""Inverses and determinants of batches of matrices, with their derivatives. It must not know Tensors.
+
+Matrices are in the last two dimensions; the others are a batch, the same for all inputs. What fails for
+one matrix of a batch fails for all, with a LinAlgError that says where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gradcore.recorder import primitive
+
+Array = Any
+
+
+class LinAlgError(RuntimeError):
+    """A matrix that cannot be inverted or factorised; `info` says for each of a batch where (0: it can)."""
+
+    info: Any = None
+
+
+def attempt(F: Any, function: Callable[..., Any], a: Array, *rest: Array, pivot: Callable[[Any], int]) -> Any:
+    """What the backend's `function` makes of `a`. Raises LinAlgError with the bad `pivot` of each matrix."""
+    try:
+        return function(a, *rest)
+    except F.LinAlgError as error:
+        failure = LinAlgError(str(error))
+    info = F.to_host(F.zeros(a.shape[:-2], "int32")).copy()
+    flat, each = a.reshape(-1, *a.shape[-2:]), info.reshape(-1)
+    for i in range(len(flat)):
+        try:
+            function(flat[i], *(b.reshape(-1, *b.shape[-2:])[i] for b in rest))
+        except F.LinAlgError:
+            each[i] = pivot(F.to_host(flat[i]))
+    failure.info = info
+    raise failure
+
+
+def zero_pivot(a: Any) -> int:
+    """Which pivot of the elimination of `a`, an array on the host, is zero."""
+    a = a.copy()
+    for k in range(len(a)):
+        p = k + abs(a[k:, k]).argmax()
+        a[[k, p]] = a[[p, k]]
+        if a[k, k] == 0:
+            return k + 1
+        a[k + 1 :, k:] -= (a[k + 1 :, k] / a[k, k])[:, None] * a[k, k:]
+    return len(a)
+
+
+def adjoint(F: Any, x: Array, dtype: Any) -> Array:
+    """The conjugate transpose of `x`, which has this dtype."""
+    return F.conj(F.matrix_transpose(x)) if dtype.kind == "c" else F.matrix_transpose(x)
+
+
+def _scalars(F: Any, x: Array) -> Array:
+    """One number per matrix, in the shape of matrices."""
+    return F.reshape(x, shape=(*x.shape, 1, 1))
+
+
+# -- inverses and solutions --------------------------------------------------------------------------------
+
+
+def _inv_pull(F: Any, g: Array, out: Array) -> Array:
+    transposed = F.matrix_transpose(out)
+    return -F.matmul(F.matmul(transposed, g), transposed)
+
+
+@primitive("general", x=_inv_pull, node="LinalgInvEx")
+def inv(F: Any, x: Array, *, checked: bool = True) -> Array:
+    """The inverse. Raises LinAlgError, or if not `checked` puts infinities and NaN for a singular matrix."""
+    if checked:
+        return attempt(F, F.inv, x, pivot=zero_pivot)
+    try:
+        return F.inv(x)
+    except F.LinAlgError:
+        return F.matrix_transpose(_cofactors(F, x)) / _scalars(F, F.det(x))
+
+
+def _solve_pull(F: Any, g: Array, needs: tuple[bool, ...], a: Array, out: Array) -> tuple[Any, Any]:
+    gb = F.solve(F.matrix_transpose(a), g)
+    return -F.matmul(gb, F.matrix_transpose(out)) if needs[0] else None, gb
+
+
+@primitive("general", vjp=_solve_pull, node="LinalgSolveEx")
+def solve(F: Any, a: Array, b: Array) -> Array:
+    """The solution of `a @ out = b`. Raises LinAlgError."""
+    return attempt(F, F.solve, a, b, pivot=zero_pivot)
+
+
+# -- determinants ------------------------------------------------------------------------------------------
+# The derivative of the determinant is the matrix of cofactors: det(x) times the transposed inverse, where
+# there is one. The derivative of that is made of second minors. Both are polynomials in x, singular or not;
+# singular values give them everywhere: the minors of x = u s v are those of the diagonal s, turned.
+
+
+def _minors(F: Any, s: Array) -> Array:
+    """The products of the last axis of `s` without one of them, each in turn."""
+    zero = s == 0
+    filled = s + zero
+    return F.prod(filled, -1)[..., None] / filled * (F.sum(zero, -1)[..., None] == zero)
+
+
+def _second_minors(F: Any, s: Array) -> Array:
+    """The products of the last axis of `s` without two of them, for each pair; 0 for a pair of equal ones."""
+    zero = s == 0
+    filled = s + zero
+    product, zeros = F.prod(filled, -1)[..., None, None], F.sum(zero, -1)[..., None, None]
+    without = product / (filled[..., :, None] * filled[..., None, :])
+    among_them = zeros == zero[..., :, None] * 1 + zero[..., None, :]
+    return without * among_them * (1 - F.eye(s.shape[-1], dtype=s.dtype))
+
+
+def _turned(F: Any, u: Array, v: Array, inner: Array) -> Array:
+    made = F.matmul(F.matmul(F.conj(u), inner), F.conj(v))
+    return _scalars(F, F.det(u) * F.det(v)) * made
+
+
+def _cofactors(F: Any, x: Array) -> Array:
+    u, s, v = F.svd(x)
+    return _turned(F, u, v, F.eye(x.shape[-1], dtype=x.dtype) * _minors(F, s)[..., None])
+
+
+@primitive("general", x=lambda F, g, x: F.cofactor(x) * _scalars(F, g), node="LinalgDet")
+def det(F: Any, x: Array) -> Array:
+    """The determinant."""
+    return F.det(x)
+
+
+@primitive("general", x=lambda F, g, x: F.det_hessian(x, g))
+def cofactor(F: Any, x: Array) -> Array:
+    """The matrix of cofactors, which is the derivative of the determinant."""
+    try:
+        return _scalars(F, F.det(x)) * F.matrix_transpose(F.inv(x))
+    except F.LinAlgError:
+        return _cofactors(F, x)
+
+
+def _third(F: Any, g: Array, x: Array, y: Array) -> Array:
+    """The third derivative of the determinant along `g` and `y`, for invertible `x` only."""
+    b = F.matrix_transpose(F.inv(x))
+    axes = (x.ndim - 2, x.ndim - 1)
+
+    def along(h: Array) -> tuple[Array, Array]:
+        return F.sum(h * b, axis=axes, keepdims=True), F.matmul(b, F.matrix_transpose(h))
+
+    (tg, mg), (ty, my) = along(g), along(y)
+    crossed = F.sum(mg * F.matrix_transpose(my), axis=axes, keepdims=True)
+    turned = F.matmul(mg, my) + F.matmul(my, mg) - ty * mg - tg * my
+    return _scalars(F, F.det(x)) * ((tg * ty - crossed) * b + F.matmul(turned, b))
+
+
+@primitive("general", x=_third, y=lambda F, g, x: F.det_hessian(x, g))
+def det_hessian(F: Any, x: Array, y: Array) -> Array:
+    """The second derivative of the determinant along `y`: the derivative of the cofactors, symmetric."""
+    u, s, v = F.svd(x)
+    inner = F.matmul(F.matmul(F.conj(F.matrix_transpose(u)), y), F.conj(F.matrix_transpose(v)))
+    minors = F.astype(_second_minors(F, s), x.dtype)
+    eye = F.eye(x.shape[-1], dtype=x.dtype)
+    traces = F.matmul(minors, F.sum(inner * eye, -1)[..., None])
+    return _turned(F, u, v, eye * traces - F.matrix_transpose(minors * inner))
+
+
+def _slogdet_pull(F: Any, g: Any, x: Array, sign: Array, x_dtype: Any) -> Array:
+    g_sign, g_log = g
+    if x_dtype.kind == "c":
+        g_log = g_log - F.imag(F.conj(g_sign) * sign) * 1j
+    return _scalars(F, g_log) * adjoint(F, F.inv(x, checked=False), x_dtype)
+
+
+@primitive("general", x=_slogdet_pull, outputs=("sign", "logabsdet"), holomorphic=False, node="LinalgSlogdet")
+def slogdet(F: Any, x: Array) -> tuple[Array, Array]:
+    """The sign of the determinant, a complex number of modulus 1 for complex matrices, and log |det|."""
+    sign, logabsdet = F.slogdet(x)
+    return sign, logabsdet

@@ -9,13 +9,15 @@ from __future__ import annotations
 import functools
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any, Final, Literal, TypeVar
 
 from gradcore.ops.out import put_out
 from gradcore.recorder.inplace import inplace as in_place
+from gradcore.recorder.steps import compiled
 from gradcore.recorder.value import Value
 
+Out = bool | Literal["exact", "apart"]
 C = TypeVar("C", bound=Callable[..., Any])
 
 # Public functions by namespace ("" is gradcore itself, "nn.functional", "linalg", ...) and name; Tensor's methods by name.
@@ -23,7 +25,7 @@ functions: Final[dict[str, dict[str, Callable[..., Any]]]] = defaultdict(dict)
 methods: Final[dict[str, Callable[..., Any]]] = {}
 
 # NumPy's names of torch's parameters, which torch takes too.
-NUMPY_NAMES: Final = {"axis": "dim", "keepdims": "keepdim", "x": "input", "x1": "input", "x2": "other", "self": "input"}
+NUMPY_NAMES: Final = {"axis": "dim", "keepdims": "keepdim"}
 
 
 def op(
@@ -32,24 +34,24 @@ def op(
     method: bool = True,
     function: bool = True,
     inplace: bool = False,
-    out: bool | Literal["exact"] = False,
+    out: Out = False,
     node: str | None = None,
 ) -> Callable[[C], C]:
     """Make the decorated function public under its own name and `aliases`.
 
     `method` also as a Tensor method, `function` as a function of `namespace`, `inplace` also as the method with an
-    underscore, `out` with torch's `out=` argument ("exact": of the result's dtype and no other). `node` is torch's
-    node name for the result of a composite.
+    underscore, `out` with torch's `out=` argument ("exact": of the result's dtype and no other; "apart": sharing no memory
+    with the arguments either). `node` is torch's node name for the result of a composite.
     """
 
     def publish(f: C) -> C:
         plain: Callable[..., Any] = _labelled(f, node) if node else f
-        public = _with_out(plain, f, out == "exact") if out else _with_numpy_names(plain, f)
+        public, bound = _public(plain, f, out), _public(plain, f, False)
         for name in (f.__name__.rstrip("_"), *aliases):
             if function:
                 functions[namespace][name] = public
             if method:
-                methods[name] = public
+                methods[name] = bound
             if inplace:
                 methods[f"{name}_"] = in_place(plain, f"{name}_")
         return plain  # type: ignore[return-value]
@@ -81,39 +83,87 @@ def label(result: Any, name: str, inputs: Iterable[Any] = ()) -> None:
             label(each, name, inputs)
 
 
-def _parameters(f: Callable[..., Any]) -> frozenset[str]:
+# -- the public forms of a function ----------------------------------------------------------------------------------
+# They take `out=` and NumPy's names besides what the function itself takes. A plain `*args, **keywords` wrapper would cost
+# more than some operations, so they are written out with the function's own parameters, at the first call.
+
+
+def _public(plain: Callable[..., Any], f: Callable[..., Any], out: Out) -> Callable[..., Any]:
+    """`plain`, whose parameters are those of `f`, with `out=` if wanted, and NumPy's names of `dim` and `keepdim`."""
     code: CodeType = f.__code__  # type: ignore[attr-defined]
-    return frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
-
-
-def _torch_names(keywords: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
-    """Keywords with NumPy's names replaced by torch's where the function knows only those."""
-    if keywords.keys() <= known:
-        return keywords
-    return {k if k in known else NUMPY_NAMES.get(k, k): value for k, value in keywords.items()}
-
-
-def _with_numpy_names(plain: Callable[..., Any], f: Callable[..., Any]) -> Callable[..., Any]:
-    known = _parameters(f)
-    if "dim" not in known:
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    if not out and "dim" not in names:
         return plain
+    if code.co_flags & (_VARARGS | _VARKEYWORDS):
+        return _wrapped(plain, f, out)
+    namespace: dict[str, Any] = {"plain": plain, "out": out, "__name__": f.__module__, "_write": _write}
+    public = FunctionType(_first_call.__code__.replace(co_name=f.__name__), namespace, f.__name__)
+    namespace["public"] = public
+    functools.update_wrapper(public, f)
+    return public
+
+
+_VARARGS, _VARKEYWORDS = 0x04, 0x08
+
+
+def _first_call(*args: Any, **keywords: Any) -> Any:
+    _write(public, plain, out)  # type: ignore[name-defined]  # noqa: F821
+    return public(*args, **keywords)  # type: ignore[name-defined]  # noqa: F821
+
+
+def _write(public: FunctionType, plain: Callable[..., Any], out: Out) -> None:
+    """Give `public` its real code."""
+    f: Any = public.__wrapped__  # type: ignore[attr-defined]
+    code: CodeType = f.__code__
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    first, rest = names[: code.co_argcount], names[code.co_argcount :]
+    required = code.co_argcount - len(f.__defaults__ or ())
+    given = ", ".join([*first, *(f"{name}={name}" for name in rest)])
+    signature = [*first[:required], *(f"{name}=None" for name in first[required:])]
+    signature += ["*", *rest, *(["out=None"] if out else [])] if rest or out else []
+    source = (
+        f"def {f.__name__}({', '.join(signature)}, **others):\n"
+        f"    if {'out is None and ' if out else ''}not others:\n"
+        f"        return plain({given})\n"
+        f"    return again({{{', '.join(f'{name!r}: {name}' for name in names)}}}, others{', out' if out else ''})\n"
+    )
+    again = functools.partial(_again, plain, f.__name__, out)
+    made: dict[str, Any] = {}
+    exec(compiled(source), made)
+    public.__globals__["again"] = again
+    public.__code__ = made[f.__name__].__code__
+    public.__defaults__ = f.__defaults__
+    public.__kwdefaults__ = {**(f.__kwdefaults__ or {}), **({"out": None} if out else {})}
+
+
+def _again(
+    plain: Callable[..., Any], name: str, rule: Out, values: dict[str, Any], others: dict[str, Any], out: Any = None
+) -> Any:
+    for key, value in others.items():
+        known = NUMPY_NAMES.get(key)
+        if known not in values:
+            raise TypeError(f"{name}() got an unexpected keyword argument '{key}'")
+        values[known] = value
+    return plain(**values) if out is None else _put(plain, name, rule, out, (), values)
+
+
+def _put(
+    plain: Callable[..., Any], name: str, rule: Out, out: Any, args: tuple[Any, ...], keywords: dict[str, Any]
+) -> Any:
+    return put_out(name, plain, out, args, keywords, exact=rule == "exact", apart=rule == "apart")
+
+
+def _wrapped(plain: Callable[..., Any], f: Callable[..., Any], out: Out) -> Callable[..., Any]:
+    """The public form of a function of any number of arguments."""
+    rule = out
 
     @functools.wraps(f)
-    def renaming(*args: Any, **keywords: Any) -> Any:
-        return plain(*args, **_torch_names(keywords, known)) if keywords else plain(*args)
-
-    return renaming
-
-
-def _with_out(plain: Callable[..., Any], f: Callable[..., Any], exact: bool) -> Callable[..., Any]:
-    known = _parameters(f)
+    def wrapped(*args: Any, out: Any = None, **keywords: Any) -> Any:
+        keywords = {NUMPY_NAMES.get(key, key): value for key, value in keywords.items()}
+        return plain(*args, **keywords) if out is None else _put(plain, f.__name__, rule, out, args, keywords)
 
     @functools.wraps(f)
-    def with_out(*args: Any, out: Any = None, **keywords: Any) -> Any:
-        if keywords:
-            keywords = _torch_names(keywords, known)
-        if out is None:
-            return plain(*args, **keywords)
-        return put_out(f.__name__, plain, out, args, keywords, exact=exact)
+    def without_out(*args: Any, **keywords: Any) -> Any:
+        return plain(*args, **{NUMPY_NAMES.get(key, key): value for key, value in keywords.items()})
 
-    return with_out
+    return wrapped if out else without_out

@@ -204,13 +204,14 @@ def cumsum(lib: Library, n: int) -> Run:
 
 @case(n=(10, 100_000))
 def sort(lib: Library, n: int) -> Run:
-    """Sorting `n` floats; the gradient goes back to where they were."""
+    """Sorting `n` different floats; the gradient goes back to where they were."""
+    shuffled = np.random.default_rng(0).permutation(n) / n
     weight = lib.constant(normal(n, seed=1))
 
     def loss(x: Any) -> Any:
         return (x.sort().values * weight).sum()
 
-    return lib.run("step", loss, lib.leaf(normal(n)))
+    return lib.run("step", loss, lib.leaf(shuffled))
 
 
 # -- networks --------------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """The libraries that are measured, behind one interface. It must not know any case, nor how time is taken.
 
 A case builds leaves and a function of them; a library makes of these a callable without arguments for each
-phase: `forward` (evaluate and record), `backward` (of a graph recorded once), `step` (both), `double` (gradient
-of a gradient). What else a case needs it takes from the library by torch's name (`lib.softmax`). Where the name
-or the phase is lacking, AttributeError tells that the library has no part in the case.
+phase: `forward` (evaluate and record), `backward` (of a graph recorded once), `step` (both), `double`
+(gradient of a gradient). What else a case needs it takes from the library by torch's name (`lib.softmax`).
+Where the name or the phase is lacking, AttributeError tells that the library has no part in the case.
 """
 
 from __future__ import annotations

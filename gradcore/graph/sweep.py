@@ -41,6 +41,7 @@ def sweep(
     """
     landed: dict[Target, Any] = {}
     owned: set[Target] = set()
+    sums: set[Target] = set()  # leaves whose cotangent was allocated here; a fresh one may be a view of another's
     alive = None if wanted is None else _between(targets, wanted)
     # What waits: stamps in a heap, and by stamp the node, its cotangent so far, and whether that is a sum made here.
     heap: list[int] = []
@@ -74,11 +75,12 @@ def sweep(
                     landed[target] = c
                     if fresh and c is not borrowed:
                         owned.add(target)
-                elif target in owned and not traced:
+                elif target in sums and not traced:
                     landed[target] += c
                 else:
                     landed[target] = landed[target] + c
                     owned.add(target)
+                    sums.add(target)
             else:
                 _arrive_at_output(target, c, waiting, heap)
 

@@ -1,0 +1,185 @@
+"""bench/: that every case runs, that times are taken as told, that the report says what was measured."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import __main__ as command
+from bench import measure, memory, report
+from bench.cases import CASES, Case
+from bench.libraries import load
+from bench.measure import Plan, Result, Spread
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = [case for case in CASES if (case.size or 0) <= 1e6]
+LIB = load("gradcore")
+
+
+def numbers(result: object) -> list[float]:
+    if isinstance(result, list | tuple):
+        return [number for each in result for number in numbers(each)]
+    return LIB.numpy(result).ravel().tolist()
+
+
+def test_names_are_unique_and_the_goals_of_the_project_are_there() -> None:
+    assert len({case.name for case in CASES}) == len(CASES) > 40
+    goals = {case.name: case.goal for case in CASES if case.goal is not None}
+    assert goals == {
+        "notebook": 5,
+        "hundred ops step": 4,
+        "record": 1.6,
+        "digits step": 2,
+        "chain 1e6 step": 0.5,
+    }
+
+
+@pytest.mark.parametrize("case", SMALL, ids=lambda case: case.name)
+def test_a_case_runs_twice(case: Case) -> None:
+    run = case.build(LIB)
+    first = numbers(run())
+    assert first
+    assert all(math.isfinite(number) for number in first)
+    again = numbers(run())
+    # A training step moves on; all else is the same work every time.
+    assert (first == pytest.approx(again)) == (case.family != "digits step")
+
+
+def test_the_hundred_operations_are_a_hundred() -> None:
+    case = next(case for case in CASES if case.name == "hundred ops forward")
+    nodes, seen = [case.build(LIB)().grad_fn], set()
+    while nodes:
+        node = nodes.pop()
+        if node is not None and node not in seen and node.name != "torch::autograd::AccumulateGrad":
+            seen.add(node)
+            nodes += [target for target, _ in node.next_functions]
+    assert len(seen) == 101  # and the sum
+
+
+def test_libraries_take_turns() -> None:
+    order: list[str] = []
+    one, two = (type(LIB)(name, "math") for name in ("one", "two"))
+    samples = measure.times(
+        {one: lambda: order.append("one"), two: lambda: order.append("two")},
+        Plan(rounds=4, sample=0, limit=60),
+        iter(range(1000)).__next__,
+    )
+    assert order[-8:] == ["one", "two", "two", "one", "one", "two", "two", "one"]
+    assert samples == {"one": [1] * 4, "two": [1] * 4}  # this clock ticks once a look
+
+
+def test_a_sample_lasts_long_enough() -> None:
+    now = 0.0
+
+    def work() -> None:
+        nonlocal now
+        now += 3e-6
+
+    calls = measure.calls_for(LIB, work, Plan(sample=0.01), lambda: now)
+    assert 0.01 <= calls * 3e-6 < 0.02
+
+
+def test_rounds_end_when_time_is_up() -> None:
+    assert len(list(Plan(rounds=9, limit=60).turns())) == 9
+    assert len(list(Plan(rounds=9, limit=0, least=4).turns())) == 4
+
+
+def test_ratios_are_of_neighbours() -> None:
+    result = Result("x", "", {"gradcore": [1, 2, 4], "torch": [3, 6, 12]}, goal=3)
+    assert result.ratio("torch") == Spread(3, 3, 3)
+    assert result.reached is True
+    assert Result("x", "", {"gradcore": [2.0], "torch": [3.0]}, goal=1.6).reached is False
+    alone = Result("x", "", {"gradcore": [1.0]}, goal=1)
+    assert (alone.ratio("torch"), alone.reached) == (None, None)
+
+
+def test_spread_is_median_and_quartiles() -> None:
+    assert Spread.of([5, 1, 3, 2, 4]) == Spread(2, 3, 4)
+
+
+def test_a_case_that_fails_is_told_and_not_hidden() -> None:
+    def build(library: object) -> object:
+        raise ValueError("no such luck")
+
+    clock = iter(range(99)).__next__
+    result = measure.timed(Case("x", "", build, None, "x", None), [LIB], measure.QUICK, clock)
+    assert result.samples == {}
+    assert result.absent == {"gradcore": "ValueError: no such luck"}
+    told = report.Report({"threads": 1, "device": "cpu"}, {"gradcore": "1"}, [result])
+    assert "x: gradcore: ValueError: no such luck" in report.table(told)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (3.0, "s", "3 s"),
+        (0.0123, "s", "12.3 ms"),
+        (2.5e-6, "s", "2.5 µs"),
+        (7e-9, "s", "7 ns"),
+        (1234.4, "bytes", "1234 bytes"),
+        (2.345, "arrays", "2.35 arrays"),
+    ],
+)
+def test_figures(value: float, unit: str, text: str) -> None:
+    assert report.figure(value, unit) == text
+
+
+def test_only_the_part_between_the_marks_is_written(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- measured: begin. By bench. -->\nold\n<!-- measured: end -->\nafter\n")
+    samples = {"gradcore": [1e-6, 1e-6], "torch": [3e-6, 5e-6]}
+    results = [Result("fast", "About it.", samples, goal=2), Result("unnamed", "", samples)]
+    report.write_readme(report.Report({"threads": 1, "device": "cpu"}, {"gradcore": "1"}, results), readme)
+    text = readme.read_text()
+    assert text.startswith("before\n<!-- measured: begin. By bench. -->\n")
+    assert text.endswith("\n<!-- measured: end -->\nafter\n")
+    assert "| fast | 1 µs | 4 µs | 4.00 [3.50, 4.50] | ≥ 2 yes |" in text
+    assert "old" not in text
+    assert "unnamed" not in text
+
+
+@pytest.mark.slow
+def test_memory_is_measured() -> None:
+    # In an interpreter of its own: here, memory freed by other tests would be used again and not counted.
+    figures = {what: measure.fresh("-m", "bench.memory", "gradcore", what) for what in memory.ABOUT}
+    assert 4 < figures.pop(memory.PEAK) < 30
+    # An array of 16 bytes, its result's header and a node.
+    assert all(100 < figure < 1000 for figure in figures.values())
+    assert figures["y * x"] >= figures["y + x"]  # which saves nothing
+
+
+@pytest.mark.slow
+def test_the_command_measures_prints_and_writes(tmp_path: Path) -> None:
+    words = ["--quick", "--filter", "record", "--libraries", "gradcore", "--out", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "record" in done.stdout
+    assert "µs" in done.stdout
+    (written,) = tmp_path.glob("*.json")
+    told = json.loads(written.read_text())
+    (result,) = told["results"]
+    assert len(result["samples"]["gradcore"]) >= 3
+    assert told["machine"]["processor"]
+    assert set(told["versions"]) == {"gradcore", "numpy"}
+
+
+def test_the_plot_is_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra `bench`")
+    samples = {"gradcore": [1e-6, 1e-6], "torch": [3e-6, 5e-6]}
+    results = [Result(f"chain {n} step", "", samples, goal=2, family="chain", size=n) for n in (1, 1000)]
+    told = report.Report({"threads": 1, "device": "cpu"}, {"gradcore": "1", "torch": "2"}, results)
+    report.plot(told, tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG\r\n")
+
+
+def test_unknown_libraries_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.parsed(["--libraries", "tensorflow"])
+    assert "invalid choice" in capsys.readouterr().err

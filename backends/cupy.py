@@ -1,8 +1,8 @@
 """The CuPy backend: the names and signatures of numpy.py on CUDA arrays; must not know gradients or Tensors.
 
-It adapts what CuPy 14 does otherwise than NumPy. Nothing here copies to the host or waits for the device, except
-`to_host`, `synchronize`, functions whose result's shape depends on values (nonzero, unique, boolean masks,
-bincount) and decompositions, which check that they succeeded. Importing it imports CuPy and needs no GPU.
+It adapts what CuPy 14 does otherwise than NumPy. Nothing here copies to the host or waits for the device,
+except `to_host`, `synchronize`, functions whose result's shape depends on values (nonzero, unique, boolean
+masks, bincount) and decompositions, which check that they succeeded. Importing it needs no GPU.
 """
 # ruff: noqa: F401  (the imported names are the surface)
 from __future__ import annotations
@@ -31,7 +31,7 @@ from cupy import (  # parts of a number
     copysign, nextafter, ldexp, frexp, heaviside, signbit, isnan, isinf, isfinite, real, imag, conj, angle,
 )
 from cupy import (  # comparison, logic, bits
-    equal, not_equal, less, less_equal, greater, greater_equal, isclose, where,
+    equal, not_equal, less, less_equal, greater, greater_equal, isclose,
     logical_and, logical_or, logical_not, logical_xor,
     bitwise_and, bitwise_or, bitwise_xor, bitwise_not, left_shift, right_shift,
 )
@@ -211,24 +211,27 @@ def cumprod(x: Any, axis: int, *, dtype: Any = None) -> Any:
 # order: CuPy's argsort is stable and takes no `stable=`
 
 
+_sort, _argsort = shared.widened(cp.sort, "V"), shared.widened(cp.argsort, "V")
+
+
 def sort(x: Any, axis: int = -1) -> Any:
     """Return the values in ascending order along `axis`, NaN last."""
-    return cp.sort(x, axis)
+    return _sort(x, axis)
 
 
 def argsort(x: Any, axis: int = -1) -> Any:
     """Return the indices that sort `x` along `axis`; equal elements keep their order."""
-    return cp.argsort(x, axis)
+    return _argsort(x, axis)
 
 
 def partition(x: Any, kth: int, axis: int = -1) -> Any:
-    """Return `x` with its `kth` smallest element in place along `axis`."""
-    return cp.partition(x, kth, axis)
+    """Return `x` with its `kth` smallest element in place along `axis`: sorted, as CuPy's mislays NaN."""
+    return _sort(x, axis)
 
 
 def argpartition(x: Any, kth: int, axis: int = -1) -> Any:
-    """Return the indices that partition `x` along `axis`."""
-    return cp.argpartition(x, kth, axis)
+    """Return the indices that partition `x` along `axis`: those that sort it, as in CuPy."""
+    return _argsort(x, axis)
 
 
 def unique(x: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False,
@@ -243,6 +246,8 @@ def unique(x: Any, return_index: bool = False, return_inverse: bool = False, ret
 
 # elementwise
 
+where = shared.widened(cp.where, "V")
+
 
 def clip(x: Any, lo: Any, hi: Any) -> Any:
     """Limit `x` to [lo, hi]; None leaves a side open, NaN stays, and `hi` wins where lo > hi."""
@@ -253,7 +258,7 @@ def clip(x: Any, lo: Any, hi: Any) -> Any:
 
 def masked(x: Any, mask: Any) -> Any:
     """Return `x` where the booleans `mask` are true and 0 elsewhere, whatever `x` is there."""
-    return cp.where(mask, x, x.dtype.type(0))
+    return where(mask, x, x.dtype.type(0))
 
 
 def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
@@ -276,11 +281,16 @@ def erfc(x: Any) -> Any:
 # products and linear algebra: cuSOLVER reports failure only when asked
 
 
+_wide_matmul = shared.widened(cp.matmul, "V")
+
+
 def matmul(x: Any, y: Any) -> Any:
     """Return the matrix product, batched over leading axes; float16 and bfloat16 add up in float32."""
-    return cp.matmul(x, y)
+    # CuPy 14 multiplies matrices of bfloat16, but fails on batches of them
+    return (_wide_matmul if x.ndim > 2 or y.ndim > 2 else cp.matmul)(x, y)
 
 
+@partial(shared.widened, kinds="V")
 def einsum(subscripts: str, *operands: Any) -> Any:
     """Return the sum of products that `subscripts` describes."""
     return cp.einsum(subscripts, *operands, optimize=len(operands) > 2)
@@ -366,7 +376,13 @@ def address(array: Any) -> int:
     return int(array.data.ptr)
 
 
-strided = cp.lib.stride_tricks.as_strided
+
+def strided(x: Any, shape: Any, strides: Any) -> Any:
+    """Return a view that begins where `x` does, with these strides in bytes, unchecked."""
+    view = x.view()  # not CuPy's as_strided, whose result has no base to tell whose memory it shares
+    view._set_shape_and_strides(shape, strides, True, True)
+    return view
+
 
 # indexing: 0-d results are views as they are; an integer array out of range wraps
 

@@ -217,10 +217,12 @@ def unique(x: Any, return_index: bool = False, return_inverse: bool = False, ret
 
 # elementwise
 
+_wide_clip = shared.widened(np.clip)
+
 
 def clip(x: Any, lo: Any, hi: Any) -> Any:
     """Limit `x` to [lo, hi]; None leaves a side open, NaN stays, and `hi` wins where lo > hi."""
-    return x.clip(lo, hi)
+    return _wide_clip(x, lo, hi) if x.itemsize == 2 else x.clip(lo, hi)
 
 
 _BITS = {"e": np.dtype("i2"), "f": np.dtype("i4"), "d": np.dtype("i8")}
@@ -342,7 +344,11 @@ def address(array: Any) -> int:
     return cast(int, array.__array_interface__["data"][0])
 
 
-strided = np.lib.stride_tricks.as_strided
+
+def strided(x: Any, shape: Any, strides: Any) -> Any:
+    """Return a view that begins where `x` does, with these strides in bytes, unchecked."""
+    return np.lib.stride_tricks.as_strided(x, shape, strides)
+
 
 # indexing
 
@@ -422,14 +428,14 @@ random_integers = _bind(shared.random_integers)
 
 
 def _find_error_state() -> tuple[Callable[[], Any], Callable[[Any], None], Callable[..., Any]]:
-    """Return (quiet, unquiet, quietly), which switch NumPy's floating-point warnings off in this context and back.
+    """Return (quiet, unquiet, quietly), which switch NumPy's floating-point warnings off here and back.
 
     torch never warns of 1/0 or log(0). np.errstate around every call costs 0.9 us; np.seterr would change the
     user's own NumPy code; a warnings filter loses against a later `error` or `always` (pytest's, for one) and
     does not see the ufuncs that NumPy's own Python code calls. Since NumPy 2 the error state is a context
     variable: to set and reset it costs 0.08 us. It is found as the one that np.seterr changes, so that only
-    public functions are used. `quietly(f, ...)` calls `f` in a context of its own at half that cost; it raises
-    RuntimeError while another thread is inside.
+    public functions are used. `quietly(f, ...)` calls `f` in a context of its own at half that cost; it
+    raises RuntimeError while another thread is inside.
     """
     before, after = contextvars.copy_context(), contextvars.copy_context()
     after.run(np.seterr, all="ignore")

@@ -21,20 +21,21 @@ def bind(module: ModuleType, function: Callable[..., Any]) -> Callable[..., Any]
     return functools.partial(function, module)
 
 
-def is_narrow(x: Any) -> bool:
-    """Say whether `x` is a float16 or bfloat16 array, whose running sums need a wider type."""
-    return getattr(x, "itemsize", 0) == 2 and x.dtype.kind in "fV"
+def is_narrow(x: Any, kinds: str = "fV") -> bool:
+    """Say whether `x` is float16 (kind "f") or bfloat16 ("V"), whose running sums need a wider type."""
+    return getattr(x, "itemsize", 0) == 2 and x.dtype.kind in kinds
 
 
-def widened(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `function` computing float16 and bfloat16 arrays in float32, rounded once at the end."""
+def widened(function: Callable[..., Any], kinds: str = "fV") -> Callable[..., Any]:
+    """Return `function` computing float16 and bfloat16 in float32, a float32 result rounded at the end."""
 
     @functools.wraps(function)
     def call(*operands: Any, **options: Any) -> Any:
-        narrow = next((x.dtype for x in operands if is_narrow(x)), None)
+        narrow = next((x.dtype for x in operands if is_narrow(x, kinds)), None)
         if narrow is None:
             return function(*operands, **options)
-        return function(*(x.astype("f4") if is_narrow(x) else x for x in operands), **options).astype(narrow)
+        out = function(*(x.astype("f4") if is_narrow(x, kinds) else x for x in operands), **options)
+        return out.astype(narrow) if out.dtype.char == "f" else out
 
     return call
 

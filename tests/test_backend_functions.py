@@ -353,6 +353,26 @@ def test_bfloat16_sums_in_float32(place: Any) -> None:
         assert abs(float(place.host(F.as_array(total)).astype("f8")) - 60) < 0.7
 
 
+def test_bfloat16_stays_bfloat16(place: Any) -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    F, x = place.F, place.array(A.astype(ml_dtypes.bfloat16))
+    calls = [
+        F.where(x > 0, x, x.dtype.type(0)),
+        F.masked(x, x > 0),
+        F.sort(x),
+        F.matmul(x[None], F.transpose(x)),
+        F.einsum("ij,kj->ik", x, x),
+        F.cumsum(x, 0),
+        F.max(x, 0),
+        F.clip(x, -1, 1),
+        F.scatter_add(F.copy(x), place.array(PLACES), x[place.array(PLACES)]),
+        F.exp(x) / 2,
+    ]
+    assert [y.dtype for y in calls] == [x.dtype] * len(calls)
+    assert F.argsort(x).dtype == np.int64
+    assert F.less(x, 0.0).dtype == np.bool_
+
+
 def test_floating_point_warnings_are_silenced_and_come_back() -> None:
     one, zero = np.ones(2), np.zeros(2)
     token = host.quiet()

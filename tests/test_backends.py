@@ -6,8 +6,8 @@ import inspect
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
-from importlib import metadata, util
+from collections.abc import Callable, Iterator
+from importlib import import_module, metadata, util
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -80,6 +80,110 @@ def test_the_real_cupy_has_every_name() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert surface(host).keys() <= set(done.stdout.split())
+
+
+# -- the double beside CuPy itself, as far as that goes without a GPU ----------------------------------------
+# CuPy makes views without asking the driver, so its arrays can be laid over the host's memory.
+
+LAYOUTS: dict[str, Callable[[Any, Any], Any]] = {
+    "slice": lambda F, x: F.getitem(x, (slice(1, None), slice(None, None, 2))),
+    "element": lambda F, x: F.getitem(x, (1, 2)),
+    "new axis": lambda F, x: F.getitem(x, (None, ..., 0)),
+    "backwards": lambda F, x: F.flip(x, 0),
+    "transpose": lambda F, x: F.transpose(x),
+    "swapaxes": lambda F, x: F.swapaxes(x, 0, 1),
+    "reshape": lambda F, x: F.reshape(x, (2, -1)),
+    "expand_dims": lambda F, x: F.expand_dims(x, (0, -1)),
+    "moveaxis": lambda F, x: F.moveaxis(x, 0, -1),
+    "squeeze": lambda F, x: F.squeeze(x[None], 0),
+    "diagonal": lambda F, x: F.diagonal(x, 1),
+    "broadcast": lambda F, x: F.broadcast_view(x, (5, 3, 4)),
+    "bytes": lambda F, x: x.view("i8"),
+    "imaginary": lambda F, x: F.imag(F.flat_storage(x).view("c16")),
+    "real part": lambda F, x: F.real(x),
+    "cast to itself": lambda F, x: F.astype(x, "f8"),
+    "contiguous already": lambda F, x: F.ascontiguousarray(x),
+    "strided": lambda F, x: F.strided(x[1:], (2, 2), (8, 16)),
+    "as_strided": lambda F, x: F.as_strided(x[1:], (2, 3), (1, 2), 3),
+    "windows": lambda F, x: F.sliding_window_view(x, (2, 2), (0, 1)),
+    "flat storage": lambda F, x: F.flat_storage(F.transpose(x)[1:]),
+    "view of views": lambda F, x: F.sliding_window_view(F.transpose(x)[1:], (2,), (1,))[..., 0],
+}
+
+
+@pytest.fixture
+def both(strict_cuda: Any) -> Iterator[Callable[[Any], list[tuple[Any, Any]]]]:
+    """The double's backend and CuPy's own, each with an array of the same values."""
+    if not HAS_CUPY:
+        pytest.skip("needs CuPy, no GPU")
+    doubled = {name: sys.modules.pop(name) for name in double.MODULES}
+    sys.modules.pop(double.BACKEND)
+    real, memory = import_module(double.BACKEND), import_module("cupy.cuda.memory")
+
+    def arrays(x: Any) -> list[tuple[Any, Any]]:
+        pointer = memory.MemoryPointer(memory.UnownedMemory(x.ctypes.data, x.nbytes, x, 0), 0)
+        return [(strict_cuda.backend, strict_cuda.array(x)), (real, real.Array(x.shape, x.dtype, pointer))]
+
+    yield arrays
+    sys.modules.update(doubled)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_views_are_those_of_cupy(layout: str, both: Any) -> None:
+    facts = []
+    for F, x in both(np.arange(12.0).reshape(3, 4)):
+        view = LAYOUTS[layout](F, x)
+        assert F.storage(view) is x
+        assert F.storage_offset(x) == 0
+        flags = view.flags.c_contiguous, view.flags.f_contiguous
+        place = F.storage_offset(view) if view.itemsize == 8 else F.address(view) - F.address(x)
+        facts.append((view is x, F.is_view(view), view.shape, view.strides, str(view.dtype), place, flags))
+    assert facts[0] == facts[1]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda F, x: np.asarray(x),
+        lambda F, x: F.matmul(x, np.ones((4, 2))),
+        lambda F, x: F.matmul(x, [1, 2, 3, 4]),
+        lambda F, x: F.getitem(x, (0, 0, 0)),
+        lambda F, x: F.getitem(x, 3),
+        lambda F, x: F.stack([x, [1, 2, 3, 4]]),
+        lambda F, x: F.sum(x, 0, initial=0),
+        lambda F, x: x.sum(where=True),
+        lambda F, x: F.take(x, 0, mode="clip"),
+        lambda F, x: F.setitem(x, 0, [1.0, 2.0, 3.0, 4.0]),
+        lambda F, x: F.setitem(x, 0, np.ones(4)),
+        lambda F, x: F.copyto(x, np.ones((3, 4))),
+        lambda F, x: F.astype(x, object),
+        lambda F, x: F.take_along_axis(x, [[0]], 1),
+        lambda F, x: x.resize(3),
+        lambda F, x: x.__index__(),
+        lambda F, x: bool(x),
+        lambda F, x: x.item(),
+        lambda F, x: F.zeros(3, device=0),
+        lambda F, x: hash(x),
+        lambda F, x: F.reshape(x, (5, 5)),
+        lambda F, x: F.broadcast_view(x, (3, 5)),
+    ],
+)
+def test_what_cupy_refuses_the_double_refuses(wrong: Any, both: Any) -> None:
+    for F, x in both(np.arange(12.0).reshape(3, 4)):
+        with pytest.raises((TypeError, ValueError, IndexError, AttributeError)):
+            wrong(F, x)
+
+
+def test_the_double_invents_no_name() -> None:
+    if not HAS_CUPY:
+        pytest.skip("needs CuPy, no GPU")
+    for name, module in double.MODULES.items():
+        real = vars(module)["_real"]
+        served = [n for n in vars(module) if not n.startswith("_")]
+        if name not in ("cupyx.scipy", "cupyx.scipy.linalg"):  # which import cuBLAS
+            assert [n for n in served if not hasattr(real, n)] == []
+    real_array = vars(double.MODULES["cupy"])["_real"].ndarray
+    assert [n for n in vars(double.ndarray) if not n.startswith("_") and not hasattr(real_array, n)] == []
 
 
 # -- finding a backend ---------------------------------------------------------------------------------------

@@ -284,6 +284,9 @@ class ndarray:
     def view(self, dtype: Any = None) -> ndarray:
         return self._view(self._host.view() if dtype is None else self._host.view(check_dtype(dtype)))
 
+    def _set_shape_and_strides(self, shape: Any, strides: Any, c: bool, f: bool) -> None:
+        self._host = np.lib.stride_tricks.as_strided(self._host, tuple(shape), tuple(strides))
+
     # copies
 
     def copy(self, order: str = "C") -> ndarray:

@@ -42,7 +42,7 @@ def _half(dtype: Any) -> bool:
 class Ufunc:
     """A ufunc: device arrays and numbers only, without `where`, computing in the loop that CuPy chooses."""
 
-    def __init__(self, name: str, host: Any, real: Any) -> None:
+    def __init__(self, name: str, host: Any, real: Any, nin: int | None = None) -> None:
         self.__name__ = name
         self.host = host
         self.loops: list[tuple[list[Any], list[Any]]] = []
@@ -52,7 +52,7 @@ class Ufunc:
                 self.loops.append(([_dtype(c) for c in into], [_dtype(c) for c in out]))
             except TypeError:  # bfloat16 without ml_dtypes
                 continue
-        self.nin: int = len(self.loops[0][0]) if self.loops else getattr(host, "nin", 1)
+        self.nin: int = len(self.loops[0][0]) if self.loops else nin or getattr(host, "nin", 1)
 
     def __call__(self, *args: Any, out: Any = None, dtype: Any = None, casting: str = "same_kind") -> Any:
         args, outs = args[: self.nin], args[self.nin :] or (() if out is None else (out,))
@@ -236,13 +236,13 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
         return from_host(np.where(to_host(condition, "where")), ())
     if not isinstance(condition, (ndarray, bool, np.bool_)):
         raise TypeError(f"where: Unsupported type {type(condition)}")
-    hosts = [to_host(each, "where") for each in (condition, x, y)]
-    if any(not isinstance(each, (np.ndarray, *arrays.NUMBERS)) for each in hosts):
-        raise TypeError("where: Unsupported type")
-    strong = [each.dtype for each in hosts[1:] if isinstance(each, (np.ndarray, np.generic))]
-    if len(strong) == 1 and strong[0].kind == "V":
-        hosts[1:] = [np.asarray(each, strong[0]) for each in hosts[1:]]
-    return from_host(np.where(*hosts), ())
+    return _where()(condition, x, y)
+
+
+@cache
+def _where() -> Ufunc:
+    search = imported("cupy._sorting.search")
+    return Ufunc("where", np.where, getattr(search, "_where_ufunc", None), nin=3)
 
 
 def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None) -> None:
@@ -293,5 +293,5 @@ def scatter(name: str, ufunc: Any) -> Callable[..., None]:
 
 
 def as_strided(x: Any, shape: Any = None, strides: Any = None) -> Any:
-    host = to_host(x, "as_strided")
-    return from_host(np.lib.stride_tricks.as_strided(host, shape, strides), (x,))
+    # as in CuPy, without a base
+    return ndarray(np.lib.stride_tricks.as_strided(to_host(x, "as_strided"), shape, strides))

@@ -142,8 +142,14 @@ _wide_sum, _wide_prod = shared.widened(_add_reduce), shared.widened(_multiply_re
 _wide_cumsum, _wide_cumprod = shared.widened(np.add.accumulate), shared.widened(np.multiply.accumulate)
 
 
+_ONES = {np.dtype(kind): [np.ones(n, kind) for n in range(33)] for kind in ("f4", "f8")}
+
+
 def sum(x: Any, axis: Any = None, *, keepdims: bool = False, dtype: Any = None) -> Any:
     """Return the sum over `axis`; float16 and bfloat16 add up in float32."""
+    if axis is None and x.size <= 32 and not keepdims and dtype is None and x.dtype in _ONES:
+        # half the cost of starting a reduction
+        return x.ravel().dot(_ONES[x.dtype][x.size])
     if x.itemsize == 2 and dtype is None:
         return _wide_sum(x, axis, None, None, keepdims)
     return _add_reduce(x, axis, dtype, None, keepdims)

@@ -210,6 +210,8 @@ def _binary(op: Primitive) -> list[str]:
         *("    " + line for line in record((False, both[1]))),
         *record(both),
     ]
+    # Where nothing is promoted, indices and masks are as good as arrays of the same dtype.
+    same_dtype = "a1.dtype is have" if fit or both[1] else '(a1.dtype is have or a1.dtype.kind in "biu")'
     lines = [
         f"if (type({x}) is Tensor or type({x}) in plain) and {x}._meta is None and not unusual:",
         f"    a0 = {x}._array",
@@ -218,7 +220,7 @@ def _binary(op: Primitive) -> list[str]:
         f"        if (type({y}) is Tensor or type({y}) in plain):",
         f"            if {y}._meta is None:",
         f"                a1 = {y}._array",
-        "                if a1.dtype is have and type(a1) is type(a0):",
+        f"                if {same_dtype} and type(a1) is type(a0):",
         *("                    " + line for line in _forward(op, "a0", "a1")),
         *("                    " + line for line in _result(op)),
         f"                    t0 = {x}._node",

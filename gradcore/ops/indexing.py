@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore import dtypes
 from gradcore.backends import of
 from gradcore.ops.arguments import axis, converted, need_tensor
-from gradcore.ops.registry import methods, op
+from gradcore.ops.registry import functions, methods, op
 from gradcore.ops.shaping import broadcast_shapes, expand_to
 from gradcore.primitives import conversion as c
 from gradcore.primitives import indexing as p
@@ -277,6 +277,8 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     """Return the view of `length` positions along `dim` from `start`. Raises RuntimeError or IndexError if there are fewer."""
     if not input._array.ndim:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+    if isinstance(start, Value) and (start._array.ndim or start._array.dtype.kind not in "iu"):
+        raise RuntimeError("start must be an 0-dim integral Tensor.")
     at, first = axis(dim, input._array.ndim), as_int(start)
     n = input._array.shape[at]
     if length < 0:
@@ -453,3 +455,4 @@ def _fill(self: Any, value: Any) -> Any:
 
 
 methods.update(copy_=_copy_from, zero_=_zero, fill_=_fill)
+functions[""].update(zero_=_zero, fill_=_fill)

@@ -34,7 +34,9 @@ def _given(tensors: Any, name: str) -> list[Any]:
         )
     found = arguments.tensors((tensors,), name)
     if not found:
-        raise RuntimeError(f"{name}: expected a non-empty list of Tensors")
+        if name == "cat":
+            raise ValueError("torch.cat(): expected a non-empty list of Tensors")
+        raise RuntimeError(f"{name} expects a non-empty TensorList")
     kinds = list(dict.fromkeys(t._array.dtype for t in found))
     if len(kinds) == 1:
         return list(found)

@@ -9,17 +9,24 @@ from typing import Any
 from gradcore import dtypes
 from gradcore.backends import of
 from gradcore.graph import modes
-from gradcore.recorder.inplace import bump, write
+from gradcore.recorder.inplace import bump, refuse_overlap, write
 from gradcore.recorder.value import Value
 
 
 def put_out(
-    name: str, f: Callable[..., Any], out: Any, args: tuple[Any, ...], keywords: dict[str, Any], *, exact: bool = False
+    name: str,
+    f: Callable[..., Any],
+    out: Any,
+    args: tuple[Any, ...],
+    keywords: dict[str, Any],
+    *,
+    exact: bool = False,
+    apart: bool = False,
 ) -> Any:
     """Run `f` without recording and write what it returns into `out` (a Tensor or a tuple of them); returns `out`.
 
     Raises RuntimeError if anything involved needs a gradient, or if the dtype of `out` cannot hold the result or, with
-    `exact`, is another.
+    `exact`, is another, or if memory is shared that may not be: by elements of `out` or, with `apart`, with an argument.
     """
     outs = (out,) if isinstance(out, Value) else tuple(out)
     for x in (*outs, *args, *keywords.values()):
@@ -28,14 +35,26 @@ def put_out(
                 f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the "
                 "arguments requires grad."
             )
+    for into in outs:
+        refuse_overlap(into, f"{name}(out=)")
+        if apart and any(isinstance(x, Value) and _share(into, x) for x in (*args, *keywords.values())):
+            raise RuntimeError(
+                "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
+                f"memory location. Please clone() the tensor before performing the operation. ({name}(out=))"
+            )
     with modes.no_grad():
         result = f(*args, **keywords)
     results = (result,) if isinstance(result, Value) else tuple(result)
     for into, from_ in zip(outs, results, strict=True):
-        _check_dtype(name, into, from_, exact)
+        _check_dtype(name, into, from_, exact or apart)
     for into, from_ in zip(outs, results, strict=True):
         _put(name, into, from_)
     return out
+
+
+def _share(a: Value, b: Value) -> bool:
+    F = of(a._array)
+    return of(b._array) is F and a._array.size > 0 and F.storage(a._array) is F.storage(b._array)
 
 
 def _check_dtype(name: str, into: Value, result: Value, exact: bool) -> None:

@@ -19,7 +19,7 @@ def _places(x: Any) -> tuple[Any, ...]:
     return tuple(of(array).nonzero(array if array.ndim else array.reshape(1)))
 
 
-@op()
+@op(out=True)
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """Return the positions of the nonzero elements as rows, or as one tensor per dimension; waits for a device."""
     places = _places(input)

@@ -36,6 +36,8 @@ def _index(x: Any, name: str, kinds: tuple[str, ...] = ("int32", "int64")) -> An
     """The array of an index tensor. Raises RuntimeError for another dtype."""
     arguments.need_tensor(x, name, "index")
     if x._array.dtype.name not in kinds:
+        if not x._array.size:
+            return of(x._array).astype(x._array, "int64")
         raise RuntimeError(f"{name}(): Expected dtype {' or '.join(kinds)} for index, but got {x.dtype.name}")
     return x._array
 
@@ -68,7 +70,7 @@ _take = renamed(p.getitem, "Take")
 _masked_select = renamed(p.getitem, "MaskedSelect")
 
 
-@op(out=True)
+@op(out="apart")
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Return the slices of `input` along `dim` at the integers `index`. Raises IndexError out of range."""
     array, at = _index(index, "index_select"), axis(dim, input._array.ndim)
@@ -96,7 +98,7 @@ def _grid(array: Any, at: int) -> tuple[Any, ...]:
     )
 
 
-@op(out=True)
+@op(out="apart")
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """Return what stands in `input` along `dim` at each element of `index`, which has the shape of the result.
 
@@ -104,6 +106,8 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     """
     array, at = _index(index, "gather"), axis(dim, input._array.ndim)
     x = _row(input)
+    if not array.size:
+        return _gather(reshape_to(x, (x._array.size,)), index=(array,))  # type: ignore[no-any-return]
     if max(array.ndim, 1) != x._array.ndim:
         raise RuntimeError(
             f"Index tensor must have the same number of dimensions as input tensor (gather: {list(array.shape)} and "
@@ -137,6 +141,9 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     if not a.ndim:
         return gather(input, 0, indices)
     shape = list(broadcast_shapes((*a.shape[:at], 1, *a.shape[at + 1 :]), (*b.shape[:at], 1, *b.shape[at + 1 :])))
+    picked = indices._array
+    _check_range(picked, a.shape[at], -a.shape[at], _out_of_bounds(RuntimeError, "take_along_dim", input, at))
+    indices = wrap(of(picked).where(picked < 0, picked + a.shape[at], picked))
     wide, picks = (expand_to(t, (*shape[:at], t._array.shape[at], *shape[at + 1 :])) for t in (input, indices))
     return gather(wide, at, picks)
 
@@ -149,7 +156,7 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     return _take(reshape_to(input, (n,)), index=(array,))  # type: ignore[no-any-return]
 
 
-@op(out=True)
+@op(out="apart")
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """Return the elements of `input` where `mask` is true, in one dimension; the two broadcast."""
     arguments.need_tensor(mask, "masked_select", "mask")

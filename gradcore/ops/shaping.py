@@ -328,7 +328,6 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
         for i, t in enumerate(order)
     ]
     if flip:
-        grids = [p.swap(g, axes=(1, 0, *range(2, n))) for g in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
 

@@ -174,16 +174,22 @@ def _check_fits(t: Value, result: Value, name: str) -> None:
 
 def write(t: Value, array: Any, name: str) -> None:
     """Overwrite the memory of `t` and note the new version."""
+    refuse_overlap(t, name)
     F = of(t._array)
-    if t._array.size > 1 and 0 in t._array.strides and any(
-        s == 0 and n > 1 for s, n in zip(t._array.strides, t._array.shape, strict=True)
+    F.copyto(_writable(t._array), array, casting="unsafe")
+    bump(t, name)
+
+
+def refuse_overlap(t: Value, name: str) -> None:
+    """Raise RuntimeError if two elements of `t` share memory, as those of an expanded tensor do."""
+    array = t._array
+    if array.size > 1 and 0 in array.strides and any(
+        s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True)
     ):
         raise RuntimeError(
             f"unsupported operation: more than one element of the written-to tensor refers to a single memory location "
-            f"({name} on shape {list(t._array.shape)}). Please clone() the tensor before performing the operation."
+            f"({name} on shape {list(array.shape)}). Please clone() the tensor before performing the operation."
         )
-    F.copyto(_writable(t._array), array, casting="unsafe")
-    bump(t, name)
 
 
 def _writable(array: Any) -> Any:

@@ -71,6 +71,7 @@ def _renormalize(weight: Any, index: Tensor, max_norm: float, norm_type: float) 
     with modes.no_grad():
         norms = functions[""]["norm"](weight, norm_type, 1, keepdim=True)
         F = of(weight._array)
-        seen = F.bincount(index._array.reshape(-1), minlength=weight._array.shape[0])[:, None] > 0
+        seen = F.zeros((weight._array.shape[0], 1), "bool")
+        seen[index._array.reshape(-1)] = True
         scale = F.where(seen & (norms._array > max_norm), max_norm / (norms._array + 1e-7), 1)
         write(weight, weight._array * F.astype(scale, weight._array.dtype), "embedding")

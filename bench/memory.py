@@ -6,7 +6,6 @@ while many operations are recorded, divided by their number. Run as `python -m b
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
 from collections.abc import Callable
@@ -34,18 +33,14 @@ ABOUT = {
 }
 
 
-def resident() -> int:
-    """Bytes of this process in memory now (at most so far, where the system does not say)."""
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return peak()
-
-
-def peak() -> int:
-    """The most bytes of this process in memory so far."""
+def of_process(entry: str) -> int:
+    """Bytes of this process in memory: now (`VmRSS`) or at most so far (`VmHWM`, and where only that is known)."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return 1024 * next(int(line.split()[1]) for line in status.read_text().splitlines() if entry in line)
+    # On Linux this would count what the parent held when it started us.
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+    return most if sys.platform == "darwin" else 1024 * most
 
 
 def per_operation(library: Library, operation: Callable[[Any, Any], Any]) -> float:
@@ -53,19 +48,19 @@ def per_operation(library: Library, operation: Callable[[Any, Any], Any]) -> flo
     x = y = library.leaf(np.full((2, 2), 0.5))
     for _ in range(1000):
         y = operation(y, x)
-    before = resident()
+    before = of_process("VmRSS")
     for _ in range(COUNT):
         y = operation(y, x)
-    return (resident() - before) / COUNT
+    return (of_process("VmRSS") - before) / COUNT
 
 
 def peak_of_a_step(library: Library) -> float:
     """The most that a forward and backward pass over many floats holds, in arrays of that many floats."""
     x = library.leaf(np.linspace(-1, 1, FLOATS))
-    before = resident()
+    before = of_process("VmRSS")
     y = (x * x + x).tanh()
     (y * y + y).mean().backward()
-    return (peak() - before) / (4 * FLOATS)
+    return (of_process("VmHWM") - before) / (4 * FLOATS)
 
 
 def measure(name: str, what: str) -> float:

@@ -37,7 +37,10 @@ def put_out(
             )
     for into in outs:
         refuse_overlap(into, f"{name}(out=)")
-        if apart and any(isinstance(x, Value) and _share(into, x) for x in (*args, *keywords.values())):
+        given = [*args, *keywords.values()]
+        if apart and any(isinstance(x, Value) and _share(into, x) for x in given) or any(
+            isinstance(xs, (tuple, list)) and any(x is into for x in xs) for xs in given
+        ):
             raise RuntimeError(
                 "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
                 f"memory location. Please clone() the tensor before performing the operation. ({name}(out=))"

@@ -288,7 +288,9 @@ def tiled(x: Any, repeats: Shape) -> Any:
     shape = (1,) * (len(repeats) - len(shape)) + shape
     pairs = p.reshape(x, shape=tuple(k for n in shape for k in (1, n)))
     spread = p.expand(pairs, shape=tuple(k for m, n in zip(repeats, shape, strict=True) for k in (m, n)))
-    out = p.reshape(c.copy(spread), shape=tuple(m * n for m, n in zip(repeats, shape, strict=True)))
+    out = p.reshape(spread, shape=tuple(m * n for m, n in zip(repeats, shape, strict=True)))
+    if is_view_of(out, x):
+        out = c.copy(out)
     label(out, "RepeatBackward0", (x,))
     return out
 

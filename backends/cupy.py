@@ -37,7 +37,7 @@ from cupy import (  # comparison, logic, bits
 )
 from cupy import outer, vdot, dot, tensordot
 from cupy import nonzero, count_nonzero, searchsorted, bincount, histogram
-from cupy import concatenate, flip, roll, repeat, tile, diagonal, tril, triu
+from cupy import concatenate, flip, roll, tile, diagonal, tril, triu
 from cupy import take, take_along_axis, put_along_axis, copyto
 from cupy import empty, zeros, arange, linspace, eye, ascontiguousarray, from_dlpack, frombuffer
 from cupy.linalg import det, slogdet, matrix_power
@@ -350,6 +350,15 @@ def copy(x: Any) -> Any:
 
 
 owned = copy
+
+
+def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
+    """Return `x` with its elements along `axis` repeated: by a number or an array of them, whose sum it awaits."""
+    if not isinstance(repeats, cp.ndarray):
+        return cp.repeat(x, repeats, axis)
+    ends = cp.cumsum(cp.broadcast_to(repeats, (x.size if axis is None else x.shape[axis],)))
+    total = int(ends[-1]) if ends.size else 0
+    return cp.take(x, cp.searchsorted(ends, cp.arange(total), "right"), axis)
 
 
 def astype(x: Any, dtype: Any, copy: bool = False) -> Any:

@@ -149,6 +149,21 @@ CALLS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], Callable[..., Any]]]
     "flip": (lambda F, x: F.flip(x, (0, 1)), (A,), np.flip),
     "roll": (lambda F, x: F.roll(x, (1, 2), (0, 1)), (A,), lambda x: np.roll(x, (1, 2), (0, 1))),
     "repeat": (lambda F, x: F.repeat(x, 2, 0), (A,), lambda x: np.repeat(x, 2, 0)),
+    "repeat by counts": (
+        lambda F, x, i: F.repeat(x, i, 1),
+        (A, np.array([2, 0, 1, 3])),
+        lambda x, i: np.repeat(x, i, 1),
+    ),
+    "repeat all by one count": (
+        lambda F, x, i: F.repeat(x, i),
+        (A, np.array([2])),
+        lambda x, i: np.repeat(x, 2),
+    ),
+    "repeat nothing": (
+        lambda F, x, i: F.repeat(x, i, 0),
+        (np.zeros((0, 2)), np.zeros(0, "i8")),
+        lambda x, i: x,
+    ),
     "tile": (lambda F, x: F.tile(x, (2, 1)), (A,), lambda x: np.tile(x, (2, 1))),
     "diagonal": (lambda F, x: F.diagonal(x, 0, -2, -1), (SQUARE,), lambda x: np.einsum("bii->bi", x)),
     "tril": (lambda F, x: F.tril(x, -1), (SQUARE,), lambda x: np.tril(x, -1)),

@@ -1,4 +1,4 @@
-"""Tests of all elements, counts, searches and distinct elements, as torch spells them. It must not know derivatives."""
+"""Counts, searches, histograms, distinct elements, as torch spells them. It must not know any derivative."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
 # -- sorted arrays ----------------------------------------------------------------------------------------
 
 
-def _tensor_like(value: Any, other: Tensor) -> Tensor:
+def _tensor_like(value: Any, other: Value) -> Tensor:
     """A number as a 0-d Tensor where `other` is; a Tensor as it is."""
     return value if isinstance(value, Value) else wrap(of(other._array).asarray(value))  # type: ignore[return-value]
 
 
 @op(method=False, out="exact")
 def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:
-    """Return how many `boundaries` (sorted, one-dimensional) are below each value; with `right`, at most it."""
+    """Return how many `boundaries` (sorted, 1-d) are below each value or, with `right`, at most it."""
     need_tensor(boundaries, "bucketize", "boundaries")
     if boundaries._array.ndim != 1:
         raise RuntimeError(f"boundaries tensor must be 1 dimension, but got dim({boundaries._array.ndim})")
@@ -91,30 +91,33 @@ def searchsorted(
 ) -> Tensor:
     """Return where each value would go in the innermost dimension of `sorted_sequence` to keep it sorted.
 
-    The other dimensions must be those of `input`, or none. Of equal elements a value goes before the first or,
-    with `right` or `side="right"`, after the last. `sorter` has the indices that sort the sequence.
+    The other dimensions must be those of `input`, or none. Of equal elements a value goes before the first
+    or, with `right` or `side="right"`, after the last. `sorter` has the indices that sort the sequence.
     """
     need_tensor(sorted_sequence, "searchsorted", "sorted_sequence")
     if side not in (None, "left", "right"):
         raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
     if side == "left" and right:
         raise RuntimeError(
-            "torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True"
+            "torch.searchsorted(): side and right can't be set to opposites, got side of left while right "
+            "was True"
         )
     values = _tensor_like(input, sorted_sequence)
     a, v = sorted_sequence._array, values._array
     if a.ndim == 0:
-        raise RuntimeError("torch.searchsorted(): boundaries tensor should have positive dimension, but got 0 dimension")
+        raise RuntimeError(
+            "torch.searchsorted(): boundaries tensor should have positive dimension, but got 0 dimension"
+        )
     if a.ndim > 1 and v.ndim == 0:
         raise RuntimeError(
-            "torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, but we got "
-            f"boundaries tensor dim({a.ndim}) and input value's dim(0) numel(1)"
+            "torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, "
+            f"but we got boundaries tensor dim({a.ndim}) and input value's dim(0) numel(1)"
         )
     if a.ndim > 1 and a.shape[:-1] != v.shape[:-1]:
         raise RuntimeError(
-            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
-            f"tensor and input value tensor must match, but we got boundaries tensor {list(a.shape)} and input value "
-            f"tensor {list(v.shape)}"
+            "torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of "
+            "boundaries tensor and input value tensor must match, but we got boundaries tensor "
+            f"{list(a.shape)} and input value tensor {list(v.shape)}"
         )
     if sorter is not None:
         sorted_sequence = _in_order(sorted_sequence, sorter)
@@ -173,7 +176,7 @@ def _range(x: Tensor, low: float, high: float, margin: float, name: str) -> tupl
 
 @op(out=True)
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
-    """Count the elements in `bins` equal parts of [min, max], by default from the least to the largest element."""
+    """Count the elements in `bins` equal parts of [min, max], by default between the extrema."""
     need_tensor(input, "histc")
     if input._array.dtype.kind in "biuc":
         raise NotImplementedError(f"\"histogram_cpu\" not implemented for '{_title(input)}'")
@@ -189,20 +192,21 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
 def histogram(
     input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False
 ) -> Named:
-    """Return (hist, bin_edges): counts, sums of `weight` or a density, in `bins` equal parts or between edges."""
+    """Return (hist, bin_edges): counts, sums of `weight` or a density, in equal parts or between edges."""
     need_tensor(input, "histogram")
     a = input._array
     if a.dtype.kind in "biuc":
         raise NotImplementedError(f"\"histogramdd\" not implemented for '{_title(input)}'")
     if weight is not None and weight._array.shape != a.shape:
         raise RuntimeError(
-            "torch.histogramdd: if weight tensor is provided it should have the same shape as the input tensor, but "
-            f"got input with shape {list(a.shape)} and weight with shape {list(weight._array.shape)}"
+            "torch.histogramdd: if weight tensor is provided it should have the same shape as the "
+            f"input tensor, but got input with shape {list(a.shape)} and weight with shape {list(weight._array.shape)}"
         )
     if isinstance(bins, Value):
         if bins._array.ndim != 1:
             raise RuntimeError(
-                f"torch.histogramdd: bins tensor should have one dimension, but got {bins._array.ndim} dimensions"
+                "torch.histogramdd: bins tensor should have one dimension, but got "
+                f"{bins._array.ndim} dimensions"
             )
         edges = bins
     else:
@@ -250,7 +254,7 @@ def unique(
 def unique_consecutive(
     input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
-    """Return the elements, or the slices along `dim`, that differ from the one before; the rest as `unique`."""
+    """Return the elements, or the slices along `dim`, unlike the one before; the rest as `unique`."""
     need_tensor(input, "unique_consecutive")
     axis = None if dim is None else arguments.axis(dim, input._array.ndim)
     return _chosen(c.unique_runs(input, axis=axis), return_inverse, return_counts)

@@ -40,7 +40,10 @@ def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
 
 @op(out=True)
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
-    """Return log(cumsum(exp(input))) along `dim`, without overflow. Raises NotImplementedError for integers."""
+    """Return log(cumsum(exp(input))) along `dim`, without overflow.
+
+    Raises NotImplementedError for integers.
+    """
     need_tensor(input, "logcumsumexp")
     if input._array.dtype.kind in "biu":
         title = dtypes.of(input._array.dtype)._title

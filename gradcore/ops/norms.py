@@ -42,8 +42,10 @@ def _prepared(x: Tensor, dtype: Any, name: str) -> Tensor:
 
 
 @op(namespace="linalg", method=False, out=True)
-def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """Return (sum of |x|**ord)**(1/ord) over `dim` (all by default); `ord` may be any number, inf and -inf too."""
+def vector_norm(
+    x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
+) -> Tensor:
+    """Return (sum of |x|**ord)**(1/ord) over `dim` (all by default); `ord` is any number."""
     x = _prepared(x, dtype, "linalg.vector_norm")
     if isinstance(ord, Value):
         ord = ord.item()  # type: ignore[attr-defined]
@@ -62,8 +64,8 @@ def _refuse_empty(x: Tensor, order: float, axes: arguments.Axes, whole: bool) ->
     for i in axes:
         if not x._array.shape[i]:
             raise RuntimeError(
-                f"{name} on the dimension {i} because this dimension is empty and the operation does not have an "
-                "identity"
+                f"{name} on the dimension {i} because this dimension is empty and the operation does not "
+                "have an identity"
             )
 
 
@@ -101,14 +103,15 @@ def matrix_norm(
 
 @op(namespace="linalg", method=False, out=True)
 def norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """Return a norm of a vector or of matrices, as `ord` and `dim` say; the 2-norm of all elements by default."""
+    """Return a norm of vectors or matrices, as `ord` and `dim` say; by default the 2-norm of all elements."""
     need_tensor(A, "linalg.norm", "A")
     dims = dim if dim is None or isinstance(dim, Iterable) else (dim,)
     if dims is not None:
         dims = tuple(dims)
         if len(dims) not in (1, 2):
             raise RuntimeError(
-                f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got [{', '.join(map(str, dims))}]"
+                "linalg.norm: If dim is specified, it must be of length 1 or 2. "
+                f"Got [{', '.join(map(str, dims))}]"
             )
     if ord is None:
         return vector_norm(A, 2, dims, keepdim, dtype=dtype)
@@ -124,9 +127,7 @@ def norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, 
 
 # torch.norm, beside torch.linalg.norm above.
 @op(out=True)
-def norm_(
-    input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None
-) -> Tensor:
+def norm_(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
     """Return the p-norm of the elements over `dim` (all by default); 'nuc' is that of matrices."""
     need_tensor(input, "norm")
     dims = dim if dim is None or isinstance(dim, Iterable) else (dim,)

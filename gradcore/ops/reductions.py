@@ -38,14 +38,14 @@ def _count(x: Tensor, axes: Axes) -> int:
 @op(out=True)
 def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Add up the elements over `dim` (all of them by default); booleans and integers add up in int64."""
-    if dim is None and dtype is None and not keepdim and isinstance(input, Value) and input._node is not None:
+    if dim is None and dtype is None and not keepdim and getattr(input, "_node", None) is not None:
         return r.sum(input, axis=None)  # type: ignore[no-any-return]
     need_tensor(input, "sum")
     x = converted(input, dtype, "sum")
     axes = arguments.axes(dim, x._array.ndim)
     if x._array.dtype.kind in "biu":
         made = r.integer_sum(x, axis=axes, keepdims=keepdim)
-        return made if dtype is None else converted(made, dtype, "sum")
+        return made if dtype is None else converted(made, dtype, "sum")  # type: ignore[no-any-return]
     add_up = r.sum if dim is None and not keepdim else _sum_over
     return add_up(x, axis=axes, keepdims=keepdim)  # type: ignore[no-any-return]
 
@@ -53,7 +53,7 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
 @op(out=True)
 def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Average the elements over `dim` (all by default). Raises RuntimeError for booleans and integers."""
-    if dim is None and dtype is None and not keepdim and isinstance(input, Value) and input._node is not None:
+    if dim is None and dtype is None and not keepdim and getattr(input, "_node", None) is not None:
         return r.mean(input, axis=None, count=input._array.size)  # type: ignore[no-any-return]
     need_tensor(input, "mean")
     x = converted(input, dtype, "mean")
@@ -120,8 +120,8 @@ def check_not_empty(x: Tensor, axes: Axes, name: str, *, all_of_them: bool = Fal
         return
     if all_of_them:
         raise RuntimeError(
-            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim "
-            "with the 'dim' argument."
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction "
+            "dim with the 'dim' argument."
         )
     for i in axes:
         if x._array.shape[i] == 0:
@@ -263,8 +263,8 @@ def _deviation(
     dof = count - correction
     if dof <= 0:
         warnings.warn(
-            f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor "
-            "(input numel divided by output numel).",
+            f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction "
+            "factor (input numel divided by output numel).",
             UserWarning,
             stacklevel=4,
         )
@@ -282,7 +282,7 @@ def _with_mean(x: Tensor, dim: Any, *arguments_: Any) -> tuple[Tensor, Tensor]:
 def var(
     input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
 ) -> Tensor:
-    """Return the variance over `dim` (all by default), divided by the count less `correction` (1 by default)."""
+    """Return the variance over `dim` (all by default), with the divisor count - `correction` (1)."""
     return _deviation(input, dim, unbiased, keepdim, correction, "var", r.var)
 
 

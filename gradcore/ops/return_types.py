@@ -1,4 +1,4 @@
-"""Results of several named Tensors, `max(x, 0).indices` say, shown as torch shows them. It must not know any op."""
+"""Results of several named Tensors (`max(x, 0).indices`), shown as torch does. It must not know any op."""
 
 from __future__ import annotations
 
@@ -37,7 +37,12 @@ def return_type(name: str, *fields: str) -> type[Named]:
     """The class of tuples that torch calls `torch.return_types.<name>`."""
     if name not in return_types:
         members = {field: property(itemgetter(i)) for i, field in enumerate(fields)}
-        namespace = {"__slots__": (), "__match_args__": fields, "__module__": "gradcore.return_types", **members}
+        namespace = {
+            "__slots__": (),
+            "__match_args__": fields,
+            "__module__": "gradcore.return_types",
+            **members,
+        }
         return_types[name] = type(name, (Named,), namespace)
     return return_types[name]
 

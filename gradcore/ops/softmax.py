@@ -21,7 +21,7 @@ def _normalized(x: Tensor, dim: Any, dtype: Any, name: str, function: Callable[.
     if x._array.dtype.kind in "biuc":
         title = dtypes.of(x._array.dtype)._title
         raise NotImplementedError(
-            f"\"{name}_lastdim_kernel_impl\" not implemented for '{title}' ({name}; pass dtype=gradcore.float32)"
+            f"\"{name}_lastdim_kernel_impl\" not implemented for '{title}' (pass dtype=gradcore.float32)"
         )
     axis = arguments.axis(dim, x._array.ndim)
     return function(x, axis=(axis,) if x._array.ndim else ())  # type: ignore[no-any-return]
@@ -29,13 +29,13 @@ def _normalized(x: Tensor, dim: Any, dtype: Any, name: str, function: Callable[.
 
 @op(out=True)
 def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
-    """Return exp(input) divided by its sum over `dim`. Raises NotImplementedError for integers without `dtype`."""
+    """Return exp(input) divided by its sum over `dim`. Integers need `dtype`: NotImplementedError."""
     return _normalized(input, dim, dtype, "softmax", p.softmax)
 
 
 @op(out=True)
 def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
-    """Return the logarithm of `softmax`. Raises NotImplementedError for integers without `dtype`."""
+    """Return the logarithm of `softmax`. Integers need `dtype`: NotImplementedError."""
     return _normalized(input, dim, dtype, "log_softmax", p.log_softmax)
 
 

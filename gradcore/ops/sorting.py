@@ -1,4 +1,4 @@
-"""Sorting and what follows from the order of elements, as torch spells it. It must not know any derivative."""
+"""Sorting and what follows from order, as torch spells it. It must not know any derivative."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 _sorted, _stably_sorted, _top, _kth, _median, _nanmedian, _mode = (
     renamed(s.pick, f"{name}Backward{i}")
     for name, i in (
-        ("Sort", 0), ("Sort", 1), ("Topk", 0), ("Kthvalue", 0), ("Median", 1), ("Nanmedian", 1), ("Mode", 0),
+        ("Sort", 0),
+        ("Sort", 1),
+        ("Topk", 0),
+        ("Kthvalue", 0),
+        ("Median", 1),
+        ("Nanmedian", 1),
+        ("Mode", 0),
     )
 )
 
@@ -35,7 +41,7 @@ def _need_order(x: Tensor, name: str, refused: str = "c") -> None:
 
 @op(out=True)
 def sort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool | None = None) -> Any:
-    """Return (values, indices) in order along `dim`; equal elements keep theirs, NaN counts as the largest."""
+    """Return (values, indices) in order along `dim`; equal elements keep theirs, NaN is largest."""
     need_tensor(input, "sort")
     indices = argsort(input, dim, descending)
     pick = _sorted if stable is None else _stably_sorted
@@ -45,7 +51,7 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool
 
 @op(out=False)
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
-    """Return the indices that sort `input` along `dim`; equal elements keep their order, NaN is the largest."""
+    """Return the indices that sort `input` along `dim`; equal elements keep their order, NaN is largest."""
     need_tensor(input, "argsort")
     if input._array.dtype.kind == "c":
         raise RuntimeError("Sort does not support complex dtypes on CPU")

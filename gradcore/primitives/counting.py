@@ -1,4 +1,4 @@
-"""Tests of all elements, counts, searches in sorted arrays, distinct elements: no derivatives. It must not know Tensors."""
+"""Counts, searches in sorted arrays, distinct elements: no derivatives. It must not know Tensors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def bincount(F: Any, x: Array, weights: Array, *, minlength: int) -> Array:
     if not x.size:
         return F.zeros((minlength,), "int64" if weights is None else weights.dtype)
     counts = F.bincount(x, weights, minlength)
-    return F.astype(counts, "int64" if weights is None else weights.dtype if weights.dtype == "float32" else "float64")
+    return F.astype(
+        counts, "int64" if weights is None else weights.dtype if weights.dtype == "float32" else "float64"
+    )
 
 
 # -- sorted arrays ----------------------------------------------------------------------------------------
@@ -70,7 +72,7 @@ def isin(F: Any, x: Array, tests: Array, *, invert: bool) -> Array:
 
 @primitive("general")
 def histogram(F: Any, x: Array, edges: Array, weights: Array) -> Array:
-    """How many elements of `x` (or how much of `weights`) lie between consecutive `edges`, the last included."""
+    """How many elements of `x`, or how much of `weights`, lie from each of `edges` to the next."""
     x, bins = F.reshape(x, (-1,)), edges.shape[0] - 1
     place = F.searchsorted(edges, x, "right") - 1
     place = F.where(x == edges[-1], bins - 1, place)
@@ -122,7 +124,7 @@ def unique_runs(F: Any, x: Array, *, axis: int | None) -> tuple[Array, ...]:
 
 @primitive("general", outputs=_DISTINCT, constant=_DISTINCT)
 def unique(F: Any, x: Array, *, axis: int | None) -> tuple[Array, ...]:
-    """Distinct elements in order, or slices along `axis`; for each element its place among them; how often each is."""
+    """Distinct elements (slices along `axis`) in order; the place among them of each; how often each is."""
     if axis is not None:
         values, inverse, counts = F.unique(x, False, True, True, axis)
         return values, F.reshape(inverse, (-1,)), counts

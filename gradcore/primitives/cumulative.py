@@ -1,8 +1,8 @@
 """Running sums and products, and products along an axis, with their derivatives. It must not know Tensors.
 
-No derivative divides: those of products are products of the other factors (`cumprod(exclusive=True)`) and the linear
-recurrence r[k+1] = b[k+1] + a[k] r[k], whose own derivative is the same recurrence run the other way. So factors of
-zero are no special case at any order.
+No derivative divides: those of products are products of the other factors (`cumprod(exclusive=True)`) and the
+linear recurrence r[k+1] = b[k+1] + a[k] r[k], whose own derivative is the same recurrence run the other way.
+So factors of zero are no special case at any order.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _but_last(F: Any, x: Array, axis: int) -> Array:
 def scan(
     F: Any, combine: Callable[[list[Array], list[Array]], list[Array]], parts: list[Array], axis: int
 ) -> list[Array]:
-    """Combine, for every position along `axis`, all `parts` up to it: in log2(n) steps, for what no library accumulates."""
+    """Combine, for every position along `axis`, all `parts` up to it, in log2(n) steps."""
     n = parts[0].shape[axis] if parts[0].ndim else 1
     step = 1
     while step < n:
@@ -44,7 +44,7 @@ def scan(
     return parts
 
 
-# -- sums -------------------------------------------------------------------------------------------------------------
+# -- sums -------------------------------------------------------------------------------------------------
 
 
 @primitive("linear", x=lambda F, g, axis, reverse: F.cumsum(g, axis=axis, reverse=not reverse))
@@ -73,7 +73,7 @@ def logcumsumexp(F: Any, x: Array, *, axis: int) -> Array:
     return _logcumsumexp(F, x, axis)
 
 
-# -- linear recurrences -----------------------------------------------------------------------------------------------
+# -- linear recurrences -----------------------------------------------------------------------------------
 
 
 def _recurrence_pull(
@@ -89,7 +89,7 @@ def _recurrence_pull(
 
 @primitive("general", vjp=_recurrence_pull)
 def recurrence(F: Any, a: Array, b: Array, *, axis: int, reverse: bool = False) -> Array:
-    """r[k+1] = b[k+1] + a[k] r[k] from r[0] = b[0]; with `reverse`, r[k] = b[k] + a[k] r[k+1]. `a` is shorter by one."""
+    """r[0] = b[0], r[k+1] = b[k+1] + a[k] r[k]; with `reverse`, r[k] = b[k] + a[k] r[k+1], from the last."""
     if b.shape[axis] < 2:
         return F.copy(b)
     if reverse:
@@ -104,7 +104,7 @@ def recurrence(F: Any, a: Array, b: Array, *, axis: int, reverse: bool = False) 
     return F.flip(out, axis) if reverse else out
 
 
-# -- products ---------------------------------------------------------------------------------------------------------
+# -- products ---------------------------------------------------------------------------------------------
 
 
 def _cumprod_pull(F: Any, g: Array, x: Array, out: Array, axis: int, reverse: bool, exclusive: bool) -> Array:
@@ -123,7 +123,7 @@ def _cumprod_pull(F: Any, g: Array, x: Array, out: Array, axis: int, reverse: bo
 
 @primitive("general", x=_cumprod_pull)
 def cumprod(F: Any, x: Array, *, axis: int, reverse: bool = False, exclusive: bool = False) -> Array:
-    """The product of the elements up to each, or with `reverse` from each on; `exclusive` leaves out the element itself."""
+    """The product of the elements up to each, or with `reverse` from it on; with `exclusive`, without it."""
     if not x.ndim:
         return F.ones_like(x) if exclusive else F.copy(x)
     if reverse:

@@ -1,7 +1,7 @@
 """Sums, means, extrema, variances and norms along axes, with their derivatives. It must not know Tensors.
 
 `axis` is a tuple of axes counted from the front, or None for all of them. A result or a cotangent without the
-reduced axes has the elements of one that keeps them at length 1, so few rules ask which it is: `spread` takes both.
+reduced axes has the elements of one that keeps them at length 1, so few rules ask which it is.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _gathered(F: Any, g: Array, x_shape: Shape, axis: Axes, count: float) -> Arr
 
 @primitive("linear", x=_gathered)
 def spread(F: Any, x: Array, *, axis: Axes, shape: Shape, count: float = 1) -> Array:
-    """Repeat `x` / `count` along the axes `axis` of the result of `shape`: the transpose of `sum` and `mean`."""
+    """Repeat `x` / `count` along the axes `axis` of `shape`: the transpose of `sum` and of `mean`."""
     if axis is not None and x.ndim:
         x = x.reshape([1 if i in axis else n for i, n in enumerate(shape)])
     if count != 1:

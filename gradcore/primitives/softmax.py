@@ -1,6 +1,7 @@
 """Exponentials normalised over axes: softmax, its logarithm, logsumexp. It must not know Tensors.
 
-`axis` is a tuple of axes; none at all for a 0-d array. Every forward subtracts the maximum first, so nothing overflows.
+`axis` is a tuple of axes; none at all for a 0-d array. Every forward subtracts the maximum first, against
+overflow.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Elements found by comparing: indices of extrema and of order, and what stands there. It must not know Tensors.
+"""Indices of extrema and of order, and what stands there. It must not know Tensors.
 
 Indices have no derivative, and what stands at indices is linear in the array. So every sorting op is an index
 primitive followed by `pick`.
@@ -83,7 +83,7 @@ def _order(F: Any, x: Array, axis: int, descending: bool = False) -> Array:
     return F.argsort(x, axis)
 
 
-def _part(x: Array, axis: int, start: int, stop: int) -> Array:
+def _part(x: Array, axis: int, start: int, stop: int | None) -> Array:
     return x[(*(slice(None),) * axis, slice(start, stop))] if x.ndim else x
 
 
@@ -93,7 +93,7 @@ def _found(F: Any, indices: Array, axis: int, keepdims: bool) -> Array:
 
 @primitive("general")
 def argsort(F: Any, x: Array, *, axis: int, descending: bool = False, count: int | None = None) -> Array:
-    """The indices that sort `x`, or the first `count` of them; equal elements keep their order, NaN is largest."""
+    """The indices that sort `x`, or the first `count`; equal elements keep their order, NaN is largest."""
     order = _order(F, x, axis, descending)
     return order if count is None else _part(order, axis, 0, count)
 
@@ -105,7 +105,7 @@ def argkth(F: Any, x: Array, *, axis: int, k: int, keepdims: bool = False) -> Ar
 
 
 def _median_place(F: Any, x: Array, axis: int, skip_nan: bool) -> Array:
-    """Where in ascending order the lower median stands: the first NaN if there is one, or as if there were none."""
+    """Where the lower median stands in ascending order: at the first NaN if there is one, or without them."""
     nans = F.sum(F.isnan(x), axis, keepdims=True, dtype="int64")
     real = x.shape[axis] - nans
     if skip_nan:
@@ -140,7 +140,10 @@ def argmode(F: Any, x: Array, *, axis: int, keepdims: bool = False) -> Array:
     place = F.arange(x.shape[axis]).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
     place = F.broadcast_to(place, x.shape)
     starts = F.concatenate(
-        [F.ones_like(_part(x, axis, 0, 1), "bool"), _part(ordered, axis, 1, None) != _part(ordered, axis, 0, -1)],
+        [
+            F.ones_like(_part(x, axis, 0, 1), "bool"),
+            _part(ordered, axis, 1, None) != _part(ordered, axis, 0, -1),
+        ],
         axis,
     )
     run = place - _running(F, F.maximum, F.where(starts, place, 0), axis)

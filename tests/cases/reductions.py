@@ -1,4 +1,4 @@
-"""Cases of sums, extrema, norms, running and sorted reductions, softmax, counts. It must not know how they are tested."""
+"""Cases of reductions: over axes, running, sorted, exponential. It must not know how they are tested."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def counted(primitive: str, **params: Any) -> list[Case]:
     """Over axes, as `axes`, with the number of elements and one degree of freedom less."""
     sizes = {"all": 12, "two": 4, "kept": 3, "0-d": 1, "empty": 3}
     return [
-        Case(primitive, c.make, {**c.params, "count": sizes[c.label], "dof": sizes[c.label] - 1}, c.label, True)
+        Case(
+            primitive, c.make, {**c.params, "count": sizes[c.label], "dof": sizes[c.label] - 1}, c.label, True
+        )
         for c in axes(primitive, **params)
         if c.label != "0-d"
     ]
@@ -109,55 +111,132 @@ CASES = [
     Case("spread", normal(()), {"axis": None, "shape": (0, 2)}, "empty", True),
     Case("integer_sum", whole(3, 4), {"axis": (1,)}),
     *(case for name in ("amax", "amin") for case in axes(name)),
-    *(Case(name, ties, {"axis": (1,), "nans": nans}, "ties", smooth=False)
-      for name in ("amax", "amin") for nans in (False, True)),
+    *(
+        Case(name, ties, {"axis": (1,), "nans": nans}, "ties", smooth=False)
+        for name in ("amax", "amin")
+        for nans in (False, True)
+    ),
     *counted("var"),
     *counted("std"),
     Case("std", lambda rng: (np.ones((2, 3)),), {"axis": (1,), "count": 3, "dof": 2}, "equal", smooth=False),
-    *(case for order in (2.0, 3.0, 1.5, 4.0) for case in axes("vector_norm", order=order, complex_=True)
-      if case.label in ("two", "kept", "empty")),
-    *(Case("vector_norm", normal((3, 4), low=0.5, high=2.0), {"order": order, "axis": (1,)}, str(order))
-      for order in (0.5, 1.0, inf, -inf, -1.0, -2.5)),
+    *(
+        case
+        for order in (2.0, 3.0, 1.5, 4.0)
+        for case in axes("vector_norm", order=order, complex_=True)
+        if case.label in ("two", "kept", "empty")
+    ),
+    *(
+        Case("vector_norm", normal((3, 4), low=0.5, high=2.0), {"order": order, "axis": (1,)}, str(order))
+        for order in (0.5, 1.0, inf, -inf, -1.0, -2.5)
+    ),
     Case("vector_norm", normal((3, 4)), {"order": 0.0, "axis": (1,)}, "0", smooth=False),
-    *(Case("vector_norm", lambda rng: (np.zeros((2, 3)),), {"order": order, "axis": (1,)}, "at zero", smooth=False)
-      for order in (1.0, inf)),
+    *(
+        Case(
+            "vector_norm",
+            lambda rng: (np.zeros((2, 3)),),
+            {"order": order, "axis": (1,)},
+            "at zero",
+            smooth=False,
+        )
+        for order in (1.0, inf)
+    ),
     # running
     *(case for reverse in (False, True) for case in one_axis("cumsum", complex_=True, reverse=reverse)),
-    *(case for reverse in (False, True) for exclusive in (False, True)
-      for case in one_axis("cumprod", complex_=True, reverse=reverse, exclusive=exclusive)),
-    *(Case("cumprod", zeros(*places), {"axis": 0, "exclusive": exclusive}, f"zeros {places}")
-      for places in ((0,), (2,), (1, 3), (0, 4)) for exclusive in (False, True)),
-    *(Case("prod", zeros(*places), {"axis": 0}, f"zeros {places}", True)
-      for places in ((), (0,), (1, 3), (0, 1, 4))),
+    *(
+        case
+        for reverse in (False, True)
+        for exclusive in (False, True)
+        for case in one_axis("cumprod", complex_=True, reverse=reverse, exclusive=exclusive)
+    ),
+    *(
+        Case("cumprod", zeros(*places), {"axis": 0, "exclusive": exclusive}, f"zeros {places}")
+        for places in ((0,), (2,), (1, 3), (0, 4))
+        for exclusive in (False, True)
+    ),
+    *(
+        Case("prod", zeros(*places), {"axis": 0}, f"zeros {places}", True)
+        for places in ((), (0,), (1, 3), (0, 1, 4))
+    ),
     Case("prod", normal((2, 3, 2)), {"axis": 1, "keepdims": True}, "kept", True),
     Case("prod", normal((0, 3)), {"axis": 0}, "nothing"),
     Case("prod", normal((0, 3)), {"axis": 1}, "empty"),
-    *(Case("recurrence", normal(a, b), {"axis": axis, "reverse": reverse}, label, True)
-      for label, a, b, axis in (("first", (4, 2), (5, 2), 0), ("last", (2, 6), (2, 7), 1), ("one", (0,), (1,), 0),
-                                ("none", (0, 2), (0, 2), 0))
-      for reverse in (False, True)),
+    *(
+        Case("recurrence", normal(a, b), {"axis": axis, "reverse": reverse}, label, True)
+        for label, a, b, axis in (
+            ("first", (4, 2), (5, 2), 0),
+            ("last", (2, 6), (2, 7), 1),
+            ("one", (0,), (1,), 0),
+            ("none", (0, 2), (0, 2), 0),
+        )
+        for reverse in (False, True)
+    ),
     *one_axis("logcumsumexp"),
     # sorted
-    *(Case("pick", with_indices((4, 3), (2, 3), axis=0, n=4, distinct=d), {"axis": 0, "distinct": d}, f"{d}", True)
-      for d in (False, True)),
-    Case("pick", with_indices((4, 3), (4,), axis=0, n=3, distinct=False),
-         {"axis": 1, "keepdims": False}, "one", True),
-    *(Case("place", with_indices((2, 3), (2, 3), axis=0, n=4, distinct=d),
-           {"axis": 0, "shape": (4, 3), "distinct": d}, f"{d}", True) for d in (False, True)),
-    Case("place", with_indices((4,), (4,), axis=0, n=3, distinct=False),
-         {"axis": 1, "shape": (4, 3), "keepdims": False}, "one", True),
+    *(
+        Case(
+            "pick",
+            with_indices((4, 3), (2, 3), axis=0, n=4, distinct=d),
+            {"axis": 0, "distinct": d},
+            f"{d}",
+            True,
+        )
+        for d in (False, True)
+    ),
+    Case(
+        "pick",
+        with_indices((4, 3), (4,), axis=0, n=3, distinct=False),
+        {"axis": 1, "keepdims": False},
+        "one",
+        True,
+    ),
+    *(
+        Case(
+            "place",
+            with_indices((2, 3), (2, 3), axis=0, n=4, distinct=d),
+            {"axis": 0, "shape": (4, 3), "distinct": d},
+            f"{d}",
+            True,
+        )
+        for d in (False, True)
+    ),
+    Case(
+        "place",
+        with_indices((4,), (4,), axis=0, n=3, distinct=False),
+        {"axis": 1, "shape": (4, 3), "keepdims": False},
+        "one",
+        True,
+    ),
     Case("median", normal((3, 3)), {}, "odd"),
     Case("median", normal((2, 3)), {"skip_nan": True}, "even"),
     Case("median", ties, {}, "ties", smooth=False),
-    *(Case(name, ties, {"axis": 1, **params}, smooth=False)
-      for name, params in (("argmax", {}), ("argmin", {"keepdims": True}), ("argsort", {}),
-                           ("argsort", {"descending": True, "count": 3}), ("argkth", {"k": 2}),
-                           ("argmedian", {}), ("argmedian", {"skip_nan": True, "keepdims": True}), ("argmode", {}),
-                           ("argcummax", {}), ("argcummax", {"largest": False}))),
+    *(
+        Case(name, ties, {"axis": 1, **params}, smooth=False)
+        for name, params in (
+            ("argmax", {}),
+            ("argmin", {"keepdims": True}),
+            ("argsort", {}),
+            ("argsort", {"descending": True, "count": 3}),
+            ("argkth", {"k": 2}),
+            ("argmedian", {}),
+            ("argmedian", {"skip_nan": True, "keepdims": True}),
+            ("argmode", {}),
+            ("argcummax", {}),
+            ("argcummax", {"largest": False}),
+        )
+    ),
     # exponentials
-    *(case for name in ("softmax", "log_softmax") for label, shape, over in (
-        ("last", (2, 4), (1,)), ("first", (3, 2), (0,)), ("0-d", (), ()), ("empty", (0, 3), (1,)), ("none", (2, 0), (1,)))
-      for case in [Case(name, normal(shape), {"axis": over}, label)]),
+    *(
+        case
+        for name in ("softmax", "log_softmax")
+        for label, shape, over in (
+            ("last", (2, 4), (1,)),
+            ("first", (3, 2), (0,)),
+            ("0-d", (), ()),
+            ("empty", (0, 3), (1,)),
+            ("none", (2, 0), (1,)),
+        )
+        for case in [Case(name, normal(shape), {"axis": over}, label)]
+    ),
     *axes("logsumexp", complex_=True),
     Case("logsumexp", lambda rng: (1e3 * np.ones((2, 3)),), {"axis": (1,)}, "large", smooth=False),
     # counted
@@ -166,7 +245,9 @@ CASES = [
     Case("searchsorted", rows_and_values((6,), (2, 3)), {"right": True}, smooth=False),
     Case("searchsorted", rows_and_values((2, 7), (2, 3)), {"right": False}, "rows", smooth=False),
     Case("isin", rows_and_values((6,), (2, 3)), {"invert": False}, smooth=False),
-    Case("regular_histogram", normal((3, 4)), {"bins": 4, "low": -1.0, "high": 2.0}, smooth=False, waits=True),
+    Case(
+        "regular_histogram", normal((3, 4)), {"bins": 4, "low": -1.0, "high": 2.0}, smooth=False, waits=True
+    ),
     Case("unique", ties, {"axis": None}, smooth=False, waits=True),
     Case("unique", ties, {"axis": 1}, "axis", smooth=False, waits=True),
     Case("unique_runs", ties, {"axis": None}, smooth=False, waits=True),

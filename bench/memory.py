@@ -34,7 +34,7 @@ ABOUT = {
 
 
 def of_process(entry: str) -> int:
-    """Bytes of this process in memory: now (`VmRSS`) or at most so far (`VmHWM`, and where only that is known)."""
+    """Bytes of this process in memory: now (`VmRSS`) or at most so far (`VmHWM`, or all that is known)."""
     status = Path("/proc/self/status")
     if status.exists():
         return 1024 * next(int(line.split()[1]) for line in status.read_text().splitlines() if entry in line)
@@ -56,10 +56,14 @@ def per_operation(library: Library, operation: Callable[[Any, Any], Any]) -> flo
 
 def peak_of_a_step(library: Library) -> float:
     """The most that a forward and backward pass over many floats holds, in arrays of that many floats."""
+    def step(x: Any) -> None:
+        y = (x * x + x).tanh()
+        (y * y + y).mean().backward()
+
+    step(library.leaf(np.ones(2)))  # loads what is loaded on first use
     x = library.leaf(np.linspace(-1, 1, FLOATS))
     before = of_process("VmRSS")
-    y = (x * x + x).tanh()
-    (y * y + y).mean().backward()
+    step(x)
     return (of_process("VmHWM") - before) / (4 * FLOATS)
 
 

@@ -18,7 +18,7 @@ def test_torch_prints_what_the_notebook_shows() -> None:
 
 
 def test_gradients_that_share_memory_on_their_way_stay_apart() -> None:
-    # What reaches x through the view is the very memory that a's gradient has; x then gets a second contribution.
+    # What reaches x through the view is the memory of a's gradient; then x gets a second contribution.
     gradients = []
     for library in map(load, ("gradcore", "torch")):
         a, x = library.leaf(np.ones((2, 2))), library.leaf(np.arange(1.0, 5.0))

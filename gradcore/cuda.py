@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import Any
 
-from gradcore import backends, devices, generator
+from gradcore import backends, devices, generator, legacy
 
 
 def is_available() -> bool:
@@ -106,3 +106,6 @@ def manual_seed(seed: int) -> None:
 def manual_seed_all(seed: int) -> None:
     """Seed the default generators of all CUDA devices."""
     generator.seed_devices(generator.checked_seed(seed), "cuda")
+
+
+globals().update(legacy.on_cuda)

@@ -5,11 +5,12 @@ Operators and the methods that are operations come from `gradcore.ops`, which pu
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from gradcore import devices, dtypes, engine, printing
+from gradcore import devices, dtypes, engine, legacy, printing
 from gradcore.backends import of
 from gradcore.graph import Leaf, Node, Output, modes, versions
 from gradcore.ops import creation, filling, indexing
@@ -125,6 +126,9 @@ class Tensor(Value):
     def stride(self, dim: int | None = None) -> Any:
         """The step in elements from one index to the next, of every dimension or of `dim`."""
         strides = tuple(s // self._array.dtype.itemsize for s in self._array.strides)
+        if self._array.size == 0:  # torch counts a length of 0 as 1, array libraries as they like
+            lengths = [max(n, 1) for n in self._array.shape]
+            strides = tuple(math.prod(lengths[d + 1 :]) for d in range(len(lengths)))
         return strides if dim is None else strides[self._dim(dim)]
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
@@ -350,6 +354,10 @@ class Tensor(Value):
             return array.astype(dtype)
         return array.copy() if copy else array
 
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        """What a NumPy function on this tensor returns: a Tensor, without history."""
+        return wrap(of(array).as_array(array))
+
     def __dlpack__(self, **options: Any) -> Any:
         if self.requires_grad:
             raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
@@ -375,7 +383,7 @@ class Tensor(Value):
     def type(self, dtype: Any = None) -> Any:
         """torch's name of dtype and device ("torch.FloatTensor"), or the tensor converted to `dtype`."""
         if dtype is not None:
-            return self.to(dtype)
+            return legacy.converted(self, dtype)
         place = "torch.cuda" if self.is_cuda else "torch"
         return f"{place}.{self.dtype._title}Tensor"
 
@@ -409,14 +417,30 @@ class Tensor(Value):
             )
         return bool(self._array.item())
 
+    def _only(self) -> Any:
+        if self._array.size != 1:
+            raise ValueError(
+                "only one element tensors can be converted to Python scalars "
+                f"(this one has shape {list(self._array.shape)})"
+            )
+        return self.item()
+
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._real("double"))
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._real("int64_t"))
+
+    def _real(self, kind: str) -> Any:
+        number = self._only()
+        if not isinstance(number, complex):
+            return number
+        if number.imag:
+            raise RuntimeError(f"value cannot be converted to type {kind} without overflow ({number})")
+        return number.real
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._only())
 
     def __index__(self) -> int:
         if self._array.dtype.kind not in "biu" or self._array.size != 1:

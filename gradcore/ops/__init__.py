@@ -27,6 +27,7 @@ from gradcore.ops import (
     pooling,
     positions,
     products,
+    queries,
     reductions,
     sampling,
     scatter,

@@ -1,0 +1,180 @@
+"""Questions about tensors that compute nothing, and torch's attributes that are the same for every tensor
+here. It must not know any derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gradcore import dtypes, layouts
+from gradcore.backends import of
+from gradcore.ops import arguments
+from gradcore.ops.registry import methods, op
+from gradcore.recorder.inplace import check_writable, store
+from gradcore.recorder.value import Value, wrap
+
+if TYPE_CHECKING:
+    from gradcore.tensor import Tensor
+
+
+@op(method=False)
+def is_tensor(obj: Any) -> bool:
+    """Say whether `obj` is a Tensor."""
+    return isinstance(obj, Value)
+
+
+@op(method=False)
+def is_storage(obj: Any) -> bool:
+    """Say whether `obj` is a storage of a tensor."""
+    return isinstance(obj, Storage)
+
+
+@op(method=False)
+def numel(input: Tensor) -> int:
+    """Return the number of elements."""
+    arguments.need_tensor(input, "numel")
+    return input.numel()
+
+
+@op()
+def is_nonzero(input: Tensor) -> bool:
+    """Say whether the only element is not 0. Raises RuntimeError if there is not exactly one."""
+    arguments.need_tensor(input, "is_nonzero")
+    return bool(input)
+
+
+@op()
+def is_same_size(input: Tensor, other: Tensor) -> bool:
+    """Say whether both have one shape."""
+    return bool(input._array.shape == other._array.shape)
+
+
+@op(function=False)
+def is_set_to(input: Tensor, tensor: Tensor) -> bool:
+    """Say whether both are the same elements of the same memory."""
+    F = of(input._array)
+    same_memory = F is of(tensor._array) and F.storage(input._array) is F.storage(tensor._array)
+    return bool(
+        same_memory
+        and input.data_ptr() == tensor.data_ptr()
+        and input._array.shape == tensor._array.shape
+        and input.stride() == tensor.stride()
+    )
+
+
+@op(method=False)
+def result_type(tensor1: Any, tensor2: Any) -> dtypes.dtype:
+    """Return the dtype of an operation on two tensors or numbers."""
+    tensors = [x for x in (tensor1, tensor2) if isinstance(x, Value)]
+    found = dtypes.result_type(
+        [dtypes.of(x._array.dtype) for x in tensors if x._array.ndim],
+        [dtypes.of(x._array.dtype) for x in tensors if not x._array.ndim],
+        [type(x) for x in (tensor1, tensor2) if not isinstance(x, Value)],
+    )
+    assert found is not None
+    return found
+
+
+@op(function=False)
+def dim_order(input: Tensor) -> tuple[int, ...]:
+    """Return the dimensions from the outermost to the innermost in memory."""
+    return tuple(sorted(range(input.dim()), key=lambda d: -input._array.strides[d]))
+
+
+# -- memory -------------------------------------------------------------------------------------------------
+
+
+class Storage:
+    """The memory of a tensor and of all its views."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = of(array).storage(array)
+
+    def data_ptr(self) -> int:
+        """Return the address of the first byte."""
+        return of(self._array).address(self._array)  # type: ignore[no-any-return]
+
+    def nbytes(self) -> int:
+        """Return the size in bytes."""
+        return self._array.nbytes  # type: ignore[no-any-return]
+
+    size = __len__ = nbytes
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Storage) and self._array is other._array
+
+    def __hash__(self) -> int:
+        return id(self._array)
+
+
+@op(function=False)
+def untyped_storage(input: Tensor) -> Storage:
+    """Return the memory of the tensor."""
+    return Storage(input._array)
+
+
+@op(function=False)
+def is_shared(input: Tensor) -> bool:
+    """Say whether the memory is shared with other processes: never here."""
+    return False
+
+
+@op(function=False)
+def is_pinned(input: Tensor, device: Any = None) -> bool:
+    """Say whether the memory is page-locked: never here."""
+    return False
+
+
+@op(function=False)
+def pin_memory(input: Tensor, device: Any = None) -> Tensor:
+    """Return the tensor itself: memory is not page-locked here."""
+    return input
+
+
+# -- Python functions on elements ----------------------------------------------------------------------------
+
+
+def apply_(input: Tensor, callable: Callable[[Any], Any]) -> Tensor:
+    """Replace each element by what a Python function makes of it. On the CPU only."""
+    return _mapped(input, "apply_", lambda: map(callable, input.flatten().tolist()))
+
+
+def map_(input: Tensor, tensor: Tensor, callable: Callable[[Any, Any], Any]) -> Tensor:
+    """Replace each element by what a Python function makes of it and of the one in `tensor`. On the CPU
+    only."""
+    return _mapped(input, "map_", lambda: map(callable, input.flatten().tolist(), tensor.flatten().tolist()))
+
+
+def _mapped(input: Tensor, name: str, elements: Callable[[], Any]) -> Tensor:
+    check_writable(input, name)
+    array, F = input._array, of(input._array)
+    if F.device_type != "cpu" or input._node is not None:
+        raise TypeError(f"{name} is only implemented on CPU tensors that do not require grad; use operations")
+    result = F.asarray(list(elements()), array.dtype).reshape(array.shape)
+    return store(input, wrap(result), name)  # type: ignore[return-value]
+
+
+methods["apply_"], methods["map_"] = apply_, map_
+
+# -- attributes of every tensor ------------------------------------------------------------------------------
+
+
+def _always(value: Any, told: str) -> Any:
+    return property(lambda self: value, doc=told)
+
+
+methods["layout"] = _always(layouts.strided, "How the elements are stored.")
+for _name in (
+    "sparse",
+    "sparse_csr",
+    "quantized",
+    "meta",
+    "mkldnn",
+    "nested",
+    "mps",
+    "xpu",
+    "xla",
+    "hpu",
+    "vulkan",
+):
+    methods[f"is_{_name}"] = _always(False, f"Whether it is a {_name} tensor: never here.")

@@ -40,11 +40,10 @@ def adjoint(x: Tensor) -> Tensor:
 
 
 def _cholesky(A: Tensor, upper: bool, name: str) -> Tensor:
-    made = attempt(name, _INDEFINITE, f.cholesky, adjoint(A) if upper else A)
-    return adjoint(made) if upper else made  # type: ignore[no-any-return]
+    return attempt(name, _INDEFINITE, f.cholesky, A, upper=upper)  # type: ignore[no-any-return]
 
 
-@op(namespace="linalg", method=False, out=True, node="LinalgCholeskyEx")
+@op(namespace="linalg", method=False, out=True)
 def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     """Return the lower (or upper) triangular factor of positive-definite matrices, A = L L^H (or U^H U).
 
@@ -57,7 +56,7 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
 _CholeskyEx = return_type("linalg_cholesky_ex", "L", "info")
 
 
-@op(namespace="linalg", method=False, out=True, node="LinalgCholeskyEx")
+@op(namespace="linalg", method=False, out=True)
 def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False) -> Named:
     """Factorise as `linalg.cholesky`; `info` is not 0, and the factor NaN, for a matrix that has none."""
     check(A, "linalg.cholesky")

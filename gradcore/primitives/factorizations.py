@@ -49,18 +49,19 @@ def _ones(F: Any, x: Array) -> Array:
 # -- Cholesky ----------------------------------------------------------------------------------------------
 
 
-def _cholesky_pull(F: Any, g: Array, out: Array, x_dtype: Any) -> Array:
-    above = adjoint(F, out, x_dtype)
+def _cholesky_pull(F: Any, g: Array, out: Array, upper: bool, x_dtype: Any) -> Array:
+    above, g = (out, adjoint(F, g, x_dtype)) if upper else (adjoint(F, out, x_dtype), g)
     inner = F.matmul(above, g)
-    inner = F.tril(inner, k=0) + F.tril(inner, k=-1)  # twice the lower triangle, with the diagonal once
-    inner = F.solve(above, adjoint(F, F.solve(above, inner), x_dtype))
-    return (inner + adjoint(F, inner, x_dtype)) / 4
+    inner = (F.tril(inner, k=0) + adjoint(F, F.tril(inner, k=-1), x_dtype)) / 2
+    return adjoint(F, F.solve(above, adjoint(F, F.solve(above, inner), x_dtype)), x_dtype)
 
 
 @primitive("general", x=_cholesky_pull, holomorphic=False, node="LinalgCholeskyEx")
-def cholesky(F: Any, x: Array) -> Array:
-    """The lower triangular factor of hermitian matrices, read on and below the diagonal."""
-    return attempt(F, F.cholesky, x, pivot=_leading_minor)
+def cholesky(F: Any, x: Array, *, upper: bool) -> Array:
+    """The lower (or `upper`) triangular factor of hermitian matrices, of which only that triangle is read."""
+    if not upper:
+        return attempt(F, F.cholesky, x, pivot=_leading_minor)
+    return adjoint(F, attempt(F, F.cholesky, adjoint(F, x, x.dtype), pivot=_leading_minor), x.dtype)
 
 
 # -- eigenvalues -------------------------------------------------------------------------------------------
@@ -157,8 +158,8 @@ def _qr_pull(F: Any, g: Any, q: Array, r: Array, x_dtype: Any) -> Array:
         inner = F.matmul(r, adjoint(F, gr, x_dtype))
     if gq is not None:
         inner = inner - F.matmul(adjoint(F, gq, x_dtype), q)
-    lower = F.tril(inner, k=-1)
-    both = F.matmul(q, F.tril(inner, k=0) + adjoint(F, lower, x_dtype))
+    inner = F.tril(inner, k=0) + F.tril(inner, k=-1)
+    both = F.matmul(q, inner + adjoint(F, inner, x_dtype)) / 2
     both = both if gq is None else both + gq
     return adjoint(F, F.solve(r, adjoint(F, both, x_dtype)), x_dtype)
 

@@ -229,7 +229,7 @@ def check_out(trial: Trial, sample: Any) -> str | None:
             raise NotApplicable  # this overload takes no out=
         function = trial.library.resolve(trial.info.op, trial.info.name)
         actual = called_with_out(trial.library, function, ours, out)
-        values = trial.info.name not in UNINITIALISED | RANDOM
+        values = trial.info.name not in UNINITIALISED | RANDOM | GAUGE
         found = trial.verdict(expected, actual, values=values)
         if found:
             return f"out= ({prepare.__name__}): {found}"

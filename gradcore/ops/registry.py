@@ -54,7 +54,7 @@ def op(
                 methods[name] = bound
             if inplace:
                 methods[f"{name}_"] = in_place(plain, f"{name}_")
-        return plain  # type: ignore[return-value]
+        return public  # type: ignore[return-value]
 
     return publish
 

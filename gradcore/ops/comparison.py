@@ -76,16 +76,13 @@ def heaviside(input: Tensor, values: Tensor) -> Any:
     need_tensor(values, "heaviside", "values")
     if input._array.dtype != values._array.dtype:
         raise RuntimeError(
-            "heaviside is not yet implemented for tensors with different dtypes "
-            f"({input.dtype} and {values.dtype})."
+            f"heaviside is not yet implemented for tensors with different dtypes ({input.dtype} and {values.dtype})."
         )
     return s.where(c.equal(input, 0), values, c.greater(input, 0))
 
 
 @op()
-def isclose(
-    input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
-) -> Any:
+def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Any:
     """Say whether `|input - other| <= atol + rtol * |other|`.
 
     Infinities are close to themselves, and NaN is if `equal_nan`.
@@ -112,9 +109,7 @@ def isclose(
 
 
 @op()
-def allclose(
-    input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
-) -> bool:
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
     """Say whether all elements are close, as `isclose` has it."""
     return _all(isclose(input, other, rtol, atol, equal_nan))
 

@@ -57,8 +57,7 @@ def imag(input: Tensor) -> Any:
     """Return the imaginary part, a view. Raises RuntimeError for real tensors."""
     if not _is_complex(input):
         raise RuntimeError(
-            "imag is not implemented for tensors with non-complex dtypes "
-            f"(got {dtypes.of(input._array.dtype)})."
+            f"imag is not implemented for tensors with non-complex dtypes (got {dtypes.of(input._array.dtype)})."
         )
     return p.imag(input)
 

@@ -72,6 +72,4 @@ def _refused(name: str, input: Any, other: Any, taken: Any) -> TypeError:
 
 def not_a_tensor(op: str, argument: str, position: int, got: Any) -> TypeError:
     """The error for an argument that should have been a Tensor."""
-    return TypeError(
-        f"{op}(): argument '{argument}' (position {position}) must be Tensor, not {type(got).__name__}"
-    )
+    return TypeError(f"{op}(): argument '{argument}' (position {position}) must be Tensor, not {type(got).__name__}")

@@ -7,7 +7,7 @@ from typing import Any, Final
 from gradcore import dtypes
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import selection as s
-from gradcore.recorder.record import cast
+from gradcore.recorder.record import cast, operand
 from gradcore.recorder.value import Value
 
 NUMBERS: Final = (bool, int, float, complex)
@@ -23,7 +23,7 @@ def promoted(*operands: Any) -> Any:
     )
 
 
-def in_dtype(x: Value, dtype: Any) -> Value:
+def in_dtype(x: Value, dtype: Any) -> Any:
     """Return `x` in a NumPy dtype, recorded."""
     return x if x._array.dtype == dtype else cast(x, dtype)
 
@@ -57,18 +57,21 @@ def times(alpha: Any, x: Any, beside: Any, op: str) -> Any:
 
     Raises TypeError for what is no number, RuntimeError for a floating `alpha` beside integers.
     """
+    given = alpha
+    alpha, x, beside = operand(alpha), operand(x), operand(beside)
     if type(alpha) not in NUMBERS:
-        raise TypeError(f"{op}(): argument 'alpha' must be Number, not {type(alpha).__name__}")
-    if not all(isinstance(z, (Value, *NUMBERS)) for z in (x, beside)):
+        raise TypeError(f"{op}(): argument 'alpha' must be Number, not {type(given).__name__}")
+    if x is NotImplemented or beside is NotImplemented:
         return x  # which the operation will refuse
     kind = promoted(x, beside).kind
     if type(alpha) in (float, complex) and kind in "biu":
         raise RuntimeError(
-            "For integral input tensors, argument alpha must not be a floating point number "
-            f"({op} got alpha={alpha})."
+            f"For integral input tensors, argument alpha must not be a floating point number ({op} got alpha={alpha})."
         )
     if type(alpha) is bool and kind != "b":
         raise RuntimeError(f"Boolean alpha only supported for Boolean results ({op}).")
+    if kind == "b":
+        return e.multiply(x, bool(alpha)) if isinstance(x, Value) else bool(x and alpha)
     if isinstance(x, Value) and x._array.dtype.kind in "biu":
         x = in_dtype(x, promoted(x, beside))
     return x * alpha

@@ -10,17 +10,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gradcore.ops import pointwise
-from gradcore.ops.numbers import NUMBERS
 from gradcore.ops.registry import methods
 from gradcore.primitives import comparison as c
 from gradcore.primitives import elementwise as e
 from gradcore.recorder.inplace import inplace
-from gradcore.recorder.value import Value
+from gradcore.recorder.record import operand
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
-
-OPERANDS = (Value, *NUMBERS)
 
 
 def _truediv_from(self: Tensor, other: Any) -> Any:
@@ -30,24 +27,26 @@ def _truediv_from(self: Tensor, other: Any) -> Any:
 def _pow(self: Tensor, exponent: Any) -> Any:
     if (type(exponent) is int or type(exponent) is float) and self._array.dtype.kind == "f":
         return e.power_number(self, exponent)
-    return pointwise.pow(self, exponent) if isinstance(exponent, OPERANDS) else NotImplemented
+    return _general_pow(self, exponent)
 
 
 def _pow_from(self: Tensor, base: Any) -> Any:
     if (type(base) is int or type(base) is float) and self._array.dtype.kind == "f":
         return e.number_power(self, base)
-    return pointwise.pow(base, self) if isinstance(base, OPERANDS) else NotImplemented
+    return _general_pow_from(self, base)
 
 
 def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
     """The operator of a function that raises TypeError for a wrong operand itself."""
-    return lambda self, other: function(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    return lambda self, other: NotImplemented if operand(other) is NotImplemented else function(self, other)
 
 
 def _swapped(function: Callable[..., Any]) -> Callable[..., Any]:
     """The operator for a Tensor on the right of something that is none."""
-    return lambda self, other: function(other, self) if isinstance(other, OPERANDS) else NotImplemented
+    return lambda self, other: NotImplemented if operand(other) is NotImplemented else function(other, self)
 
+
+_general_pow, _general_pow_from = _checked(pointwise.pow), _swapped(pointwise.pow)
 
 _BINARY: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "add": (e.add, e.add),

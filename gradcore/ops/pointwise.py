@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore.backends import of
 from gradcore.ops.direct import accepted, not_a_tensor, public
-from gradcore.ops.numbers import NUMBERS, full, in_dtype, number_of, promoted, times
+from gradcore.ops.numbers import full, in_dtype, promoted, times
 from gradcore.ops.registry import op
 from gradcore.primitives import comparison as c
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import selection as s
 from gradcore.primitives import transcendental as t
 from gradcore.recorder import renamed
+from gradcore.recorder.record import operand
 from gradcore.recorder.value import Value
 
 if TYPE_CHECKING:
@@ -51,9 +52,7 @@ atan2 = public(t.arctan2, "atan2", "arctan2", numbers=False)
 @op(inplace=True, out=True)
 def add(input: Tensor, other: Any, *, alpha: Any = 1) -> Any:
     """Add `alpha` times `other`, with broadcasting and type promotion."""
-    return accepted(
-        e.add(input, other if alpha == 1 else times(alpha, other, input, "add")), "add", input, other
-    )
+    return accepted(e.add(input, other if alpha == 1 else times(alpha, other, input, "add")), "add", input, other)
 
 
 @op("subtract", inplace=True, out=True)
@@ -88,9 +87,7 @@ def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Any:
     if rounding_mode is None:
         return accepted(e.divide(input, other), "div", input, other)
     if rounding_mode not in ("floor", "trunc"):
-        raise RuntimeError(
-            f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'"
-        )
+        raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
     return _divided(_floor_quotient if rounding_mode == "floor" else _trunc_quotient, "div", input, other)
 
 
@@ -124,6 +121,7 @@ def fmod(input: Tensor, other: Any) -> Any:
 
 
 def _divided(function: Callable[..., Any], name: str, input: Any, other: Any) -> Any:
+    input, other = operand(input), operand(other)
     if _is_integer(input) and _is_integer(other) and _has_zero(other):
         raise RuntimeError(f"ZeroDivisionError: {name} of integers by zero")
     return accepted(function(input, other), name, input, other)
@@ -157,22 +155,23 @@ def pow(input: Any, exponent: Any) -> Any:
 
     Raises RuntimeError for integers to the power of a negative number.
     """
-    if not isinstance(input, (Value, *NUMBERS)) or not isinstance(exponent, (Value, *NUMBERS)):
+    x, y = operand(input), operand(exponent)
+    if x is NotImplemented or y is NotImplemented:
         return accepted(NotImplemented, "pow", input, exponent)
-    if not (isinstance(input, Value) or isinstance(exponent, Value)):
+    if not (isinstance(x, Value) or isinstance(y, Value)):
         raise not_a_tensor("pow", "input", 1, input)
-    dtype = promoted(input, exponent)
+    dtype = promoted(x, y)
     if dtype.kind == "b":
-        return c.logical_or(input, c.logical_not(full(exponent, input, dtype)))
-    if isinstance(exponent, Value):
-        if dtype.kind in "iu":
-            return _integer_power(full(input, exponent, dtype), in_dtype(exponent, dtype))
-        if isinstance(input, Value):
-            return e.power(input, exponent)
-        return e.number_power(in_dtype(exponent, dtype), input)
-    if dtype.kind in "iu" and number_of(exponent, dtype) < 0:
-        raise RuntimeError("Integers to negative integer powers are not allowed.")
-    return e.power_number(full(input, input, dtype), exponent)
+        return c.logical_or(x, c.logical_not(full(y, x, dtype)))
+    if not isinstance(y, Value):
+        if dtype.kind in "iu" and y < 0:
+            raise RuntimeError("Integers to negative integer powers are not allowed.")
+        return e.power_number(in_dtype(x, dtype), y)
+    if dtype.kind in "iu":
+        return _integer_power(full(x, y, dtype), in_dtype(y, dtype))
+    if not isinstance(x, Value):
+        return e.number_power(in_dtype(y, dtype), x)
+    return e.power(x, y)
 
 
 def _integer_power(x: Value, y: Value) -> Any:

@@ -14,6 +14,7 @@ from gradcore.primitives import elementwise as e
 from gradcore.primitives import selection as s
 from gradcore.primitives.conversion import copy
 from gradcore.recorder import renamed
+from gradcore.recorder.record import operand
 from gradcore.recorder.value import Value
 
 if TYPE_CHECKING:
@@ -67,14 +68,17 @@ def clamp_max(input: Tensor, max: Any) -> Any:
 
 def _within_numbers(clip: Any, name: str, x: Any, lo: Any, hi: Any) -> Any:
     need_tensor(x, name)
-    for bound, argument in ((lo, "min"), (hi, "max")):
-        if bound is not None and not isinstance(bound, NUMBERS):
-            raise TypeError(
-                f"{name}(): argument '{argument}' must be Number or Tensor, not {type(bound).__name__}"
-            )
+    lo, hi = _bound(lo, name, "min"), _bound(hi, name, "max")
     dtype = promoted(x, lo, hi)
     bounds = (None if bound is None else number_of(bound, dtype) for bound in (lo, hi))
     return clip(in_dtype(x, dtype), *bounds)
+
+
+def _bound(given: Any, op: str, argument: str) -> Any:
+    bound = None if given is None else operand(given)
+    if bound is not None and type(bound) not in NUMBERS:
+        raise TypeError(f"{op}(): argument '{argument}' must be Number or Tensor, not {type(given).__name__}")
+    return bound
 
 
 # -- choice --------------------------------------------------------------------------------------------------
@@ -119,18 +123,17 @@ def fill(input: Tensor, value: Any) -> Any:
     """Return a tensor of the shape and dtype of `input`, filled with a number or a 0-d tensor."""
     need_tensor(input, "fill")
     dtype = input._array.dtype
-    if isinstance(value, Value):
-        if value._array.ndim:
-            raise RuntimeError(
-                "fill only supports 0-dimension value tensor but got tensor with "
-                f"{value._array.ndim} dimensions (shape {list(value._array.shape)})"
-            )
-        return _fill_with_tensor(input, in_dtype(value, dtype))
-    if not isinstance(value, NUMBERS):
-        raise TypeError(
-            f"fill(): argument 'value' (position 2) must be Number or Tensor, not {type(value).__name__}"
+    filling = operand(value)
+    if filling is NotImplemented:
+        raise not_a_tensor("fill", "value", 2, value)
+    if not isinstance(filling, Value):
+        return s.fill(input, number_of(filling, dtype))
+    if filling._array.ndim:
+        raise RuntimeError(
+            "fill only supports 0-dimension value tensor but got tensor with "
+            f"{filling._array.ndim} dimensions (shape {list(filling._array.shape)})"
         )
-    return s.fill(input, number_of(value, dtype))
+    return _fill_with_tensor(input, in_dtype(filling, dtype))
 
 
 # -- signs and rounding --------------------------------------------------------------------------------------

@@ -19,9 +19,7 @@ def conj(F: Any, x: Array) -> Array:
     return F.conj(x)
 
 
-@primitive(
-    "linear", x=lambda F, g, x_dtype: F.astype(g, dtype=x_dtype), holomorphic=False, view=True, node="Select"
-)
+@primitive("linear", x=lambda F, g, x_dtype: F.astype(g, dtype=x_dtype), holomorphic=False, view=True, node="Select")
 def real(F: Any, x: Array) -> Array:
     """Return the real part, a view."""
     return F.real(x)

@@ -147,6 +147,8 @@ def power_number(F: Any, x: Array, *, exponent: Any) -> Array:
         return F.sqrt(x)
     if exponent == -1 and x.dtype.kind not in "iu":
         return F.reciprocal(x)
+    if exponent == -0.5:
+        return F.reciprocal(F.sqrt(x))
     return _like(F, F.power(x, exponent), x)
 
 

@@ -15,11 +15,11 @@ from gradcore.graph import Output, modes, recorded
 from gradcore.graph.node import Target
 from gradcore.recorder import errors, views
 from gradcore.recorder.primitive import DERIVED, Primitive
-from gradcore.recorder.steps import Kernel, Steps, kernels_of, node_outputs
+from gradcore.recorder.steps import Kernel, Steps, kernels_of
 from gradcore.recorder.transfer import transfer
 from gradcore.recorder.value import Value, meta, wrap
 
-SCALARS = (bool, int, float, complex)
+SCALARS: tuple[Any, ...] = (bool, int, float, complex)
 
 
 def apply(op: Primitive, function: Callable[..., Any], inputs: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -30,9 +30,10 @@ def apply(op: Primitive, function: Callable[..., Any], inputs: Sequence[Any], pa
     """
     for i, x in enumerate(inputs):
         if not isinstance(x, Value) and type(x) not in SCALARS and (x is not None or op.kind == "elementwise"):
-            if not isinstance(x, SCALARS):
+            x = operand(x)
+            if x is NotImplemented:
                 return NotImplemented
-            inputs = [*inputs[:i], _python_number(x), *inputs[i + 1 :]]
+            inputs = [*inputs[:i], x, *inputs[i + 1 :]]
     if op.kind == "elementwise":
         inputs = _gathered(inputs)
     kernel = _kernel(op, inputs)
@@ -48,7 +49,7 @@ def apply(op: Primitive, function: Callable[..., Any], inputs: Sequence[Any], pa
         kernel.F.unquiet(token)
     outs = tuple(kernel.as_array(each) for each in result) if isinstance(result, tuple) else (kernel.as_array(result),)
     wrapped = tuple(wrap(each) for each in outs)
-    if op.view and kernel.F.storage(outs[0]) is kernel.F.storage(raw[0]):
+    if op.view and outs and kernel.F.storage(outs[0]) is kernel.F.storage(raw[0]):
         for each in wrapped:
             views.note_view(each, inputs[0], function, params, op.outputs == ("outs",))
     if modes.is_grad_enabled():
@@ -70,7 +71,7 @@ def attach(
         for i, x in enumerate(inputs)
     ]
     needs = tuple(origin is not None for origin in origins)
-    if not any(needs):
+    if not any(needs) or not outs:
         return
     arrays = dict(zip(op.outputs, (out._array for out in outs), strict=False))
     differentiable = [out for name, out in zip(op.outputs, outs, strict=False) if name not in op.constant]
@@ -241,9 +242,20 @@ def wrapped_around(x: int, dtype: Any) -> int:
     return x - (1 << bits) if dtype.kind == "i" and x >> (bits - 1) else x
 
 
-def _python_number(x: Any) -> Any:
-    """A number of a subclass (numpy.float64 is a float) as the plain Python one."""
+def operand(x: Any) -> Any:
+    """`x` as what operations take: NumPy's numbers and those of a subclass as Python's, arrays as constants.
+
+    Returns NotImplemented for anything else.
+    """
+    if isinstance(x, Value):
+        return x
+    if isinstance(x, host.generic):
+        x = x.item()
     for kind in SCALARS:
         if isinstance(x, kind):
             return kind(x)
-    raise AssertionError
+    try:
+        of(x)
+    except TypeError:
+        return NotImplemented
+    return wrap(x)

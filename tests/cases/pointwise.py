@@ -52,11 +52,7 @@ def integers(n: int, low: int = -9, high: int = 9) -> Callable[[Rng], tuple[Any,
 
 
 CASES = [
-    *(
-        case
-        for name in ("add", "subtract", "reverse_subtract", "multiply")
-        for case in pointwise(name, 2, complex_=True)
-    ),
+    *(case for name in ("add", "subtract", "reverse_subtract", "multiply") for case in pointwise(name, 2, complex_=True)),
     *(
         case
         for name in ("negative", "zero", "exp", "expm1", "sin", "cos", "sinh", "cosh")
@@ -68,11 +64,7 @@ CASES = [
         for name in ("log", "log2", "log10", "sqrt", "rsqrt", "reciprocal")
         for case in pointwise(name, low=0.5, complex_=True)
     ),
-    *(
-        case
-        for name in ("tan", "arctan", "tanh")
-        for case in pointwise(name, low=-0.7, high=0.7, complex_=True)
-    ),
+    *(case for name in ("tan", "arctan", "tanh") for case in pointwise(name, low=-0.7, high=0.7, complex_=True)),
     *(case for name in ("arcsin", "arccos") for case in pointwise(name, low=-0.7, high=0.7)),
     *pointwise("log1p", low=-0.5),
     *pointwise("divide", 2, low=0.5, complex_=True),
@@ -96,10 +88,7 @@ CASES = [
         Case(name, divided((4, 3), (3,)), label="broadcast")
         for name in ("floor_divide", "trunc_divide", "remainder", "fmod")
     ),
-    *(
-        Case(name, lambda rng: (between_integers(rng, (2, 3)),))
-        for name in ("floor", "ceil", "trunc", "round_half_even")
-    ),
+    *(Case(name, lambda rng: (between_integers(rng, (2, 3)),)) for name in ("floor", "ceil", "trunc", "round_half_even")),
     Case("round_half_even", lambda rng: (between_integers(rng, (2, 3)) / 10,), {"decimals": 1}),
     Case("round_half_even", lambda rng: (between_integers(rng, (2, 3)) * 10,), {"decimals": -1}),
     *(Case(name, apart(2)) for name in ("maximum", "minimum", "clip_below", "clip_above")),
@@ -119,10 +108,7 @@ CASES = [
     *pointwise("conj", complex_=True),
     *pointwise("angle", low=0.5, complex_=True),
     *(Case("real", lambda rng, s=s: (np.asarray(rng.normal(size=s)),), complex_=True) for s in ((2, 3), ())),  # type: ignore[misc]
-    *(
-        Case("imag", lambda rng, s=s: (np.asarray(rng.normal(size=s) + 1j * rng.normal(size=s)),))
-        for s in ((2, 3), ())
-    ),  # type: ignore[misc]
+    *(Case("imag", lambda rng, s=s: (np.asarray(rng.normal(size=s) + 1j * rng.normal(size=s)),)) for s in ((2, 3), ())),  # type: ignore[misc]
     *(
         Case(
             name,

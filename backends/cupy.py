@@ -353,7 +353,7 @@ owned = copy
 
 
 def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
-    """Return `x` with each element along `axis` repeated, by a number or an array of them (it waits for those)."""
+    """Return `x` with each element along `axis` repeated: by a number, or by an array, whose sum it awaits."""
     if not isinstance(repeats, cp.ndarray):
         return cp.repeat(x, repeats, axis)
     ends = cp.cumsum(cp.broadcast_to(repeats, (x.size if axis is None else x.shape[axis],)))

@@ -1,0 +1,23 @@
+"""The cases of conversions, copies and drawn numbers. It must not know how they are tested."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests.cases import Case, normal
+
+SHAPES = {"matrix": (2, 3), "0-d": (), "empty": (0, 3)}
+
+CASES = [
+    *(Case("copy", normal(shape), label=label, complex_=True) for label, shape in SHAPES.items()),
+    *(Case("copy", normal(shape), {"keep": True}, f"keep-{label}", True) for label, shape in SHAPES.items()),
+    *(Case("alias", normal(shape), label=label, complex_=True) for label, shape in SHAPES.items()),
+    *(
+        Case("astype", normal(shape), {"dtype": np.dtype(dtype)}, f"{label}-{dtype}")
+        for label, shape in SHAPES.items()
+        for dtype in ("float64", "complex128")
+    ),
+    Case("drawn", normal((2, 3), (2, 3)), complex_=True),
+    Case("drawn", normal((), ()), label="0-d"),
+    Case("drawn_of_two", normal((2, 1), (3,), (2, 3))),
+]

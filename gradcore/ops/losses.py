@@ -117,6 +117,7 @@ def l1_loss(
 # -- classes -------------------------------------------------------------------------------------------------
 
 _score2d = renamed(p.score, "NllLoss2D")
+_or_nothing = renamed(e.add, "NllLoss")
 _times, _over = renamed(e.multiply, "MulBackward1"), renamed(e.divide, "DivBackward1")
 
 
@@ -153,13 +154,15 @@ def _nll(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str
     shares = F.astype(counted, input._array.dtype)
     if weight is not None:
         shares = F.take(weight._array, safe) * shares
-    if reduction == "mean":
-        token = F.quiet()
-        shares = shares / F.sum(shares)
-        F.unquiet(token)
-    if total and not n:
-        return e.multiply(sum(input), float("nan") if reduction == "mean" else 0.0)  # type: ignore[no-any-return]
-    return score(input, wrap(safe), wrap(F.as_array(-shares)), total=total)  # type: ignore[no-any-return]
+    if reduction != "mean":
+        return score(input, wrap(safe), wrap(F.as_array(-shares)), total=total)  # type: ignore[no-any-return]
+    whole = F.sum(shares)
+    token = F.quiet()
+    shares = F.where(counted, -shares / whole, shares)
+    nothing = whole / whole - 1  # the mean of nothing is nan, though its gradient is 0
+    F.unquiet(token)
+    loss = score(input, wrap(safe), wrap(F.as_array(shares)), total=total)
+    return _or_nothing(loss, wrap(F.as_array(nothing)))  # type: ignore[no-any-return]
 
 
 def _all_in_range(target: Any, classes: int) -> bool:
@@ -188,9 +191,7 @@ def _check_classes(name: str, input: Any, target: Any, weight: Any) -> None:
     if not scores:
         raise ValueError("Expected 1 or more dimensions (got 0)")
     if len(scores) > 1 and classes and scores[0] != classes[0]:
-        raise ValueError(
-            f"Expected input batch_size ({scores[0]}) to match target batch_size ({classes[0]})."
-        )
+        raise ValueError(f"Expected input batch_size ({scores[0]}) to match target batch_size ({classes[0]}).")
     if len(scores) <= 2:
         if len(classes) > 1:
             raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
@@ -198,8 +199,7 @@ def _check_classes(name: str, input: Any, target: Any, weight: Any) -> None:
             raise RuntimeError(f"size mismatch (got input: {list(scores)}, target: {list(classes)})")
     elif len(classes) != len(scores) - 1 and len(scores) == 4:
         raise RuntimeError(
-            "only batches of spatial targets supported (3D tensors) but got targets of dimension: "
-            f"{len(classes)}"
+            f"only batches of spatial targets supported (3D tensors) but got targets of dimension: {len(classes)}"
         )
     elif classes != (scores[0], *scores[2:]):
         raise RuntimeError(f"Expected target size {[scores[0], *scores[2:]]}, got {list(classes)}")
@@ -325,9 +325,7 @@ def binary_cross_entropy(
         )
     for other in (target, weight):
         if other is not None and other._array.dtype != input._array.dtype:
-            raise RuntimeError(
-                f"Found dtype {_title(other)} but expected {_title(input)} (binary_cross_entropy)"
-            )
+            raise RuntimeError(f"Found dtype {_title(other)} but expected {_title(input)} (binary_cross_entropy)")
     a = input._array
     if of(a).device_type == "cpu" and a.size and not (a.min() >= 0 and a.max() <= 1):
         raise RuntimeError("all elements of input should be between 0 and 1")
@@ -361,7 +359,8 @@ def binary_cross_entropy_with_logits(
         )
     for each in (y, x):
         if each._array.dtype.kind in "biu":
-            raise RuntimeError(f"result type Float can't be cast to the desired output type {_title(each)}")
+            kind = _title(x if each is y else y)
+            raise RuntimeError(f"result type {kind} can't be cast to the desired output type {_title(each)}")
     if pos_weight is None:
         loss = p.binary_cross_entropy_with_logits(x, y)
     else:

@@ -13,18 +13,13 @@ def _at(F: Any, target: Array) -> tuple[Any, ...]:
     """The index of each target's class, axis 1, in an array of (N, C, *rest); of (C,) for a 0-d target."""
     if target.ndim == 0:
         return (target,)
-    grid = [
-        F.arange(n).reshape([-1 if a == i else 1 for i in range(target.ndim)])
-        for a, n in enumerate(target.shape)
-    ]
+    grid = [F.arange(n).reshape([-1 if a == i else 1 for i in range(target.ndim)]) for a, n in enumerate(target.shape)]
     return (grid[0], target, *grid[1:])
 
 
 @primitive(
     "linear",
-    x=lambda F, g, target, weights, x_shape, total: F.spread_score(
-        g, target, weights, shape=x_shape, total=total
-    ),
+    x=lambda F, g, target, weights, x_shape, total: F.spread_score(g, target, weights, shape=x_shape, total=total),
     node="NllLoss",
 )
 def score(F: Any, x: Array, target: Array, weights: Array, *, total: bool) -> Array:
@@ -39,9 +34,7 @@ def score(F: Any, x: Array, target: Array, weights: Array, *, total: bool) -> Ar
     x=lambda F, g, target, weights, total: F.score(g, target, weights, total=total),
     node="NllLoss",
 )
-def spread_score(
-    F: Any, x: Array, target: Array, weights: Array, *, shape: tuple[int, ...], total: bool
-) -> Array:
+def spread_score(F: Any, x: Array, target: Array, weights: Array, *, shape: tuple[int, ...], total: bool) -> Array:
     """Zeros of `shape` with `x` times `weights` at the classes: the transpose of `score`."""
     out = F.zeros(shape, x.dtype)
     out[_at(F, target)] = x * weights
@@ -51,30 +44,18 @@ def spread_score(
 # -- binary cross entropy ------------------------------------------------------------------------------------
 
 
-def _logs(F: Any, x: Any) -> tuple[Any, Any]:
-    """log(x) and log(1 - x), no less than -100 as torch has it, so that 0 * log(0) is 0."""
-    return F.clip(F.log(x), lo=-100.0, hi=None), F.clip(F.log1p(-x), lo=-100.0, hi=None)
-
-
-def _target_rule(F: Any, g: Any, x: Any) -> Any:
-    positive, negative = _logs(F, x)
-    return g * (negative - positive)
-
-
 @primitive(
     "elementwise",
     x=lambda F, g, x, y: g * (x - y) / F.clip((1 - x) * x, lo=1e-12, hi=None),
-    y=_target_rule,
+    y=lambda F, g, x: g * (F.log1p(-x) - F.log(x)),
     refuses="biuc",
 )
 def binary_cross_entropy(F: Any, x: Array, y: Array) -> Array:
-    """-(y * log(x) + (1 - y) * log(1 - x)) for probabilities `x`."""
+    """-(y * log(x) + (1 - y) * log(1 - x)) for probabilities `x`, no logarithm counting as less than -100."""
     return (y - 1) * F.clip(F.log1p(-x), -100.0, None) - y * F.clip(F.log(x), -100.0, None)
 
 
-@primitive(
-    "elementwise", x=lambda F, g, x, y: g * (F.sigmoid(x) - y), y=lambda g, x: -(g * x), refuses="biuc"
-)
+@primitive("elementwise", x=lambda F, g, x, y: g * (F.sigmoid(x) - y), y=lambda g, x: -(g * x), refuses="biuc")
 def binary_cross_entropy_with_logits(F: Any, x: Array, y: Array) -> Array:
     """The same for x = sigmoid(logits), with nothing lost where that saturates."""
     return (1 - y) * x + F.log1p(F.exp(-F.absolute(x))) - F.minimum(x, 0)

@@ -102,9 +102,7 @@ POOLING = [
         {"window": window((3, 2), (1, 2), padding=((1, 1), (0, 0)))},
         "overlapping",
     ),
-    Case(
-        "max_pool", distinct(2, 5, 7), {"window": window((2, 2), (2, 1), (2, 3), ((1, 1), (1, 1)))}, "dilated"
-    ),
+    Case("max_pool", distinct(2, 5, 7), {"window": window((2, 2), (2, 1), (2, 3), ((1, 1), (1, 1)))}, "dilated"),
     Case("max_pool", distinct(1, 3, 3, 3), {"window": window((2, 2, 2))}, "3-d"),
     Case(
         "max_pool",

@@ -321,6 +321,8 @@ def solve(a: Any, b: Any) -> Any:
     if b.ndim > 1:
         batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         a, b = cp.broadcast_to(a, batch + a.shape[-2:]), cp.broadcast_to(b, batch + b.shape[-2:])
+        if b.size == 0:  # of which CuPy divides by zero
+            return cp.empty(b.shape, np.result_type(a.dtype, b.dtype))
     return cp.linalg.solve(a, b)
 
 

@@ -123,6 +123,11 @@ CALLS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], Callable[..., Any]]]
     "inv": (lambda F, a: F.inv(a), (SQUARE,), np.linalg.inv),
     "solve, a vector": (lambda F, a, b: F.solve(a, b), (SQUARE[0], V[:3]), np.linalg.solve),
     "solve, batches": (lambda F, a, b: F.solve(a, b), (SQUARE, A[:, :2]), lambda a, b: np.linalg.inv(a) @ b),
+    "solve, nothing": (
+        lambda F, a: F.solve(a, F.zeros((1, 3, 0), "f8")),
+        (SQUARE,),
+        lambda a: np.zeros((2, 3, 0)),
+    ),
     "cholesky": (lambda F, a: F.cholesky(a), (SYMMETRIC,), np.linalg.cholesky),
     "det": (lambda F, a: F.det(a), (SQUARE,), np.linalg.det),
     "slogdet": (lambda F, a: tuple(F.slogdet(a)), (SQUARE,), lambda a: tuple(np.linalg.slogdet(a))),

@@ -185,7 +185,16 @@ def _decomposed(host: Callable[..., Any], args: list[Any], keywords: dict[str, A
         if _linalg[-1] == "raise" or not unnoticed:
             raise
         return np.full(args[-1].shape, np.nan, args[0].dtype)
+    if host.__name__ == "eigvals":
+        return _complex(result)
+    if host.__name__ == "eig":
+        return tuple(map(_complex, result))
     return tuple(result) if isinstance(result, tuple) else result
+
+
+def _complex(x: Any) -> Any:
+    """CuPy's eigenvalues are complex even where NumPy's are real."""
+    return x.astype(np.result_type(x, np.complex64))
 
 
 # -- functions with rules of their own -----------------------------------------------------------------------

@@ -20,11 +20,12 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--device", default="cpu", help="cpu or cuda (default: cpu)")
     add("--filter", default="", metavar="WORDS", help="only cases whose name has all these words")
+    add("--goals", action="store_true", help="only what the project has set itself a goal for")
     add("--libraries", nargs="+", default=NAMES, choices=NAMES, metavar="NAME", help=", ".join(NAMES))
     add("--threads", type=int, default=1, help="threads for every library (default: 1)")
     add("--quick", action="store_true", help="few short samples and no big arrays: to see that it runs")
     add("--out", type=Path, default=RESULTS, metavar="DIR", help="where JSON and plot go")
-    add("--readme", action="store_true", help="write the cases with a goal into the README")
+    add("--readme", action="store_true", help="write what has a goal into the README")
     return parser.parse_args(arguments)
 
 
@@ -58,8 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan = measure.QUICK if options.quick else measure.Plan()
     gc.collect()
     gc.freeze()
-    for name, job in measure.jobs(libraries, plan, measure.clock_for(options.device, options.threads)):
-        if all(word in name for word in options.filter.split()):
+    clock = measure.clock_for(options.device, options.threads)
+    for name, has_goal, job in measure.jobs(libraries, plan, clock):
+        if all(word in name for word in options.filter.split()) and (has_goal or not options.goals):
             print(f"\r\033[K{name}" if sys.stderr.isatty() else name, end="", file=sys.stderr, flush=True)
             told.results.append(job())
     print(file=sys.stderr)

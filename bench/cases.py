@@ -51,7 +51,7 @@ def case(goal: float | Mapping[str, float] | None = None, **grid: Sequence[Any])
 def label(value: Any) -> str:
     """A value of the grid as it stands in a case's name."""
     if isinstance(value, tuple):
-        return "×".join(map(str, value))
+        return "x".join(map(str, value))
     if isinstance(value, int) and value >= 10_000:
         return f"{value:.0e}".replace("e+0", "e")
     return str(value)

@@ -175,6 +175,9 @@ print(time.process_time() - start)
 """
 
 
+IMPORT_GOALS = {"numpy": round(1 / 1.3, 2)}
+
+
 def imported(beside: str, plan: Plan) -> Result:
     """Processor time of `import gradcore` and of the import of what stands `beside` it, in turns."""
     modules = ("gradcore", beside)
@@ -184,9 +187,8 @@ def imported(beside: str, plan: Plan) -> Result:
     for _ in plan.turns():
         for module in modules:
             samples[module].append(fresh("-c", IMPORT, module))
-    goal = round(1 / 1.3, 2) if beside == "numpy" else None
     about = f"`import {beside}` beside `import gradcore`."
-    return Result(f"import {beside}", about, samples, goal=goal, beside=beside)
+    return Result(f"import {beside}", about, samples, goal=IMPORT_GOALS.get(beside), beside=beside)
 
 
 def remembered(what: str, libraries: Sequence[Library], plan: Plan) -> Result:
@@ -203,13 +205,13 @@ def remembered(what: str, libraries: Sequence[Library], plan: Plan) -> Result:
     return Result(f"memory {what}", memory.ABOUT[what], samples, unit, goal, absent=absent)
 
 
-def jobs(libraries: Sequence[Library], plan: Plan, clock: Clock) -> Iterator[tuple[str, Job]]:
-    """All there is to measure: names, and what to call."""
+def jobs(libraries: Sequence[Library], plan: Plan, clock: Clock) -> Iterator[tuple[str, bool, Job]]:
+    """All there is to measure: its name, whether it has a goal, and what to call."""
     for case in CASES:
         if (case.size or 0) <= plan.largest:
-            yield case.name, partial(timed, case, libraries, plan, clock)
+            yield case.name, case.goal is not None, partial(timed, case, libraries, plan, clock)
     if all(library.device == "cpu" for library in libraries):
         for beside in ("numpy", *(library.name for library in libraries if library.name == "torch")):
-            yield f"import {beside}", partial(imported, beside, plan)
-        for what in (*memory.OPERATIONS, memory.PEAK):
-            yield f"memory {what}", partial(remembered, what, libraries, plan)
+            yield f"import {beside}", beside in IMPORT_GOALS, partial(imported, beside, plan)
+        for what in memory.ABOUT:
+            yield f"memory {what}", what != memory.PEAK, partial(remembered, what, libraries, plan)

@@ -6,7 +6,6 @@ while many operations are recorded, divided by their number. Run as `python -m b
 
 from __future__ import annotations
 
-import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +37,8 @@ def of_process(entry: str) -> int:
     status = Path("/proc/self/status")
     if status.exists():
         return 1024 * next(int(line.split()[1]) for line in status.read_text().splitlines() if entry in line)
+    import resource  # not on Windows
+
     # On Linux this would count what the parent held when it started us.
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else 1024 * most

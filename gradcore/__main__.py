@@ -210,14 +210,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RuntimeError as error:
         parser.exit(1, f"{parser.prog}: {' '.join(str(error).split())}\n")
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    outside = gradcore.get_default_device()
+    outside = devices.get_default_device()
     try:
         tour(device, width=shutil.get_terminal_size((BESIDE, 24)).columns, colour=colour)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     finally:
-        gradcore.set_default_device(outside)
+        devices.set_default_device(outside)
     return 0
 
 

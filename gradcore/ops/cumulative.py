@@ -26,13 +26,13 @@ def _running(x: Tensor, dim: Any, dtype: Any, name: str, run: Callable[..., Any]
     return run(x, axis=arguments.axis(dim, x._array.ndim))  # type: ignore[no-any-return]
 
 
-@op(inplace=True, out=True)
+@op(inplace=True, out="dtype")
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Return the sums of the elements up to each along `dim`; booleans and integers add up in int64."""
     return _running(input, dim, dtype, "cumsum", c.cumsum)
 
 
-@op(inplace=True, out=True)
+@op(inplace=True, out="dtype")
 def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Return the products of the elements up to each along `dim`; booleans and integers multiply in int64."""
     return _running(input, dim, dtype, "cumprod", c.cumprod)

@@ -41,7 +41,7 @@ def _prepared(x: Tensor, dtype: Any, name: str) -> Tensor:
     return converted(x, dtype, name)  # type: ignore[no-any-return]
 
 
-@op(namespace="linalg", method=False, out=True)
+@op(namespace="linalg", method=False, out="exact")
 def vector_norm(
     x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
@@ -69,7 +69,7 @@ def _refuse_empty(x: Tensor, order: float, axes: arguments.Axes, whole: bool) ->
             )
 
 
-@op(namespace="linalg", method=False, out=True)
+@op(namespace="linalg", method=False, out="exact")
 def matrix_norm(
     A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
@@ -89,19 +89,23 @@ def matrix_norm(
     if ord in (1, -1, inf, -inf):
         summed, compared = (rows, columns) if ord in (1, -1) else (columns, rows)
         sums = sum(e.absolute(x), summed, keepdim=True)
-        extreme = (amax if ord > 0 else amin)(sums, (summed, compared), keepdim)
-        return extreme
+        return _largest(sums, (summed, compared), keepdim, ord > 0)
     if ord not in ("nuc", 2, -2):
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
-    values = functions["linalg"]["svdvals"](functions[""]["movedim"](x, (rows, columns), (-2, -1)))
-    out: Tensor = sum(values, -1) if ord == "nuc" else (amax if ord == 2 else amin)(values, -1)
-    if keepdim:
-        for axis in sorted((rows, columns)):
-            out = functions[""]["unsqueeze"](out, axis)
-    return out
+    movedim = functions[""]["movedim"]
+    values = functions["linalg"]["svdvals"](movedim(x, (rows, columns), (-2, -1)))
+    out = sum(values, -1, keepdim) if ord == "nuc" else _largest(values, (-1,), keepdim, ord == 2)
+    return movedim(functions[""]["unsqueeze"](out, -1), (-2, -1), (rows, columns)) if keepdim else out
 
 
-@op(namespace="linalg", method=False, out=True)
+def _largest(x: Tensor, dim: tuple[int, ...], keepdim: bool, largest: bool) -> Tensor:
+    """The largest, or smallest, over `dim`; 0 is the largest of none, since norms are compared."""
+    if largest and not x._array.size:
+        return sum(x, dim, keepdim)
+    return (amax if largest else amin)(x, dim, keepdim)
+
+
+@op(namespace="linalg", method=False, out="exact")
 def norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Return a norm of vectors or matrices, as `ord` and `dim` say; by default the 2-norm of all elements."""
     need_tensor(A, "linalg.norm", "A")
@@ -126,7 +130,7 @@ def norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, 
 
 
 # torch.norm, beside torch.linalg.norm above.
-@op(out=True)
+@op(out="exact")
 def norm_(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
     """Return the p-norm of the elements over `dim` (all by default); 'nuc' is that of matrices."""
     need_tensor(input, "norm")

@@ -35,7 +35,7 @@ def _count(x: Tensor, axes: Axes) -> int:
     return math.prod([shape[i] for i in axes])
 
 
-@op(out=True)
+@op(out="dtype")
 def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Add up the elements over `dim` (all of them by default); booleans and integers add up in int64."""
     if dim is None and dtype is None and not keepdim and getattr(input, "_node", None) is not None:
@@ -68,7 +68,7 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     return average(x, axis=axes, count=_count(x, axes), keepdims=keepdim)  # type: ignore[no-any-return]
 
 
-@op(out=True)
+@op(out="dtype")
 def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Add up the elements that are not NaN. Raises RuntimeError for complex numbers."""
     need_tensor(input, "nansum")
@@ -96,7 +96,7 @@ def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any
 _prod_over = renamed(c.prod, "ProdBackward1")
 
 
-@op(out=True)
+@op(out="dtype")
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Multiply the elements over one dimension, or all of them; booleans and integers multiply in int64."""
     need_tensor(input, "prod")
@@ -135,13 +135,13 @@ def check_ordered(x: Tensor, name: str, kernel: str) -> None:
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{title}' ({name})")
 
 
-@op(out=True)
+@op(out="exact")
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Return the maximum over `dim` (all dimensions by default); equal maxima share the gradient."""
     return _over(input, dim, keepdim, "amax", r.amax)
 
 
-@op(out=True)
+@op(out="exact")
 def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     """Return the minimum over `dim` (all dimensions by default); equal minima share the gradient."""
     return _over(input, dim, keepdim, "amin", r.amin)

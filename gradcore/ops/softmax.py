@@ -27,13 +27,13 @@ def _normalized(x: Tensor, dim: Any, dtype: Any, name: str, function: Callable[.
     return function(x, axis=(axis,) if x._array.ndim else ())  # type: ignore[no-any-return]
 
 
-@op(out=True)
+@op(out="exact")
 def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """Return exp(input) divided by its sum over `dim`. Integers need `dtype`: NotImplementedError."""
     return _normalized(input, dim, dtype, "softmax", p.softmax)
 
 
-@op(out=True)
+@op(out="exact")
 def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     """Return the logarithm of `softmax`. Integers need `dtype`: NotImplementedError."""
     return _normalized(input, dim, dtype, "log_softmax", p.log_softmax)

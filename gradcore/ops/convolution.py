@@ -71,8 +71,7 @@ def _convolution(
     shape = tuple(x._array.shape)
     if len(shape) not in (n + 1, n + 2):
         raise RuntimeError(
-            f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: "
-            f"{list(shape)}"
+            f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: {list(shape)}"
         )
     batched = len(shape) == n + 2
     size = shape if batched else (1, *shape)
@@ -98,9 +97,7 @@ def sizes(name: str, argument: str, value: Any, n: int) -> Sizes:
     try:
         given = [index(each) for each in value] if isinstance(value, (tuple, list)) else [index(value)]
     except TypeError:
-        raise TypeError(
-            f"{name}(): argument '{argument}' must be an int or a tuple of {n} ints, not {value!r}"
-        ) from None
+        raise TypeError(f"{name}(): argument '{argument}' must be an int or a tuple of {n} ints, not {value!r}") from None
     if len(given) not in (1, n):
         raise RuntimeError(
             f"expected {argument} to be a single integer value or a list of {n} values to match the "
@@ -110,20 +107,14 @@ def sizes(name: str, argument: str, value: Any, n: int) -> Sizes:
     return tuple(given * n if len(given) == 1 else given)
 
 
-def _padding(
-    name: str, padding: Any, n: int, kernel: Sizes, stride: Sizes, dilation: Sizes
-) -> tuple[tuple[int, int], ...]:
+def _padding(name: str, padding: Any, n: int, kernel: Sizes, stride: Sizes, dilation: Sizes) -> tuple[tuple[int, int], ...]:
     if isinstance(padding, str):
         if padding == "valid":
             return ((0, 0),) * n
         if padding != "same":
-            raise RuntimeError(
-                f"Invalid padding string: '{padding}' ({name} takes 'same', 'valid' or numbers)"
-            )
+            raise RuntimeError(f"Invalid padding string: '{padding}' ({name} takes 'same', 'valid' or numbers)")
         if any(each != 1 for each in stride):
-            raise RuntimeError(
-                f"padding='same' is not supported for strided convolutions ({name} got {stride=})"
-            )
+            raise RuntimeError(f"padding='same' is not supported for strided convolutions ({name} got {stride=})")
         whole = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
         return tuple((each // 2, each - each // 2) for each in whole)  # one more at the end, as in torch
     return tuple((each, each) for each in sizes(name, "padding", padding, n))

@@ -34,9 +34,7 @@ def embedding(
     need_tensor(input, "embedding")
     need_tensor(weight, "embedding", "weight")
     if weight._array.ndim != 2:
-        raise RuntimeError(
-            f"'weight' must be 2-D, but embedding got one of shape {list(weight._array.shape)}"
-        )
+        raise RuntimeError(f"'weight' must be 2-D, but embedding got one of shape {list(weight._array.shape)}")
     rows = weight._array.shape[0]
     if input._array.dtype.name not in ("int64", "int32"):
         raise RuntimeError(
@@ -62,9 +60,7 @@ def _check_range(index: Tensor, rows: int) -> None:
         return
     low, high = int(array.min()), int(array.max())
     if low < 0 or high >= rows:
-        raise IndexError(
-            f"index out of range in self: {low if low < 0 else high} is no row of {rows} (embedding)"
-        )
+        raise IndexError(f"index out of range in self: {low if low < 0 else high} is no row of {rows} (embedding)")
 
 
 def _renormalize(weight: Any, index: Tensor, max_norm: float, norm_type: float) -> None:

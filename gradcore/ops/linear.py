@@ -26,9 +26,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     need_tensor(bias, "linear", "bias")
     shape, matrix = input._array.shape, weight._array.shape
     if len(matrix) == 1:
-        raise RuntimeError(
-            "mat2 must be a matrix, got 1-D tensor (linear with a bias needs a weight of (out, in))"
-        )
+        raise RuntimeError("mat2 must be a matrix, got 1-D tensor (linear with a bias needs a weight of (out, in))")
     rows: Any = input if len(shape) == 2 else reshaped(input, (prod(shape[:-1]), *shape[-1:]))
     out = p.linear(rows, weight, bias) if _plain(rows, weight, bias) else addmm(bias, rows, t(weight))
     return out if len(shape) == 2 else reshaped(out, (*shape[:-1], matrix[0]))

@@ -117,7 +117,7 @@ def l1_loss(
 # -- classes -------------------------------------------------------------------------------------------------
 
 _score2d = renamed(p.score, "NllLoss2D")
-_or_nothing = renamed(e.add, "NllLoss")
+_or_nothing = {name: renamed(e.add, name) for name in ("NllLoss", "NllLoss2D")}
 _times, _over = renamed(e.multiply, "MulBackward1"), renamed(e.divide, "DivBackward1")
 
 
@@ -162,7 +162,8 @@ def _nll(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str
     nothing = whole / whole - 1  # the mean of nothing is nan, though its gradient is 0
     F.unquiet(token)
     loss = score(input, wrap(safe), wrap(F.as_array(shares)), total=total)
-    return _or_nothing(loss, wrap(F.as_array(nothing)))  # type: ignore[no-any-return]
+    node = "NllLoss" if score is p.score else "NllLoss2D"
+    return _or_nothing[node](loss, wrap(F.as_array(nothing)))  # type: ignore[no-any-return]
 
 
 def _all_in_range(target: Any, classes: int) -> bool:
@@ -248,9 +249,7 @@ def cross_entropy(
     probabilities = target._array.shape == input._array.shape
     if probabilities:
         if target._array.dtype.kind in "biu":
-            raise RuntimeError(
-                f"Expected floating point type for target with class probabilities, got {_title(target)}"
-            )
+            raise RuntimeError(f"Expected floating point type for target with class probabilities, got {_title(target)}")
         if ignore_index >= 0:
             raise RuntimeError("ignore_index is not supported for floating point target")
         _check_weight(input, weight)

@@ -85,9 +85,7 @@ def batch_norm(
     need_tensor(input, "batch_norm")
     shape = tuple(input._array.shape)
     if training and len(shape) > 1 and shape[0] * prod(shape[2:]) == 1:
-        raise ValueError(
-            f"Expected more than 1 value per channel when training, got input size torch.Size({list(shape)})"
-        )
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size torch.Size({list(shape)})")
     if eps < 0 or (training and eps == 0):
         wanted = "positive during training" if training else "non-negative"
         raise ValueError(f"batch_norm eps must be {wanted}, but got {eps}")

@@ -79,8 +79,7 @@ def _cut(x: Any, widths: Widths) -> Any:
     ends = [(max(-b, 0), n - max(-a, 0)) for (b, a), n in zip(widths, x._array.shape, strict=True)]
     if any(end < start for start, end in ends):
         raise RuntimeError(
-            "narrow(): length must be non-negative. (pad cuts more off than there is of shape "
-            f"{list(x._array.shape)})"
+            f"narrow(): length must be non-negative. (pad cuts more off than there is of shape {list(x._array.shape)})"
         )
     return basic_getitem(x, index=tuple(slice(start, end) for start, end in ends))
 
@@ -111,6 +110,5 @@ def _check(shape: tuple[int, ...], axis: int, before: int, after: int, mode: str
         raise RuntimeError("Padding value causes wrapping around more than once.")
     if n + before + after < (1 if mode != "circular" else 0) or (n == 0 and before + after > 0):
         raise RuntimeError(
-            f"input of size {list(shape)} is too small for padding ({before}, {after}) of dimension {axis} "
-            f"({mode})"
+            f"input of size {list(shape)} is too small for padding ({before}, {after}) of dimension {axis} ({mode})"
         )

@@ -81,8 +81,7 @@ def _window(
         axis(-n - 1, len(shape))
     if len(shape) not in (n + 1, n + 2):
         raise RuntimeError(
-            f"non-empty {n + 1}D or {n + 2}D (batch mode) tensor expected for input, but {name} got "
-            f"{list(shape)}"
+            f"non-empty {n + 1}D or {n + 2}D (batch mode) tensor expected for input, but {name} got {list(shape)}"
         )
     if 0 in shape[len(shape) - n - 1 :]:
         raise RuntimeError(
@@ -100,8 +99,7 @@ def _window(
         raise RuntimeError("stride should not be zero" if 0 in steps else "stride must be greater than zero")
     if min(spread) <= 0:
         raise RuntimeError(
-            "dilation should be greater than zero, but got "
-            f"{' '.join(map('dilation{}: {}'.format, 'DHW'[3 - n :], spread))}"
+            f"dilation should be greater than zero, but got {' '.join(map('dilation{}: {}'.format, 'DHW'[3 - n :], spread))}"
         )
     if min(kernel) <= 0:
         raise RuntimeError(f"kernel size should be greater than zero, but got {list(kernel)} ({name})")
@@ -110,8 +108,7 @@ def _window(
             raise RuntimeError(f"pad must be non-negative, but got pad: {m}")
         if m > (d * (k - 1) + 1) // 2:
             raise RuntimeError(
-                f"pad should be at most half of effective kernel size, but got pad={m}, kernel_size={k} and "
-                f"dilation={d}"
+                f"pad should be at most half of effective kernel size, but got pad={m}, kernel_size={k} and dilation={d}"
             )
     size = shape[len(shape) - n :]
     ends = tuple(map(_end, size, kernel, steps, margin, spread)) if ceil_mode else margin

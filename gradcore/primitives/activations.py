@@ -19,9 +19,7 @@ def relu(F: Any, x: Array) -> Array:
     return F.maximum(x, 0)
 
 
-@primitive(
-    "elementwise", x=lambda F, g, mask: F.masked(g, mask), unpromoted=("mask",), node="ThresholdBackward"
-)
+@primitive("elementwise", x=lambda F, g, mask: F.masked(g, mask), unpromoted=("mask",), node="ThresholdBackward")
 def masked(F: Any, x: Array, mask: Array) -> Array:
     """`x` where `mask` is true, elsewhere 0 whatever `x` is: a product would make nan of inf * 0."""
     return F.masked(x, mask)
@@ -29,7 +27,7 @@ def masked(F: Any, x: Array, mask: Array) -> Array:
 
 @primitive("elementwise", x=lambda F, g, x, slope: F.where(x > 0, g, g * slope), refuses="biuc")
 def leaky_relu(F: Any, x: Array, *, slope: float) -> Array:
-    return F.where(x > 0, x, x * slope)
+    return F.astype(F.where(x > 0, x, x * slope), x.dtype)
 
 
 def _elu_rule(F: Any, g: Any, x: Any, alpha: float, scale: float, input_scale: float) -> Any:
@@ -40,12 +38,12 @@ def _elu_rule(F: Any, g: Any, x: Any, alpha: float, scale: float, input_scale: f
 @primitive("elementwise", x=_elu_rule, refuses="biuc")
 def elu(F: Any, x: Array, *, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Array:
     """scale * x above 0, scale * alpha * (exp(input_scale * x) - 1) elsewhere."""
-    return F.where(x > 0, x * scale, F.expm1(x * input_scale) * (alpha * scale))
+    return F.astype(F.where(x > 0, x * scale, F.expm1(x * input_scale) * (alpha * scale)), x.dtype)
 
 
 @primitive("elementwise", x=lambda F, g, x, low, high: F.masked(g, (x > low) & (x < high)), refuses="bc")
 def hardtanh(F: Any, x: Array, *, low: float, high: float) -> Array:
-    return F.clip(x, low, high)
+    return F.astype(F.clip(x, low, high), x.dtype)
 
 
 # -- gelu: Hendrycks and Gimpel, "Gaussian Error Linear Units" (2016) ----------------------------------------
@@ -61,7 +59,7 @@ _DENSITY = 1 / sqrt(2 * pi)
 )
 def gelu(F: Any, x: Array) -> Array:
     """x times the probability that a standard normal number is below x."""
-    return F.erfc(x * -_SQRT_HALF) * x * 0.5
+    return F.astype(F.erfc(x * -_SQRT_HALF) * x * 0.5, x.dtype)
 
 
 _SCALE, _CUBIC = sqrt(2 / pi), 0.044715
@@ -76,7 +74,7 @@ def _gelu_tanh_rule(F: Any, g: Any, x: Any) -> Any:
 @primitive("elementwise", x=_gelu_tanh_rule, refuses="biuc", node="Gelu")
 def gelu_tanh(F: Any, x: Array) -> Array:
     """The approximation of `gelu` by a tanh."""
-    return (F.tanh((x + x * x * x * _CUBIC) * _SCALE) + 1) * x * 0.5
+    return F.astype((F.tanh((x + x * x * x * _CUBIC) * _SCALE) + 1) * x * 0.5, x.dtype)
 
 
 # -- made of exponentials: each stays finite where its value is ----------------------------------------------
@@ -100,7 +98,7 @@ def silu(F: Any, x: Array) -> Array:
 def softplus(F: Any, x: Array, *, beta: float, threshold: float) -> Array:
     """log(1 + exp(beta * x)) / beta; `x` itself where beta * x is above `threshold`."""
     z = x * beta
-    return F.where(z > threshold, x, F.log1p(F.exp(z)) / beta)
+    return F.astype(F.where(z > threshold, x, F.log1p(F.exp(z)) / beta), x.dtype)
 
 
 @primitive("elementwise", x=lambda F, g, x: g * F.sigmoid(-x), refuses="biuc", node="LogSigmoid")

@@ -19,9 +19,7 @@ Array = Any
 
 @primitive(
     "multilinear",
-    x=lambda F, g, w, x_shape, window, groups: F.convolve_transposed(
-        g, w, window=window, groups=groups, size=x_shape[2:]
-    ),
+    x=lambda F, g, w, x_shape, window, groups: F.convolve_transposed(g, w, window=window, groups=groups, size=x_shape[2:]),
     w=lambda F, g, x, window, groups: F.convolve_kernel(x, g, window=window, groups=groups),
     node="Convolution",
 )
@@ -47,9 +45,7 @@ def convolve_transposed(F: Any, y: Array, w: Array, *, window: Window, groups: i
 
 @primitive(
     "multilinear",
-    x=lambda F, g, y, x_shape, window, groups: F.convolve_transposed(
-        y, g, window=window, groups=groups, size=x_shape[2:]
-    ),
+    x=lambda F, g, y, x_shape, window, groups: F.convolve_transposed(y, g, window=window, groups=groups, size=x_shape[2:]),
     y=lambda F, g, x, window, groups: F.convolve(x, g, window=window, groups=groups),
     node="Convolution",
 )

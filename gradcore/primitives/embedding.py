@@ -9,9 +9,7 @@ from gradcore.recorder import primitive
 Array = Any
 
 
-def _weight_rule(
-    F: Any, g: Any, index: Any, weight_shape: tuple[int, ...], padding: int | None, by_frequency: bool
-) -> Any:
+def _weight_rule(F: Any, g: Any, index: Any, weight_shape: tuple[int, ...], padding: int | None, by_frequency: bool) -> Any:
     column = (*index.shape, 1)
     if padding is not None:
         g = F.masked(g, F.reshape(index, shape=column) != padding)
@@ -21,9 +19,7 @@ def _weight_rule(
 
 
 @primitive("linear", weight=_weight_rule)
-def embedding(
-    F: Any, weight: Array, index: Array, *, padding: int | None = None, by_frequency: bool = False
-) -> Array:
+def embedding(F: Any, weight: Array, index: Array, *, padding: int | None = None, by_frequency: bool = False) -> Array:
     """The rows of `weight` at `index`. Its derivative leaves out row `padding`, and shares among equal
     indices if told."""
     return F.take(weight, index, 0)

@@ -25,8 +25,11 @@ def _at(F: Any, target: Array) -> tuple[Any, ...]:
 def score(F: Any, x: Array, target: Array, weights: Array, *, total: bool) -> Array:
     """The elements of (N, C, *rest) at the classes (N, *rest) times `weights`, an array like them or a
     number; or their sum."""
-    picked = x[_at(F, target)] * weights
-    return F.sum(picked) if total else picked
+    picked = x[_at(F, target)]
+    if x.itemsize > 2:
+        return F.sum(picked * weights) if total else picked * weights
+    picked = F.astype(picked, "float32") * weights
+    return F.astype(F.sum(picked) if total else picked, x.dtype)
 
 
 @primitive(

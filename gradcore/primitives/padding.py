@@ -31,9 +31,7 @@ def _borders(n: int, before: int, after: int, mode: str) -> tuple[slice, slice]:
 
 @primitive(
     "linear",
-    x=lambda F, g, axis, before, after, mode: F.fold_borders(
-        g, axis=axis, before=before, after=after, mode=mode
-    ),
+    x=lambda F, g, axis, before, after, mode: F.fold_borders(g, axis=axis, before=before, after=after, mode=mode),
 )
 def repeat_borders(F: Any, x: Array, *, axis: int, before: int, after: int, mode: str) -> Array:
     """`x` with elements repeated along `axis`: the last or first ones ("reflect", "circular") or the edge
@@ -52,9 +50,7 @@ def repeat_borders(F: Any, x: Array, *, axis: int, before: int, after: int, mode
 
 @primitive(
     "linear",
-    x=lambda F, g, axis, before, after, mode: F.repeat_borders(
-        g, axis=axis, before=before, after=after, mode=mode
-    ),
+    x=lambda F, g, axis, before, after, mode: F.repeat_borders(g, axis=axis, before=before, after=after, mode=mode),
 )
 def fold_borders(F: Any, x: Array, *, axis: int, before: int, after: int, mode: str) -> Array:
     """What `repeat_borders` repeated added to where it came from: its transpose."""
@@ -62,9 +58,7 @@ def fold_borders(F: Any, x: Array, *, axis: int, before: int, after: int, mode: 
     lead = (slice(None),) * axis
     out = F.copy(x[(*lead, slice(before, before + n))])
     borders = (slice(0, before), slice(before + n, None))
-    for length, source, border in zip(
-        (before, after), _borders(n, before, after, mode), borders, strict=True
-    ):
+    for length, source, border in zip((before, after), _borders(n, before, after, mode), borders, strict=True):
         if length:
             part = x[(*lead, border)]
             out[(*lead, source)] += F.sum(part, axis, keepdims=True) if mode == "replicate" else part

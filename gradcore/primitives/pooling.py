@@ -20,9 +20,7 @@ def _max_pool_rule(F: Any, g: Any, x_shape: Sizes, indices: Any, window: Window)
     # Windows that do not overlap name no cell twice.
     distinct = all(s >= r for s, r in zip(window.stride, window.reach, strict=True))
     flat = F.reshape(indices, shape=rows)
-    placed = F.place(
-        F.reshape(g, shape=rows), flat, axis=len(lead), shape=(*lead, prod(size)), distinct=distinct
-    )
+    placed = F.place(F.reshape(g, shape=rows), flat, axis=len(lead), shape=(*lead, prod(size)), distinct=distinct)
     return F.reshape(placed, shape=x_shape)
 
 
@@ -64,9 +62,7 @@ def _positions(F: Any, window: Window, size: Sizes, out: Sizes, tap: Array) -> A
     origin = offset = F.zeros((1,) * window.ndim, "int64")
     for a, (n, k) in enumerate(zip(out, window.kernel, strict=True)):
         row = prod(size[a + 1 :])
-        origin = origin + _along(
-            F.arange(n) * (window.stride[a] * row) - window.padding[a][0] * row, a, window.ndim
-        )
+        origin = origin + _along(F.arange(n) * (window.stride[a] * row) - window.padding[a][0] * row, a, window.ndim)
         offset = offset + _along(F.arange(k) * (window.dilation[a] * row), a, window.ndim)
     return F.take(offset.reshape(-1), tap) + origin
 
@@ -106,9 +102,7 @@ def avg_pool(F: Any, x: Array, *, window: Window, counted: bool, divisor: int | 
     x=lambda F, g, window, counted, divisor: F.avg_pool(g, window=window, counted=counted, divisor=divisor),
     node="AvgPool",
 )
-def avg_pool_transposed(
-    F: Any, x: Array, *, window: Window, counted: bool, divisor: int | None, size: Sizes
-) -> Array:
+def avg_pool_transposed(F: Any, x: Array, *, window: Window, counted: bool, divisor: int | None, size: Sizes) -> Array:
     """Each x spread evenly over its window, in an array of `size`: the transpose of `avg_pool`."""
     n = window.ndim
     out = x.shape[x.ndim - n :]

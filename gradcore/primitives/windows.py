@@ -35,8 +35,7 @@ class Window(NamedTuple):
     def out(self, size: Sizes) -> Sizes:
         """The number of windows along each axis of an array of `size`."""
         return tuple(
-            (n + sum(p) - r) // s + 1
-            for n, p, r, s in zip(size, self.padding, self.reach, self.stride, strict=True)
+            (n + sum(p) - r) // s + 1 for n, p, r, s in zip(size, self.padding, self.reach, self.stride, strict=True)
         )
 
     def padded(self, F: Any, x: Array, value: float) -> Array:

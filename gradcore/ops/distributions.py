@@ -29,7 +29,7 @@ from gradcore.primitives import conversion as c
 from gradcore.recorder import renamed
 from gradcore.recorder.errors import broadcast_mismatch
 from gradcore.recorder.inplace import check_writable, store
-from gradcore.recorder.value import Value
+from gradcore.recorder.value import Value, wrap
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
@@ -78,7 +78,7 @@ def normal(
         numbers = F.random_normal(source_for(F, F.current_device(), generator, "normal"), shape, array.dtype)
         value = F.astype(numbers * raw[1] + raw[0], array.dtype)
     which = 2 if len(tensors) == 2 else 0 if isinstance(mean, Value) else 1
-    return _normals[which](*tensors, value=value)  # type: ignore[no-any-return]
+    return _normals[which](*tensors, wrap(value))  # type: ignore[no-any-return]
 
 
 def _broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
@@ -122,7 +122,7 @@ def _chances(x: Tensor, p: Any, name: str, generator: Generator | None) -> Array
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
     """Return 0s and 1s of the dtype of `input`: 1 with the probability that the element says, or with `p`."""
     value = _chances(input.contiguous(), input if p is None else p, "bernoulli", generator)
-    return _bernoulli(input, value=value)  # type: ignore[no-any-return]
+    return _bernoulli(input, wrap(value))  # type: ignore[no-any-return]
 
 
 @op(out=True)
@@ -197,7 +197,7 @@ def _fill(name: str, node: str, draw_of: Callable[..., Draw]) -> None:
         draw = draw_of(self, *parameters, **named)
         check_writable(self, f"{name}_")
         value = drawn_like(self, f"{name}_", draw, generator)
-        return store(self, record(self, value=value), f"{name}_")  # type: ignore[return-value]
+        return store(self, record(self, wrap(value)), f"{name}_")  # type: ignore[return-value]
 
     fill.__name__ = f"{name}_"
     fill.__qualname__ = f"Tensor.{name}_"
@@ -212,7 +212,7 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     """Overwrite with 1 with probability `p`, a number or a tensor that broadcasts, else 0."""
     check_writable(self, "bernoulli_")
     value = _chances(self, p, "bernoulli_", generator)
-    return store(self, _bernoulli_in_place(self, value=value), "bernoulli_")  # type: ignore[return-value]
+    return store(self, _bernoulli_in_place(self, wrap(value)), "bernoulli_")  # type: ignore[return-value]
 
 
 methods["bernoulli_"] = bernoulli_

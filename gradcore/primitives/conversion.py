@@ -31,15 +31,15 @@ def alias(F: Any, x: Array) -> Array:
 
 
 @primitive("elementwise", x=lambda F, g: F.zero(g))
-def drawn(F: Any, x: Array, *, value: Array) -> Array:
-    """The array `value`, of the shape of `x`, with the derivative zero."""
-    return value
+def drawn(F: Any, x: Array, numbers: Array) -> Array:
+    """The numbers that were drawn for `x`, of its shape."""
+    return numbers
 
 
 @primitive("elementwise", x=lambda F, g: F.zero(g), y=lambda F, g: F.zero(g))
-def drawn_of_two(F: Any, x: Array, y: Array, *, value: Array) -> Array:
-    """The array `value`, of the shape that `x` and `y` broadcast to, with the derivative zero."""
-    return value
+def drawn_of_two(F: Any, x: Array, y: Array, numbers: Array) -> Array:
+    """The numbers that were drawn for `x` and `y`, of the shape that these broadcast to."""
+    return numbers
 
 
 converter.append(astype)

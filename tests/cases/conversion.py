@@ -12,10 +12,10 @@ CASES = [
     *(Case("copy", normal(shape), label=label, complex_=True) for label, shape in SHAPES.items()),
     *(Case("copy", normal(shape), {"keep": True}, f"keep-{label}", True) for label, shape in SHAPES.items()),
     *(Case("alias", normal(shape), label=label, complex_=True) for label, shape in SHAPES.items()),
+    # Not smooth for differences in float64; tests/test_conversion.py compares the derivatives with torch's.
     *(
-        Case("astype", normal(shape), {"dtype": np.dtype(dtype)}, f"{label}-{dtype}")
+        Case("astype", normal(shape), {"dtype": np.dtype("float32")}, label, smooth=False)
         for label, shape in SHAPES.items()
-        for dtype in ("float64", "complex128")
     ),
     Case("drawn", normal((2, 3), (2, 3)), complex_=True),
     Case("drawn", normal((), ()), label="0-d"),

@@ -19,37 +19,37 @@ from gradcore.primitives.complex_parts import imag
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
 
-eq = public(c.equal, "eq")
-ne = public(c.not_equal, "ne", "not_equal")
-lt = public(c.less, "lt", "less")
-le = public(c.less_equal, "le", "less_equal")
-gt = public(c.greater, "gt", "greater")
-ge = public(c.greater_equal, "ge", "greater_equal")
-logical_and = public(c.logical_and, "logical_and", numbers=False)
-logical_or = public(c.logical_or, "logical_or", numbers=False)
-logical_xor = public(c.logical_xor, "logical_xor", numbers=False)
+eq = public(c.equal, "eq", numbers="second")
+ne = public(c.not_equal, "ne", "not_equal", numbers="second")
+lt = public(c.less, "lt", "less", numbers="second")
+le = public(c.less_equal, "le", "less_equal", numbers="second")
+gt = public(c.greater, "gt", "greater", numbers="second")
+ge = public(c.greater_equal, "ge", "greater_equal", numbers="second")
+logical_and = public(c.logical_and, "logical_and", numbers="neither")
+logical_or = public(c.logical_or, "logical_or", numbers="neither")
+logical_xor = public(c.logical_xor, "logical_xor", numbers="neither")
 logical_not = public(c.logical_not, "logical_not")
 isnan = public(c.isnan, "isnan", inplace=False)
 isinf = public(c.isinf, "isinf", inplace=False)
 isfinite = public(c.isfinite, "isfinite", inplace=False)
-signbit = public(c.signbit, "signbit", inplace=False)
+signbit = public(c.signbit, "signbit", inplace=False, exact=True)
 bitwise_and = public(e.bitwise_and, "bitwise_and")
 bitwise_or = public(e.bitwise_or, "bitwise_or")
 bitwise_xor = public(e.bitwise_xor, "bitwise_xor")
 bitwise_not = public(e.bitwise_not, "bitwise_not")
 bitwise_left_shift = public(e.left_shift, "bitwise_left_shift")
 bitwise_right_shift = public(e.right_shift, "bitwise_right_shift")
-gcd = public(e.gcd, "gcd", numbers=False)
-lcm = public(e.lcm, "lcm", numbers=False)
+gcd = public(e.gcd, "gcd", numbers="neither")
+lcm = public(e.lcm, "lcm", numbers="neither")
 
 
-@op(out=True)
+@op(out="exact")
 def isposinf(input: Tensor) -> Any:
     """Say whether the element is positive infinity. Raises RuntimeError for complex tensors."""
     return _infinite("isposinf", input, math.inf)
 
 
-@op(out=True)
+@op(out="exact")
 def isneginf(input: Tensor) -> Any:
     """Say whether the element is negative infinity. Raises RuntimeError for complex tensors."""
     return _infinite("isneginf", input, -math.inf)
@@ -73,6 +73,7 @@ def heaviside(input: Tensor, values: Tensor) -> Any:
 
     Raises RuntimeError for different dtypes.
     """
+    need_tensor(input, "heaviside")
     need_tensor(values, "heaviside", "values")
     if input._array.dtype != values._array.dtype:
         raise RuntimeError(
@@ -89,6 +90,7 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
 
     Raises RuntimeError for different dtypes and for negative tolerances.
     """
+    need_tensor(input, "isclose")
     need_tensor(other, "isclose", "other")
     if input._array.dtype != other._array.dtype:
         have, want = (dtypes.of(x._array.dtype)._title for x in (input, other))

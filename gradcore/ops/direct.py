@@ -16,15 +16,16 @@ from gradcore.recorder.value import Value
 Function = Callable[..., Any]
 
 
-def public(primitive: Function, *names: str, inplace: bool = True, numbers: bool = True) -> Function:
+def public(primitive: Function, *names: str, inplace: bool = True, numbers: str = "either", exact: bool = False) -> Function:
     """Make `primitive` public under torch's `names`; returns the function of the first one.
 
     A name with a dot ("special.expm1") is a function in that namespace, any other also a method and, if
-    `inplace`, one with an underscore. Without `numbers`, both of two arguments must be Tensors.
+    `inplace`, one with an underscore. `numbers` says which of two arguments may be one ("either", "second" or
+    "neither"), `exact` that `out=` must have the result's dtype.
     """
     name = names[0]
     unary = len(primitive.primitive.inputs) == 1  # type: ignore[attr-defined]
-    function = _unary(primitive, name) if unary else _binary(primitive, name, numbers)
+    function = _unary(primitive, name, exact) if unary else _binary(primitive, name, numbers)
     quick = primitive if unary else function
     function.__name__ = function.__qualname__ = name
     function.__doc__ = primitive.__doc__
@@ -38,18 +39,20 @@ def public(primitive: Function, *names: str, inplace: bool = True, numbers: bool
     return function
 
 
-def _unary(primitive: Function, name: str) -> Function:
+def _unary(primitive: Function, name: str, exact: bool) -> Function:
     def function(input: Any, *, out: Any = None) -> Any:
         if not isinstance(input, Value):
             raise not_a_tensor(name, "input", 1, input)
-        return primitive(input) if out is None else put_out(name, primitive, out, (input,), {})
+        return primitive(input) if out is None else put_out(name, primitive, out, (input,), {}, exact=exact)
 
     return function
 
 
-def _binary(primitive: Function, name: str, numbers: bool) -> Function:
+def _binary(primitive: Function, name: str, numbers: str) -> Function:
+    always, never = numbers == "either", numbers == "neither"
+
     def function(input: Any, other: Any, *, out: Any = None) -> Any:
-        if not (numbers or (isinstance(input, Value) and isinstance(other, Value))):
+        if not always and not (isinstance(input, Value) and (isinstance(other, Value) or not never)):
             raise _refused(name, input, other, Value)
         result = primitive(input, other) if out is None else put_out(name, primitive, out, (input, other), {})
         return accepted(result, name, input, other)

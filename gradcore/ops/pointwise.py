@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gradcore.backends import of
+from gradcore.ops.arguments import need_tensor
 from gradcore.ops.direct import accepted, not_a_tensor, public
 from gradcore.ops.numbers import full, in_dtype, promoted, times
 from gradcore.ops.registry import op
@@ -43,7 +44,7 @@ cosh = public(t.cosh, "cosh")
 tanh = public(t.tanh, "tanh", "nn.functional.tanh")
 sigmoid = public(t.sigmoid, "sigmoid", "special.expit", "nn.functional.sigmoid")
 erf = public(t.erf, "erf", "special.erf")
-atan2 = public(t.arctan2, "atan2", "arctan2", numbers=False)
+atan2 = public(t.arctan2, "atan2", "arctan2", numbers="neither")
 
 
 # -- arithmetic ----------------------------------------------------------------------------------------------
@@ -117,6 +118,7 @@ def fmod(input: Tensor, other: Any) -> Any:
 
     Raises RuntimeError for integers modulo zero.
     """
+    need_tensor(input, "fmod")
     return _divided(_fmod_of_tensor if isinstance(other, Value) else e.fmod, "fmod", input, other)
 
 

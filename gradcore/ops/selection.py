@@ -20,8 +20,8 @@ from gradcore.recorder.value import Value
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
 
-maximum = public(s.maximum, "maximum", inplace=False, numbers=False)
-minimum = public(s.minimum, "minimum", inplace=False, numbers=False)
+maximum = public(s.maximum, "maximum", inplace=False, numbers="neither")
+minimum = public(s.minimum, "minimum", inplace=False, numbers="neither")
 
 
 # -- bounds --------------------------------------------------------------------------------------------------

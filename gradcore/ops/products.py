@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 from gradcore import dtypes
 from gradcore.ops.arguments import distinct, need_tensor
 from gradcore.ops.reductions import sum
-from gradcore.ops.registry import methods, op
+from gradcore.ops.registry import functions, methods, op
 from gradcore.primitives import complex_parts
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import products as p
 from gradcore.primitives import shape as s
 from gradcore.recorder import renamed
 from gradcore.recorder.errors import broadcast_mismatch
-from gradcore.recorder.inplace import inplace
 from gradcore.recorder.value import Value
 
 if TYPE_CHECKING:
@@ -138,9 +137,8 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     return made  # type: ignore[no-any-return]
 
 
-methods.update(
-    __matmul__=product, __rmatmul__=lambda y, x: product(x, y), __imatmul__=inplace(matmul, "__imatmul__")
-)
+functions["linalg"]["matmul"] = functions[""]["matmul"]
+methods.update(__matmul__=product, __rmatmul__=lambda y, x: product(x, y))
 
 
 @op(out=True)
@@ -266,7 +264,7 @@ def trace(input: Tensor) -> Tensor:
     need_tensor(input, "trace")
     if input._array.ndim != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input._array.ndim}")
-    return sum(s.diagonal(input, offset=0, axes=(0, 1)))  # type: ignore[no-any-return]
+    return sum(s.diagonal(input, offset=0, axes=(0, 1)))
 
 
 # -- a product and a sum -----------------------------------------------------------------------------------

@@ -136,11 +136,12 @@ def nll_loss(
     `weight` has one number per class, by which targets count; those that are `ignore_index` do not count at
     all.
     """
-    return _nll(input, target, weight, ignore_index, _reduction(reduction, size_average, reduce))
+    how = _reduction(reduction, size_average, reduce)
+    _check_classes("nll_loss", input, target, weight)
+    return _nll(input, target, weight, ignore_index, how)
 
 
 def _nll(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Tensor:
-    _check_classes("nll_loss", input, target, weight)
     score = p.score if input._array.ndim <= 2 else _score2d
     classes = input._array.shape[1 if input._array.ndim > 1 else 0]
     if target._array.dtype.kind == "u":
@@ -148,20 +149,20 @@ def _nll(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str
     total, n = reduction != "none", target._array.size
     if weight is None and n and not 0 <= ignore_index < classes and _all_in_range(target._array, classes):
         share = -1.0 / n if reduction == "mean" else -1.0
-        return score(input, target, share, total=total)  # type: ignore[no-any-return]
+        return score(input, target, weights=share, total=total)  # type: ignore[no-any-return]
     counted, safe = _counted(target._array, classes, ignore_index)
     F = of(input._array)
     shares = F.astype(counted, input._array.dtype)
     if weight is not None:
         shares = F.take(weight._array, safe) * shares
     if reduction != "mean":
-        return score(input, wrap(safe), wrap(F.as_array(-shares)), total=total)  # type: ignore[no-any-return]
+        return score(input, wrap(safe), weights=-shares, total=total)  # type: ignore[no-any-return]
     whole = F.sum(shares)
     token = F.quiet()
     shares = F.where(counted, -shares / whole, shares)
     nothing = whole / whole - 1  # the mean of nothing is nan, though its gradient is 0
     F.unquiet(token)
-    loss = score(input, wrap(safe), wrap(F.as_array(shares)), total=total)
+    loss = score(input, wrap(safe), weights=shares, total=total)
     node = "NllLoss" if score is p.score else "NllLoss2D"
     return _or_nothing[node](loss, wrap(F.as_array(nothing)))  # type: ignore[no-any-return]
 
@@ -188,7 +189,9 @@ def _counted(target: Any, classes: int, ignore_index: int) -> tuple[Any, Any]:
 def _check_classes(name: str, input: Any, target: Any, weight: Any) -> None:
     need_tensor(input, name)
     need_tensor(target, name, "target")
-    scores, classes = tuple(input._array.shape), tuple(target._array.shape)
+    scores, classes = input._array.shape, target._array.shape
+    if len(scores) == 2 and scores[:1] == classes and weight is None and target._array.dtype.char in "lq":
+        return  # the commonest case
     if not scores:
         raise ValueError("Expected 1 or more dimensions (got 0)")
     if len(scores) > 1 and classes and scores[0] != classes[0]:

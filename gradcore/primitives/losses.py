@@ -13,18 +13,19 @@ def _at(F: Any, target: Array) -> tuple[Any, ...]:
     """The index of each target's class, axis 1, in an array of (N, C, *rest); of (C,) for a 0-d target."""
     if target.ndim == 0:
         return (target,)
+    if target.ndim == 1:
+        return (F.arange(target.shape[0]), target)
     grid = [F.arange(n).reshape([-1 if a == i else 1 for i in range(target.ndim)]) for a, n in enumerate(target.shape)]
     return (grid[0], target, *grid[1:])
 
 
 @primitive(
     "linear",
-    x=lambda F, g, target, weights, x_shape, total: F.spread_score(g, target, weights, shape=x_shape, total=total),
+    x=lambda F, g, target, x_shape, weights, total: F.spread_score(g, target, weights=weights, shape=x_shape, total=total),
     node="NllLoss",
 )
-def score(F: Any, x: Array, target: Array, weights: Array, *, total: bool) -> Array:
-    """The elements of (N, C, *rest) at the classes (N, *rest) times `weights`, an array like them or a
-    number; or their sum."""
+def score(F: Any, x: Array, target: Array, *, weights: Any, total: bool) -> Array:
+    """The elements of (N, C, *rest) at the classes (N, *rest) times `weights`, an array or a number; or the sum."""
     picked = x[_at(F, target)]
     if x.itemsize > 2:
         return F.sum(picked * weights) if total else picked * weights
@@ -34,10 +35,10 @@ def score(F: Any, x: Array, target: Array, weights: Array, *, total: bool) -> Ar
 
 @primitive(
     "linear",
-    x=lambda F, g, target, weights, total: F.score(g, target, weights, total=total),
+    x=lambda F, g, target, weights, total: F.score(g, target, weights=weights, total=total),
     node="NllLoss",
 )
-def spread_score(F: Any, x: Array, target: Array, weights: Array, *, shape: tuple[int, ...], total: bool) -> Array:
+def spread_score(F: Any, x: Array, target: Array, *, weights: Any, shape: tuple[int, ...], total: bool) -> Array:
     """Zeros of `shape` with `x` times `weights` at the classes: the transpose of `score`."""
     out = F.zeros(shape, x.dtype)
     out[_at(F, target)] = x * weights

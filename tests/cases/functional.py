@@ -144,11 +144,11 @@ NORMALISATION = [
 
 LOSSES = [
     *(
-        Case(primitive, after([shape], integers(4, *target), weights), {**size, "total": total}, label)
+        Case(primitive, after([shape], integers(4, *target)), {**size, "weights": weights, "total": total}, label)
         for label, x, target, weights in [
             ("share", (5, 4), (5,), -0.2),
-            ("weights", (3, 4), (3,), lambda rng: rng.normal(size=3)),
-            ("places", (2, 4, 3), (2, 3), lambda rng: rng.normal(size=(2, 3))),
+            ("weights", (3, 4), (3,), np.array([0.5, -2.0, 0.0], "float16")),
+            ("places", (2, 4, 3), (2, 3), np.array([[0.5, -2.0, 0.0], [1.0, 0.25, -0.5]], "float16")),
             ("one", (4,), (), -1.0),
         ]
         for total in (True, False)

@@ -1,7 +1,7 @@
 """Straight-line recorders: the commonest case of `record.apply`, unrolled per primitive. It must not change what that means.
 
-The case: every input is a Tensor without rarities, of one floating dtype (or, for a binary primitive, one is a Python
-number), and no thread needs the general path. Anything else, an exception included, goes to `record.apply`. The code is
+The case: every input is a Tensor of one floating dtype (or an index or mask, or None, where nothing is promoted; or, for a
+binary primitive, one is a Python number), there is one output, and no thread needs the general path. Anything else, an exception included, goes to `record.apply`. The code is
 written when the primitive is first called, since most programs use few of them.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from gradcore.backends import numpy as host
 from gradcore.graph import Node, modes, stamps
-from gradcore.recorder import value
+from gradcore.recorder import value, views
 from gradcore.recorder.primitive import Primitive
 from gradcore.recorder.record import apply
 from gradcore.recorder.steps import FITTED, compiled, kernels_of
@@ -44,6 +44,11 @@ def specialise(op: Primitive, function: Any) -> None:
         float32=FLOAT32,
         float64=FLOAT64,
         constant=constant,
+        settled=views.settled,
+        note_view=views.note_view,
+        shares=views.shares,
+        recipes=Recipes(op),
+        FITTED=FITTED,
         Array=host.Array,
         constants32=_constants32,
         constants64=_constants64,
@@ -80,38 +85,165 @@ def constant(array: Any, number: Any) -> Any:
 
 
 # -- the source -------------------------------------------------------------------------------------------------------
+# In it a0, a1, ... are the inputs' arrays, t0, t1, ... where the inputs came from, `out` and `result` the result.
+
+UNROLLED = 2  # with more inputs than this, one table instead of a branch for each choice of inputs that need a cotangent
 
 
 def _source(op: Primitive) -> str:
     keywords = "".join(f", {p}=default_{p}" if p in op.defaults else f", {p}" for p in op.params)
-    params = f"{{{', '.join(f'{p!r}: {p}' for p in op.params)}}}"
     if op.variadic:
         *first, rest = op.inputs
         star = f"{''.join(f'{x}, ' for x in first)}*{rest}"
-        return f"def recorder({star}{keywords}):\n    return apply(op, function, [{star}], {params})\n"
-    inputs = ", ".join(op.inputs)
-    signature = f"{inputs}{keywords}"
-    general = f"return apply(op, function, [{inputs}], {params})"
-    single = len(op.outputs) == 1 and op.outputs != ("outs",)
-    if not single or op.view or len(op.inputs) > 2 or op.vjp is not None:
-        return f"def recorder({signature}):\n    {general}\n"
-    body = (_unary if len(op.inputs) == 1 else _binary)(op)
-    return f"def recorder({signature}):\n{_indented(body, 1)}\n    {general}\n"
+        return f"def recorder({star}{keywords}):\n    return apply(op, function, [{star}], {_params(op)})\n"
+    lines = _straight(op) if _straight_will_do(op) else [_general(op)]
+    return "\n    ".join([f"def recorder({', '.join(op.inputs)}{keywords}):", *lines]) + "\n"
 
 
-def _indented(lines: list[str], depth: int) -> str:
-    return "\n".join("    " * depth + line for line in lines)
+def _straight_will_do(op: Primitive) -> bool:
+    return len(op.outputs) == 1 and op.outputs != ("outs",) and "f" not in op.refuses and _lead(op) is not None
 
 
-def _result(op: Primitive) -> list[str]:
-    return [
+def _params(op: Primitive) -> str:
+    return f"{{{', '.join(f'{p!r}: {p}' for p in op.params)}}}"
+
+
+def _general(op: Primitive) -> str:
+    return f"return apply(op, function, [{', '.join(op.inputs)}], {_params(op)})"
+
+
+def _lead(op: Primitive) -> int | None:
+    """The first input that is promoted: its dtype is that of the operation."""
+    return next((i for i, x in enumerate(op.inputs) if x not in op.unpromoted), None)
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return ["    " + line for line in lines]
+
+
+def _straight(op: Primitive) -> list[str]:
+    lead = _lead(op)
+    lines = [f"if unusual or {_is_odd(op.inputs[lead])}:", f"    {_general(op)}"]
+    lines += [f"a{lead} = {op.inputs[lead]}._array", f"have = a{lead}.dtype"]
+    lines += ["if have is not float32 and have is not float64:", f"    {_general(op)}"]
+    for i, x in enumerate(op.inputs):
+        if i != lead:
+            lines += _input(op, i, x, f"a{lead}")
+    arrays = [f"a{i}" for i in range(len(op.inputs))]
+    lines += _forward(op, f"a{lead}", arrays)
+    lines += ["result = new(Tensor)", "result._array = out", "result._meta = None"]
+    if op.view:
+        lines += [f"if out.base is not None and shares(out, a0):", f"    note_view(result, {op.inputs[0]}, function, {_params(op)})"]
+    return lines + _recorded(op)
+
+
+def _is_odd(x: str) -> str:
+    return f"type({x}) is not Tensor and type({x}) not in plain or {x}._meta is not None and not settled({x})"
+
+
+def _input(op: Primitive, i: int, x: str, lead: str) -> list[str]:
+    """Take another input than the leading one, or give up."""
+    if op.kind == "elementwise" and x not in op.unpromoted:
+        fits = f"a{i}.dtype is have"
+    else:  # where nothing is promoted, indices and masks are as good as numbers of the same dtype
+        fits = f"(a{i}.dtype is have or a{i}.dtype.kind in 'biu')"
+    take = [
+        f"a{i} = {x}._array",
+        f"if not ({fits} and type(a{i}) is type({lead})):",
+        f"    {_general(op)}",
+    ]
+    if op.kind != "elementwise":
+        return [f"if {x} is None:", f"    a{i} = None", f"elif {_is_odd(x)}:", f"    {_general(op)}", "else:", *_indented(take)]
+    if op.unpromoted or len(op.inputs) > UNROLLED:
+        return [f"if {_is_odd(x)}:", f"    {_general(op)}", *take]
+    number = [
+        f"a{i} = (constants32 if have is float32 else constants64).get({x})",
+        f"if a{i} is None or type({lead}) is not Array:",
+        f"    a{i} = constant({lead}, {x})",
+        *_forward(op, lead, [lead, f"a{i}"]),
         "result = new(Tensor)",
         "result._array = out",
         "result._meta = None",
+        f"t0 = {op.inputs[0]}._node",
+        "if t0 is None or (grad_off and get_ident() in grad_off):",
+        "    result._node = None",
+        "    return result",
+        *_node(op, (True, False)),
+    ]
+    return [
+        f"if type({x}) is float or type({x}) is int:",
+        *_indented(number),
+        f"if {_is_odd(x)}:",
+        f"    {_general(op)}",
+        *take,
     ]
 
 
-def _node(op: Primitive, needs: tuple[bool, ...], key: str, fits: str | None = None) -> list[str]:
+def _forward(op: Primitive, lead: str, arrays: list[str]) -> list[str]:
+    call = ", ".join((*arrays, *(f"{p}={p}" for p in op.params)))
+    return [
+        "try:",
+        f"    if type({lead}) is Array:",
+        "        kernel = host",
+        f"        out = quietly(forward, {call})",
+        "        if type(out) is not Array:",
+        "            out = as_array(out)",
+        "    else:",
+        f"        kernel = kernels[type({lead})]",
+        f"        out = kernel.as_array(kernel.forward({call}))",
+        "except Exception:",
+        f"    {_general(op)}",
+    ]
+
+
+def _recorded(op: Primitive) -> list[str]:
+    """Make the node, if one is to be made."""
+    able = [i for i in range(len(op.inputs)) if op.has_rule(i)]
+    nothing = ["result._node = None", "return result"]
+    if not able:
+        return nothing
+    optional = op.kind != "elementwise"
+    lines = [
+        f"t{i} = {op.inputs[i]}._node" + (f" if a{i} is not None else None" if optional and i else "") for i in able
+    ]
+    none = " and ".join(f"t{i} is None" for i in able)
+    lines += [f"if {none} or (grad_off and get_ident() in grad_off):", *_indented(nothing)]
+    if len(op.inputs) > UNROLLED:
+        return lines + _from_table(op, able)
+    for needs in ((True, False), (False, True)) if len(able) == 2 else ():
+        lines += [f"if t{needs.index(False)} is None:", *_indented(_fitted(op, needs))]
+    return lines + _fitted(op, tuple(op.has_rule(i) for i in range(len(op.inputs))))
+
+
+def _fitted(op: Primitive, needs: tuple[bool, ...]) -> list[str]:
+    """Make the node, and note shapes to sum to where the inputs were broadcast."""
+    if op.kind != "elementwise" or len(op.inputs) == 1:
+        return _node(op, needs)
+    if all(needs):
+        same = "a0.shape == a1.shape"
+        fits = "".join(f"None if a{i}.shape == out.shape else a{i}.shape, " for i in range(2))
+    else:
+        same = f"a{needs.index(True)}.shape == out.shape"
+        fits = f"a{needs.index(True)}.shape, "
+    return [f"if {same}:", *_indented(_node(op, needs)), *_node(op, needs, f"({fits})")]
+
+
+def _node(op: Primitive, needs: tuple[bool, ...], fits: str | None = None) -> list[str]:
+    bits = sum(needed << i for i, needed in enumerate(needs))
+    saved = _saved(op, needs)
+    targets = "".join(f"t{i}, " for i, needed in enumerate(needs) if needed)
+    return [
+        "node = result._node = Node()",
+        "node.stamp = next(stamps)",
+        f"node.step = kernel.{f'step{bits}' if fits is None else f'steps[{bits + FITTED}]'}",
+        f"node.targets = ({targets})",
+        f"node.saved = {saved if fits is None else f'({saved}, {fits})'}",
+        "node.hooks = None",
+        "return result",
+    ]
+
+
+def _saved(op: Primitive, needs: tuple[bool, ...]) -> str:
     saved = []
     for name in op.layout(needs):
         if name in op.inputs:
@@ -122,125 +254,52 @@ def _node(op: Primitive, needs: tuple[bool, ...], key: str, fits: str | None = N
             saved.append(name)
         else:
             input_, _, attribute = name.rpartition("_")
-            saved.append(f"a{op.inputs.index(input_)}.{attribute}")
-    inner = f"({''.join(f'{each}, ' for each in saved)})"
-    targets = "".join(f"t{i}, " for i, needed in enumerate(needs) if needed)
-    return [
+            i = op.inputs.index(input_)
+            nothing = "()" if attribute == "shape" else "None"
+            saved.append(f"a{i}.{attribute}" if i == _lead(op) else f"getattr(a{i}, {attribute!r}, {nothing})")
+    return f"({''.join(f'{each}, ' for each in saved)})"
+
+
+def _from_table(op: Primitive, able: list[int]) -> list[str]:
+    """Make the node with what `recipes` says of the inputs that need a cotangent."""
+    every = ", ".join([*(f"a{i}" for i in range(len(op.inputs))), *(f"t{i}" for i in able), "out", *op.params])
+    lines = ["bits = 0"]
+    for i in able:
+        lines += [f"if t{i} is not None:", f"    bits += {1 << i}"]
+    lines += [
+        f"targets, saved, fits = recipes[bits]({every})",
         "node = result._node = Node()",
         "node.stamp = next(stamps)",
-        f"node.step = kernel.{key}",
-        f"node.targets = ({targets})",
-        f"node.saved = {inner if fits is None else f'({inner}, {fits})'}",
+        "node.step = kernel.steps[bits if fits is None else bits + FITTED]",
+        "node.targets = targets",
+        "node.saved = saved if fits is None else (saved, fits)",
         "node.hooks = None",
         "return result",
     ]
-
-
-def _forward(op: Primitive, *args: str) -> list[str]:
-    call = ", ".join((*args, *(f"{p}={p}" for p in op.params)))
-    return [
-        "try:",
-        "    if type(a0) is Array:",
-        "        kernel = host",
-        f"        out = quietly(forward, {call})",
-        "        if type(out) is not Array:",
-        "            out = as_array(out)",
-        "    else:",
-        "        kernel = kernels[type(a0)]",
-        f"        out = kernel.as_array(kernel.forward({call}))",
-        "except Exception:",
-        f"    {_again(op)}",
-    ]
-
-
-def _again(op: Primitive) -> str:
-    params = f"{{{', '.join(f'{p!r}: {p}' for p in op.params)}}}"
-    return f"return apply(op, function, [{', '.join(op.inputs)}], {params})"
-
-
-def _unary(op: Primitive) -> list[str]:
-    (x,) = op.inputs
-    recorded = _node(op, (True,), "step1") if op.differentiable else ["result._node = None", "return result"]
-    return [
-        f"if (type({x}) is Tensor or type({x}) in plain) and {x}._meta is None and not unusual:",
-        f"    a0 = {x}._array",
-        "    have = a0.dtype",
-        "    if have is float32 or have is float64:",
-        *("        " + line for line in _forward(op, "a0")),
-        *("        " + line for line in _result(op)),
-        f"        t0 = {x}._node",
-        "        if t0 is None or (grad_off and get_ident() in grad_off):",
-        "            result._node = None",
-        "            return result",
-        *("        " + line for line in recorded),
-    ]
-
-
-def _binary(op: Primitive) -> list[str]:
-    x, y = op.inputs
-    fit = op.kind == "elementwise"
-    both = (op.has_rule(0), op.has_rule(1))
-    nodes: list[str] = []
-
-    def record(needs: tuple[bool, ...]) -> list[str]:
-        bits = sum(needed << i for i, needed in enumerate(needs))
-        if not any(needs):
-            return ["result._node = None", "return result"]
-        if not fit:
-            return _node(op, needs, f"step{bits}")
-        if all(needs):
-            same = "a0.shape == a1.shape"
-            fits = "".join(f"None if a{i}.shape == out.shape else a{i}.shape, " for i in range(2))
-        else:
-            same = f"a{needs.index(True)}.shape == out.shape"
-            fits = f"a{needs.index(True)}.shape, "
-        return [
-            f"if {same}:",
-            *("    " + line for line in _node(op, needs, f"step{bits}")),
-            *_node(op, needs, f"steps[{bits + FITTED}]", f"({fits})"),
-        ]
-
-    nodes = [
-        "if (t0 is None and t1 is None) or (grad_off and get_ident() in grad_off):",
-        "    result._node = None",
-        "    return result",
-        "if t1 is None:",
-        *("    " + line for line in record((both[0], False))),
-        "if t0 is None:",
-        *("    " + line for line in record((False, both[1]))),
-        *record(both),
-    ]
-    # Where nothing is promoted, indices and masks are as good as arrays of the same dtype.
-    same_dtype = "a1.dtype is have" if fit or both[1] else '(a1.dtype is have or a1.dtype.kind in "biu")'
-    lines = [
-        f"if (type({x}) is Tensor or type({x}) in plain) and {x}._meta is None and not unusual:",
-        f"    a0 = {x}._array",
-        "    have = a0.dtype",
-        "    if have is float32 or have is float64:",
-        f"        if (type({y}) is Tensor or type({y}) in plain):",
-        f"            if {y}._meta is None:",
-        f"                a1 = {y}._array",
-        f"                if {same_dtype} and type(a1) is type(a0):",
-        *("                    " + line for line in _forward(op, "a0", "a1")),
-        *("                    " + line for line in _result(op)),
-        f"                    t0 = {x}._node",
-        f"                    t1 = {y}._node",
-        *("                    " + line for line in nodes),
-    ]
-    if fit and not op.unpromoted:
-        lines += [
-            f"        elif type({y}) is float or type({y}) is int:",
-            f"            a1 = (constants32 if have is float32 else constants64).get({y})",
-            "            if a1 is None or type(a0) is not Array:",
-            f"                a1 = constant(a0, {y})",
-            *("            " + line for line in _forward(op, "a0", "a1")),
-            *("            " + line for line in _result(op)),
-            f"            t0 = {x}._node",
-            "            if t0 is None or (grad_off and get_ident() in grad_off):",
-            "                result._node = None",
-            "                return result",
-            *("            " + line for line in (_node(op, (True, False), "step1") if both[0] else ["result._node = None", "return result"])),
-        ]
     return lines
 
 
+class Recipes(dict[int, Any]):
+    """By inputs that need a cotangent, as bits: a function that picks targets, saved values and shapes to sum to."""
+
+    def __init__(self, op: Primitive) -> None:
+        self.op = op
+
+    def __missing__(self, bits: int) -> Any:
+        op = self.op
+        able = [i for i in range(len(op.inputs)) if op.has_rule(i)]
+        needs = tuple(bool(bits >> i & 1) for i in range(len(op.inputs)))
+        every = ", ".join([*(f"a{i}" for i in range(len(op.inputs))), *(f"t{i}" for i in able), "out", *op.params])
+        targets = "".join(f"t{i}, " for i, needed in enumerate(needs) if needed)
+        lines = [f"def recipe({every}):"]
+        fits = "None"
+        if op.kind == "elementwise":
+            needed = [i for i, need in enumerate(needs) if need]
+            fits = f"({''.join(f'None if a{i}.shape == out.shape else a{i}.shape, ' for i in needed)})"
+            lines += [f"    if {' and '.join(f'a{i}.shape == out.shape' for i in needed)}:"]
+            lines += [f"        return ({targets}), {_saved(op, needs)}, None"]
+        lines += [f"    return ({targets}), {_saved(op, needs)}, {fits}"]
+        made: dict[str, Any] = {}
+        exec(compiled("\n".join(lines) + "\n"), made)
+        self[bits] = made["recipe"]
+        return made["recipe"]

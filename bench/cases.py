@@ -77,19 +77,25 @@ def notebook(lib: Library) -> Run:
     return lib.run("step", loss, lib.leaf(np.ones((2, 2))))
 
 
-@case(goal={"hundred ops step": 4.0}, phase=PHASES)
-def hundred_ops(lib: Library, phase: str) -> Run:
-    """A chain of 100 operations on 2×2, binary and unary in turn."""
+HUNDRED = {"hundred ops tensor step": 4.0, "hundred ops number step": 4.0}
+
+
+@case(goal=HUNDRED, other=("tensor", "number"), phase=PHASES)
+def hundred_ops(lib: Library, other: str, phase: str) -> Run:
+    """A chain of 100 operations on 2×2, unary and binary in turn, the latter with leaves or with numbers."""
     sin, tanh = lib.sin, lib.tanh
 
-    def loss(x: Any, w: Any) -> Any:
+    def chain(x: Any, w: Any, b: Any) -> Any:
         y = x
         for _ in range(25):
             y = sin(y * w)
-            y = tanh(y + x)
+            y = tanh(y + b)
         return y.sum()
 
-    return lib.run(phase, loss, lib.leaf(normal(2, 2)), lib.leaf(normal(2, 2, seed=1)))
+    leaf = lib.leaf(normal(2, 2))
+    if other == "number":
+        return lib.run(phase, lambda x: chain(x, 1.1, 0.1), leaf)
+    return lib.run(phase, lambda x, w: chain(x, w, x), leaf, lib.leaf(normal(2, 2, seed=1)))
 
 
 @case(goal=1.6)

@@ -32,7 +32,8 @@ def test_names_are_unique_and_the_goals_of_the_project_are_there() -> None:
     goals = {case.name: case.goal for case in CASES if case.goal is not None}
     assert goals == {
         "notebook": 5,
-        "hundred ops step": 4,
+        "hundred ops tensor step": 4,
+        "hundred ops number step": 4,
         "record": 1.6,
         "digits step": 2,
         "chain 1e6 step": 0.5,
@@ -49,8 +50,9 @@ def test_a_case_runs_twice(case: Case) -> None:
     assert np.allclose(first, numbers(run())) == (case.family != "digits step")
 
 
-def test_the_hundred_operations_are_a_hundred() -> None:
-    case = next(case for case in CASES if case.name == "hundred ops forward")
+@pytest.mark.parametrize("other", ["tensor", "number"])
+def test_the_hundred_operations_are_a_hundred(other: str) -> None:
+    case = next(case for case in CASES if case.name == f"hundred ops {other} forward")
     nodes, seen = [case.build(LIB)().grad_fn], set()
     while nodes:
         node = nodes.pop()

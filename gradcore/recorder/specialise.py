@@ -164,12 +164,14 @@ def _input(op: Primitive, i: int, x: str, lead: str) -> list[str]:
         "result = new(Tensor)",
         "result._array = out",
         "result._meta = None",
-        f"t0 = {op.inputs[0]}._node",
-        "if t0 is None or (grad_off and get_ident() in grad_off):",
-        "    result._node = None",
-        "    return result",
-        *_node(op, (True, False)),
     ]
+    if op.has_rule(0):
+        number += [
+            f"t0 = {op.inputs[0]}._node",
+            "if t0 is not None and not (grad_off and get_ident() in grad_off):",
+            *_indented(_node(op, (True, False))),
+        ]
+    number += ["result._node = None", "return result"]
     return [
         f"if type({x}) is float or type({x}) is int:",
         *_indented(number),

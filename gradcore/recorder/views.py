@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from gradcore.graph import Node, Output, modes, stamps
+from gradcore.backends import of
+from gradcore.graph import Node, Output, modes, stamps, versions
 from gradcore.graph.node import Target
-from gradcore.recorder.value import Meta, Value, meta
+from gradcore.recorder.value import Value, meta
 
 
 class Chain:
@@ -46,10 +47,11 @@ class View:
     function made.
     """
 
-    __slots__ = ("base", "chain", "hazard", "seen")
+    __slots__ = ("base", "chain", "hazard", "original", "seen")
 
     def __init__(self, base: Value, chain: Chain, hazard: str) -> None:
         self.base = base
+        self.original = base._array
         self.chain = chain
         self.hazard = hazard
         self.seen = next(stamps)
@@ -72,11 +74,14 @@ def note_view(
 ) -> None:
     """Make `out` a view of `source` by `function`, one of `several` that it returned."""
     m = meta(out)
-    of = source._meta.view if source._meta is not None else None
-    base = source if of is None else of.base
-    chain = (Chain(()) if of is None else of.chain).followed_by(function, params)
+    seen = source._meta.view if source._meta is not None else None
+    base = source if seen is None else seen.base
+    if seen is not None and function is strider[0]:  # which reads the storage, not just what the view shows of it
+        chain = _strided(base._array, out._array)
+    else:
+        chain = (Chain(()) if seen is None else chain_of(source, seen)).followed_by(function, params)
     hazard = SEVERAL if several else "" if modes.is_grad_enabled() else NO_GRAD
-    m.view = View(base, chain, hazard or ("" if of is None else of.hazard))
+    m.view = View(base, chain, hazard or ("" if seen is None else seen.hazard))
     base_meta = meta(base)
     if base_meta.aliases is None:
         base_meta.aliases = [0]
@@ -88,7 +93,7 @@ def current(value: Value) -> Target | None:
     """The target of a value with a `_meta`, made anew if a change in place has overtaken it."""
     m = value._meta
     assert m is not None
-    if m.view is not None and overtaken(m):
+    if m.view is not None and overtaken(value):
         if value._node is None and m.view.base._node is None:
             return None
         refuse_hazard(value, "its base or another view of its base has been")
@@ -96,13 +101,48 @@ def current(value: Value) -> Target | None:
     return value._node
 
 
+def settled(value: Value) -> bool:
+    """Whether a value with a `_meta` is to operations as one without: no view behind its base, no inference tensor."""
+    m = value._meta
+    assert m is not None
+    return not m.inference and (m.view is None or not overtaken(value))
+
+
+def shares(out: Any, array: Any) -> bool:
+    """Whether two raw arrays of one backend share memory."""
+    base = out.base
+    if base is array or (base is not None and base is array.base):
+        return True
+    F = of(array)
+    return F.storage(out) is F.storage(array)  # type: ignore[no-any-return]
+
+
 def remake(value: Value, view: View) -> None:
     """Make the history of a view from its base's."""
     with modes.enable_grad():
-        value._node = node = view.chain.replay(view.base)._node
+        value._node = node = chain_of(value, view).replay(view.base)._node
     if isinstance(node, Node):
         node.step = node.step.relabelled("AsStridedBackward0")  # type: ignore[attr-defined]
     view.seen = next(stamps)
+
+
+def chain_of(value: Value, view: View) -> Chain:
+    """The chain from the base, as it is now, to a view. A base that was reshaped in place needs another than it had."""
+    base = view.base._array
+    return view.chain if base is view.original else _strided(base, value._array)
+
+
+def _strided(base: Any, array: Any) -> Chain:
+    """The chain that lays the strides of `array` over the storage of `base`."""
+    F = of(base)
+    layout, target = (
+        (tuple(a.shape), tuple(s // a.itemsize for s in a.strides), F.storage_offset(a)) for a in (base, array)
+    )
+    return Chain(((strider[0], {"layout": layout, "target": target}),))
+
+
+# The primitive that lays other strides over a storage, set where it is defined.
+strider: list[Callable[..., Any]] = []
 
 
 def refuse_hazard(value: Value, modified: str = "is being") -> None:
@@ -124,12 +164,20 @@ def requires_grad(value: Value) -> bool:
     """Whether a value with a `_meta` needs a gradient, as it is or as a change in place has made it."""
     m = value._meta
     assert m is not None
-    return value._node is not None or (m.view is not None and overtaken(m) and m.view.base._node is not None)
+    return value._node is not None or (m.view is not None and m.view.base._node is not None and overtaken(value))
 
 
-def overtaken(m: Meta) -> bool:
-    """Whether a member of the view's family has got a new history since the view's own was made."""
-    return m.view is not None and m.aliases is not None and m.aliases[0] < m.view.seen
+def overtaken(value: Value) -> bool:
+    """Whether the memory of a view was written, or its family's history changed, since the view's own was made."""
+    m = value._meta
+    assert m is not None
+    assert m.view is not None
+    seen = m.view.seen
+    if m.aliases is not None and m.aliases[0] < seen:
+        return True
+    if versions.newest[0] > seen or m.versions is not None:
+        return False
+    return versions.write_after(seen, of(value._array).storage(value._array)) is not None
 
 
 def family_changed(value: Value) -> None:

@@ -27,6 +27,7 @@ from gradcore.ops import (
     pooling,
     positions,
     products,
+    quantiles,
     queries,
     reductions,
     sampling,

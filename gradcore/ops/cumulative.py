@@ -51,13 +51,13 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     return c.logcumsumexp(input, axis=arguments.axis(dim, input._array.ndim))  # type: ignore[no-any-return]
 
 
-@op(out=True)
+@op(out="exact")
 def cummax(input: Tensor, dim: int) -> Any:
     """Return the largest elements so far along `dim` and their indices, of equal elements the last one's."""
     return _so_far(input, dim, "cummax", renamed_picks["cummax"], largest=True)
 
 
-@op(out=True)
+@op(out="exact")
 def cummin(input: Tensor, dim: int) -> Any:
     """Return the smallest elements so far along `dim` and their indices, of equal elements the last one's."""
     return _so_far(input, dim, "cummin", renamed_picks["cummin"], largest=False)

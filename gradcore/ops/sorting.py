@@ -39,7 +39,7 @@ def _need_order(x: Tensor, name: str, refused: str = "c") -> None:
         raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{title}'")
 
 
-@op(out=True)
+@op(out="exact")
 def sort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool | None = None) -> Any:
     """Return (values, indices) in order along `dim`; equal elements keep theirs, NaN is largest."""
     need_tensor(input, "sort")
@@ -59,13 +59,13 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
     return s.argsort(input, axis=axis, descending=descending)  # type: ignore[no-any-return]
 
 
-@op(out=True)
+@op(out="exact")
 def msort(input: Tensor) -> Tensor:
     """Return the values in order along the first dimension."""
     return sort(input, 0)[0]  # type: ignore[no-any-return]
 
 
-@op(out=True)
+@op(out="exact")
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
     """Return (values, indices) of the `k` largest or smallest elements along `dim`, in order."""
     need_tensor(input, "topk")
@@ -79,7 +79,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     return return_type("topk", "values", "indices")((_top(input, indices, axis=axis), indices))
 
 
-@op(out=True)
+@op(out="exact")
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """Return (values, indices) of the `k`-th smallest elements along `dim`, counting from 1."""
     _need_order(input, "kthvalue", "bc")
@@ -89,13 +89,13 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any
     return along(input, dim, keepdim, "kthvalue", partial(s.argkth, k=k - 1), _kth)
 
 
-@op(out=True)
+@op(out="exact")
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """Return the lower median of all elements or, with `dim`, (values, indices) over it; NaN wins."""
     return _middle(input, dim, keepdim, "median", _median, skip_nan=False)
 
 
-@op(out=True)
+@op(out="exact")
 def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """Return the lower median of the elements that are not NaN or, with `dim`, (values, indices) over it."""
     return _middle(input, dim, keepdim, "nanmedian", _nanmedian, skip_nan=True)
@@ -113,7 +113,7 @@ def _middle(
     return along(x, dim, keepdim, name, partial(s.argmedian, skip_nan=skip_nan), pick)
 
 
-@op(out=True)
+@op(out="exact")
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
     """Return (values, indices) of the most frequent elements along `dim`, of several the smallest."""
     _need_order(input, "mode")

@@ -52,7 +52,8 @@ def cumsum(F: Any, x: Array, *, axis: int, reverse: bool = False) -> Array:
     """The sum of the elements up to each, or with `reverse` from each on."""
     if not x.ndim:
         return F.copy(x)
-    return F.flip(F.cumsum(F.flip(x, axis), axis), axis) if reverse else F.cumsum(x, axis)
+    out = F.flip(F.cumsum(F.flip(x, axis), axis), axis) if reverse else F.cumsum(x, axis)
+    return F.astype(out, x.dtype)
 
 
 @widened
@@ -131,7 +132,7 @@ def cumprod(F: Any, x: Array, *, axis: int, reverse: bool = False, exclusive: bo
     if exclusive:
         first = x[_at(axis, None, 1)]
         x = F.concatenate([F.ones_like(first), x[_at(axis, None, -1)]], axis)
-    out = F.cumprod(x, axis)
+    out = F.astype(F.cumprod(x, axis), x.dtype)
     return F.flip(out, axis) if reverse else out
 
 
@@ -144,4 +145,5 @@ def _prod_pull(F: Any, g: Array, x: Array, x_shape: tuple[int, ...], axis: int) 
 @primitive("general", x=_prod_pull)
 def prod(F: Any, x: Array, *, axis: int, keepdims: bool = False) -> Array:
     """The product over one axis."""
-    return F.prod(x, axis, keepdims=keepdims)
+    out = F.as_array(F.prod(x, axis, keepdims=keepdims))
+    return F.astype(out, x.dtype)  # integers stay what they are

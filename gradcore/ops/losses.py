@@ -258,6 +258,9 @@ def cross_entropy(
         _check_weight(input, weight)
     else:
         _check_classes("cross_entropy", input, target, weight)
+        share = _even_share(input._array, target._array, ignore_index, how)
+        if share and weight is None and not label_smoothing:
+            return p.cross_entropy(input, target, share=share)  # type: ignore[no-any-return]
     scores = softmax.log_softmax(input, axis=(1 if ndim > 1 else 0,) if ndim else ())
     if probabilities:
         return _soft_nll(scores, target, weight, how, label_smoothing)
@@ -267,6 +270,16 @@ def cross_entropy(
     even = _smooth(scores, target, weight, ignore_index, how)
     share = label_smoothing / scores._array.shape[1 if ndim > 1 else 0]
     return e.add(_times(loss, 1 - label_smoothing), _times(even, share))  # type: ignore[no-any-return]
+
+
+def _even_share(logits: Any, target: Any, ignore_index: int, reduction: str) -> float | None:
+    """By what each target counts in the plain case: classes (N,), every one counting; None in all others."""
+    if logits.ndim != 2 or logits.itemsize < 4 or target.dtype.kind == "u" or not target.size or reduction == "none":
+        return None
+    classes = logits.shape[1]
+    if 0 <= ignore_index < classes or not _all_in_range(target, classes):
+        return None
+    return 1.0 / target.size if reduction == "mean" else 1.0
 
 
 def _soft_nll(scores: Any, target: Any, weight: Any, reduction: str, smoothing: float) -> Tensor:

@@ -45,6 +45,51 @@ def spread_score(F: Any, x: Array, target: Array, *, weights: Any, shape: tuple[
     return out
 
 
+# -- logits ----------------------------------------------------------------------------------------------------
+
+# Up to so many classes the sums over them are faster along the first axis, copy included.
+FEW = 64
+
+
+def _below_top(F: Any, x: Array) -> tuple[Array, int]:
+    """The logits (N, C) less the largest of each row, and the axis on which the classes now are."""
+    if x.shape[1] > FEW:
+        return x - F.max(x, 1, keepdims=True), 1
+    x = F.ascontiguousarray(x.transpose())
+    return x - F.max(x, 0), 0
+
+
+def _pairs(F: Any, target: Array, axis: int) -> tuple[Array, Array]:
+    rows = F.arange(target.shape[0])
+    return (rows, target) if axis else (target, rows)
+
+
+@primitive(
+    "general",
+    x=lambda F, g, x, target, share: F.logit_errors(x, target) * (g * share),
+    node="NllLoss",
+)
+def cross_entropy(F: Any, x: Array, target: Array, *, share: float) -> Array:
+    """`share` times the sum of -log(softmax(x)) of logits (N, C) at the classes (N,)."""
+    below, axis = _below_top(F, x)
+    return F.sum(F.log(F.sum(F.exp(below), axis)) - below[_pairs(F, target, axis)]) * share
+
+
+def _logit_errors_rule(F: Any, g: Any, x: Any) -> Any:
+    p = F.softmax(x, axis=(1,))
+    return p * (g - F.sum(g * p, axis=(1,), keepdims=True))
+
+
+@primitive("general", x=_logit_errors_rule)
+def logit_errors(F: Any, x: Array, target: Array) -> Array:
+    """The softmax of logits (N, C) less 1 at the classes (N,)."""
+    below, axis = _below_top(F, x)
+    p = F.exp(below)
+    p /= F.sum(p, axis, keepdims=True)
+    p[_pairs(F, target, axis)] -= 1
+    return p if axis else p.transpose()
+
+
 # -- binary cross entropy ------------------------------------------------------------------------------------
 
 

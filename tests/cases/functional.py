@@ -157,6 +157,11 @@ LOSSES = [
             ("spread_score", () if total else target, {"shape": x}),
         ]
     ),
+    *(
+        Case(primitive, after([(n, classes)], integers(classes, n)), params, f"{classes} classes")
+        for primitive, params in [("cross_entropy", {"share": 0.3}), ("logit_errors", {})]
+        for n, classes in [(3, 4), (2, 70)]
+    ),
     *pointwise("binary_cross_entropy", 2, low=0.1, high=0.9),
     *pointwise("binary_cross_entropy_with_logits", 2),
     Case("binary_cross_entropy_with_logits", normal((4,), (4,), low=-30.0, high=30.0), label="wide"),

@@ -65,6 +65,7 @@ def for_device(device_type: str) -> ModuleType:
         reason = module.why_not()
         if reason is not None:
             raise RuntimeError(f"device '{device_type}' cannot be used: {reason}")
+        module.start()
         register(module.Array, module)
     return module
 

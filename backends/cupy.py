@@ -107,6 +107,45 @@ def device_count() -> int:
     return int(cp.cuda.runtime.getDeviceCount())
 
 
+_several = False
+
+
+def start() -> None:
+    """Get ready when the driver is known to be there: with several devices, let every function follow its arrays."""
+    global _several
+    _several = device_count() > 1
+    if _several:
+        for name, function in list(globals().items()):
+            if callable(function) and not isinstance(function, type) and not name.startswith("_"):
+                globals()[name] = following(function)
+
+
+def following(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `function` run on the device of its first array: CuPy would compute on the current one."""
+    if not _several:
+        return function
+
+    @wraps(function)
+    def call(*operands: Any, **options: Any) -> Any:
+        device = _device_among(operands)
+        if device is None or device == cp.cuda.runtime.getDevice():
+            return function(*operands, **options)
+        with cp.cuda.Device(device):
+            return function(*operands, **options)
+
+    return call
+
+
+def _device_among(operands: Any) -> int | None:
+    for x in operands:
+        found = x.device.id if isinstance(x, cp.ndarray) else None
+        if type(x) in (list, tuple):
+            found = _device_among(x)
+        if found is not None:
+            return int(found)
+    return None
+
+
 def current_device() -> int | None:
     """Return the index of the device where new arrays are made."""
     return int(cp.cuda.runtime.getDevice())

@@ -101,6 +101,15 @@ def device_count() -> int:
     return 1
 
 
+def start() -> None:
+    """Get ready: NumPy is."""
+
+
+def following(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `function` run on the device of its first array: as it is."""
+    return function
+
+
 def current_device() -> int | None:
     """Return the index of the device where new arrays are made: None."""
     return None

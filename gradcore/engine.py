@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from gradcore import dtypes
@@ -30,6 +31,10 @@ def backward(
     inputs: Sequence[Value] | None = None,
 ) -> None:
     """Accumulate into `.grad` of the leaves (of `inputs` only, if given) the vector-Jacobian products of `tensors`."""
+    if tensors and type(tensors[0]._array) is not host.Array and (there := _elsewhere(tensors[0]._array)):
+        with there:
+            backward(tensors, gradients, retain, traced, inputs)
+        return
     targets, cotangents = seeds(tensors, gradients, traced)
     wanted = None if inputs is None else {_wanted(t, i, "backward") for i, t in enumerate(inputs)}
     if traced:
@@ -80,6 +85,9 @@ def grad(
     traced: bool,
 ) -> list[Value | None]:
     """The vector-Jacobian products of `outputs` with respect to `inputs`, None where there is no path."""
+    if outputs and type(outputs[0]._array) is not host.Array and (there := _elsewhere(outputs[0]._array)):
+        with there:
+            return grad(outputs, inputs, gradients, retain, traced)
     roots, seeded = seeds(outputs, gradients, traced)
     targets = [_wanted(t, i, "grad") for i, t in enumerate(inputs)]
     token = quiet()
@@ -95,6 +103,13 @@ def grad(
     if traced:
         return cotangents
     return [None if c is None else wrap(_own(t, c, False)) for t, c in zip(inputs, cotangents, strict=True)]
+
+
+def _elsewhere(array: Any) -> AbstractContextManager[Any] | None:
+    """The way to the device of `array` if it is not the current one, where cotangents would be added up."""
+    F = of(array)
+    index = F.device_of(array)[1]
+    return None if index == F.current_device() else F.on_device(index)
 
 
 def _wanted(t: Value, index: int, op: str) -> Target:
@@ -151,7 +166,7 @@ def _one(i: int, array: Any) -> Any:
         raise RuntimeError(
             f"grad can be implicitly created only for real scalar outputs but got {dtypes.of(array.dtype)}"
         )
-    one = of(array).ones(array.shape, array.dtype)
+    one = of(array).ones_like(array)
     if on_host:
         one.flags.writeable = False
         _ones[array.dtype, array.shape] = one

@@ -267,7 +267,7 @@ def test_a_device_from_outside_is_found_by_its_entry_point(empty_registry: pytes
         pass
 
     module = ModuleType("far")
-    vars(module).update(device_type="far", Array=Array, why_not=lambda: None)
+    vars(module).update(device_type="far", Array=Array, why_not=lambda: None, start=lambda: None)
     broken = SimpleNamespace(name="odd", load=lambda: 42)
     points = [SimpleNamespace(name="far", load=lambda: module), broken]
     empty_registry.setattr(

@@ -58,7 +58,7 @@ class Kernel:
         self.op = op
         self.F = F
         self.as_array = F.as_array
-        self.forward: Callable[..., Any] = _named_function(op, F) or functools.partial(op.forward, F)
+        self.forward: Callable[..., Any] = F.following(_named_function(op, F) or functools.partial(op.forward, F))
         self.steps = Steps(self)
         if len(op.inputs) <= 2 and not op.variadic:
             for bits in range(1, 1 << len(op.inputs)):
@@ -155,7 +155,7 @@ class Step:
         self.layout = kernel.op.layout(needs[: len(kernel.op.inputs)] if not kernel.op.variadic else needs)
         self.several = self.op.outputs == ("outs",) or len(self.op.outputs) - len(self.op.constant) > 1
         self.frees = any(name in self.op.inputs or name in self.op.outputs for name in self.layout)
-        self.pull: Pull = self._bound(raw(kernel.F))
+        self.pull: Pull = kernel.F.following(self._bound(raw(kernel.F)))
         self._traced_pull: Pull | None = None
 
     # -- the sweep's protocol -----------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from tests.double import methods
-from tests.double.arrays import Ledger, ledger, ndarray
+from tests.double.arrays import Ledger, current, ledger, ndarray
 
 MODULES = methods.MODULES
 
@@ -93,6 +93,7 @@ def backend() -> ModuleType:
     module = util.module_from_spec(spec)
     with _in_place_of({**MODULES, BACKEND: module}):
         spec.loader.exec_module(module)
+        module.start()
     return module
 
 
@@ -110,6 +111,7 @@ def installed() -> Iterator[Cuda]:
         try:
             yield Cuda(module)
         finally:
+            current.id = 0
             by_device["cuda"] = device
             if device is None:
                 del by_device["cuda"]

@@ -50,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     found = [load(name, options.device) for name in options.libraries]
     libraries = [library for library in found if library is not None]
+    if not libraries:
+        print(f"python -m bench: none of {', '.join(options.libraries)} is here for device {options.device}")
+        return 1
     for library in libraries:
         library.set_threads(options.threads)
     told = report.Report(

@@ -53,6 +53,10 @@ class Library:
         """A result as an array, to compare it."""
         return result.detach().cpu().numpy()
 
+    def usable(self) -> bool:
+        """Whether there is the device."""
+        return self.device == "cpu" or self.module.cuda.is_available()
+
     def synchronize(self) -> None:
         """Wait for the device."""
         if self.device != "cpu":
@@ -107,6 +111,9 @@ class MyGrad(Library):
 
     phases = ("forward", "step")
 
+    def usable(self) -> bool:
+        return self.device == "cpu"
+
     def constant(self, array: Any) -> Any:
         return float32(array)
 
@@ -130,6 +137,9 @@ class Autograd(Library):
     """HIPS autograd: gradients of functions of arrays."""
 
     records = False
+
+    def usable(self) -> bool:
+        return self.device == "cpu"
 
     def constant(self, array: Any) -> Any:
         return float32(array)
@@ -199,14 +209,15 @@ KNOWN: dict[str, tuple[type[Library], str]] = {
 
 
 def load(name: str, device: str = "cpu") -> Library | None:
-    """The library called `name`, None where it is not installed."""
+    """The library called `name`, None where it is not installed or cannot use the device."""
     kind, module = KNOWN[name]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return kind(name, module, device)
+            library = kind(name, module, device)
         except ModuleNotFoundError:
             return None
+    return library if library.usable() else None
 
 
 def float32(array: Any) -> np.ndarray:

@@ -180,6 +180,26 @@ def test_the_plot_is_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG\r\n")
 
 
+def test_cases_run_on_a_device(strict_cuda) -> None:
+    library = load("gradcore", "cuda")
+    assert library is not None
+    for name in ("notebook", "digits step"):
+        case = next(case for case in CASES if case.name == name)
+        there, here = case.build(library)(), case.build(LIB)()
+        assert all(each.is_cuda for each in there)
+        np.testing.assert_allclose(np.concatenate([library.numpy(t).flatten() for t in there]), numbers(here), rtol=1e-5)
+    library.synchronize()
+
+
+def test_a_device_that_is_not_there_is_said(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    import gradcore
+
+    monkeypatch.setattr(gradcore.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(command, "set_threads", lambda count, device: None)
+    assert command.main(["--device", "cuda", "--libraries", "gradcore"]) == 1
+    assert capsys.readouterr().out == "python -m bench: none of gradcore is here for device cuda\n"
+
+
 def test_unknown_libraries_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.parsed(["--libraries", "tensorflow"])

@@ -43,10 +43,11 @@ def select_at(x: Any, axis: int, i: int) -> Any:
     return p.select(x, index=(*(_ALL,) * axis, i))
 
 
-def basic(x: Any, items: tuple[Any, ...]) -> tuple[Any, list[Any]]:
+def basic(x: Any, items: tuple[Any, ...], *, always: bool = False) -> tuple[Any, list[Any]]:
     """The view of `x` at the basic part of an index, and what is left: for each axis of the view, slices or arrays.
 
-    An array that is a mask stands for as many axes as it has.
+    An array that is a mask stands for as many axes as it has. `always` makes a view for a single slice that leaves
+    nothing out, too.
     """
     array = x._array
     shape = array.shape
@@ -66,7 +67,7 @@ def basic(x: Any, items: tuple[Any, ...]) -> tuple[Any, list[Any]]:
             record, at = p.select, at + 1
         elif type(item) is slice:
             cut = _cut(item, shape[at])
-            if cut is not _ALL or len(items) == 1:
+            if cut is not _ALL or (always and len(items) == 1):
                 record = p.basic_getitem
             view.append(cut)
             left.append(_ALL)
@@ -253,7 +254,7 @@ def getitem(x: Any, index: Any) -> Any:
     """
     if type(index) is int and x._array.ndim:
         return select_at(x, 0, index)
-    view, left = basic(x, items_of(x, index))
+    view, left = basic(x, items_of(x, index), always=True)
     if left:
         return p.getitem(view, index=advanced(view, left))
     return c.alias(x) if view is x else view
@@ -365,6 +366,7 @@ def _refuse_overlap(into: Any, array: Any, name: str) -> None:
 def assign(view: Any, value: Any, name: str) -> Any:
     """Make the Tensor `view` hold `value`, broadcast and converted; recorded."""
     check_writable(view, name)
+    record = _filled[True] if name == "__setitem__" and not value._array.ndim else _copied
     extra = value._array.ndim - view._array.ndim
     if extra > 0 and value._array.shape[:extra] == (1,) * extra:
         value = s.reshape(value, shape=value._array.shape[extra:])
@@ -381,7 +383,7 @@ def assign(view: Any, value: Any, name: str) -> Any:
     if view._meta is not None and view._meta.view is not None:
         return store(view, value, name)
     array = value._array
-    return overwritten(view, lambda into: of(into).copyto(into, array), _copied, (value,), {}, name)
+    return overwritten(view, lambda into: of(into).copyto(into, array), record, (value,), {}, name)
 
 
 def put(view: Any, index: tuple[Any, ...], value: Any, name: str, accumulate: bool = False) -> Any:

@@ -59,6 +59,8 @@ def reshape_to(input: Any, shape: Shape) -> Any:
     out = p.reshape(input, shape=shape)
     if not is_view_of(out, input):
         label(out, "UnsafeViewBackward0", (input,))
+    elif not input._array.flags.c_contiguous:
+        label(out, "ReshapeAliasBackward0", (input,))
     return out
 
 

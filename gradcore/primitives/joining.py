@@ -25,7 +25,7 @@ def _parts(F: Any, g: Array, needs: tuple[bool, ...], xs_shape: Any, axis: int) 
 
 @primitive("linear", vjp=_parts, node="Cat")
 def concatenate(F: Any, *xs: Array, axis: int) -> Array:
-    return F.concatenate(xs, axis)
+    return F.ascontiguousarray(F.concatenate(xs, axis))
 
 
 @primitive(
@@ -35,7 +35,7 @@ def concatenate(F: Any, *xs: Array, axis: int) -> Array:
     ),
 )
 def stack(F: Any, *xs: Array, axis: int) -> Array:
-    return F.stack(xs, axis)
+    return F.ascontiguousarray(F.stack(xs, axis))
 
 
 @primitive("linear", x=lambda F, g, axis: F.concatenate(*g, axis=axis), outputs=("outs",), view=True, node="SplitWithSizes")

@@ -7,6 +7,7 @@ from typing import Any
 from gradcore.recorder import primitive
 from gradcore.recorder.primitive import renamed
 from gradcore.recorder.steps import sum_to
+from gradcore.recorder.views import strider
 
 Array = Any
 Shape = tuple[int, ...]
@@ -108,6 +109,9 @@ def as_strided(F: Any, x: Array, *, layout: Layout, target: Layout) -> Array:
     if layout == (x.shape, tuple(s // x.itemsize for s in x.strides), F.storage_offset(x)):
         return F.as_strided(x, *target)
     return _relayout(F, x, layout, target)
+
+
+strider.append(as_strided)
 
 
 @primitive("linear", x=lambda F, g, layout, target: F.relayout(g, layout=target, target=layout))

@@ -8,7 +8,7 @@ from typing import Any
 
 from gradcore import dtypes
 from gradcore.backends import of
-from gradcore.graph import Leaf, Node, modes, versions
+from gradcore.graph import Leaf, Node, modes, stamps, versions
 from gradcore.recorder import errors, views
 from gradcore.recorder.record import attach, cast
 from gradcore.recorder.steps import kernels_of
@@ -63,7 +63,7 @@ def check_writable(t: Value, name: str) -> None:
         )
     if not modes.is_grad_enabled():
         return
-    if m is not None and m.view is not None and isinstance(m.view.base._node, Leaf):
+    if m is not None and m.view is not None and _is_leaf(m.view.base) and views.requires_grad(t):
         raise RuntimeError(
             f"a view of a leaf Variable that requires grad is being used in an in-place operation ({name} on shape "
             f"{list(t._array.shape)}). Do it in a `with no_grad():` block, or on a clone()."
@@ -75,12 +75,22 @@ def check_writable(t: Value, name: str) -> None:
         )
 
 
+def _apart(x: Value) -> Value:
+    """`x` with the history it has now, which a write to memory that it is a view of would change."""
+    return x if x._meta is None else wrap(x._array, target(x))  # type: ignore[no-any-return]
+
+
+def _is_leaf(t: Value) -> bool:
+    return t._node is None or isinstance(t._node, Leaf)
+
+
 def store(t: Value, result: Value, name: str) -> Value:
     """Make `t` hold the value and the history of `result`."""
     _check_fits(t, result, name)
     recorded = modes.is_grad_enabled() and (result._node is not None or _requires_grad(t))
     if recorded:
         views.refuse_hazard(t)
+        result = _apart(result)
     write(t, result._array, name)
     if recorded:
         if result._array.dtype != t._array.dtype:
@@ -105,6 +115,7 @@ def overwritten(
     recorded = modes.is_grad_enabled() and (_requires_grad(t) or any(isinstance(x, Value) and target(x) is not None for x in others))
     if recorded:
         views.refuse_hazard(t)
+        others = tuple(_apart(x) if isinstance(x, Value) else x for x in others)
     node = target(t) if recorded else None
     try:
         write_part(_writable(t._array))
@@ -129,17 +140,22 @@ def reshaped(function: Callable[..., Any], name: str, nodes: dict[str, str]) -> 
     def method(self: Value, *args: Any, **keywords: Any) -> Value:
         check_writable(self, name)
         before = wrap(self._array, target(self))
-        if self._meta is not None and self._meta.view is not None:
+        view = None if self._meta is None else self._meta.view
+        if view is not None:
             before._meta = self._meta
             if modes.is_grad_enabled() and before._node is not None:
                 views.refuse_hazard(self)
         out = function(before, *args, **keywords)
         bump(self, name)
-        if isinstance(out._node, Node) and out._node is not before._node:
-            out._node.step = out._node.step.relabelled(nodes[out._node.name])  # type: ignore[attr-defined]
-        self._array, self._node = out._array, out._node
-        if before._meta is self._meta and self._meta is not None:
-            self._meta = out._meta
+        self._array = out._array
+        if view is not None:
+            view.chain = out._meta.view.chain
+        if modes.is_grad_enabled():
+            self._node = out._node
+            if view is not None:
+                view.seen = next(stamps)
+            if isinstance(out._node, Node) and out._node is not before._node:
+                out._node.step = out._node.step.relabelled(nodes[out._node.name])  # type: ignore[attr-defined]
         return self
 
     method.__name__ = name
@@ -222,7 +238,7 @@ def _rebase(t: Value, result: Value) -> None:
         return
     function = slice_updater[0]
     kernel = kernels_of(function.primitive)[type(base._array)]
-    attach(function.primitive, kernel, [wrap(base._array, base._node), result], {"view": view.chain}, [base])
+    attach(function.primitive, kernel, [wrap(base._array, base._node), result], {"view": views.chain_of(t, view)}, [base])
     views.family_changed(base)
     views.remake(t, view)
 

@@ -1,0 +1,232 @@
+"""Views, writes through them and their histories: random programs, run by torch beside gradcore. It must not know how."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import gradcore
+
+torch = pytest.importorskip("torch")
+
+# Each line is an expression that makes a tensor, or a statement. a, b: tensors; i: 0 or 1; T: the library.
+VIEWS = """
+    a[i]
+    a[i:]
+    a[:, i]
+    a[..., i:]
+    a[None]
+    a[...]
+    a[:]
+    a[i, None, 1]
+    a.t()
+    a.T
+    a.transpose(0, -1)
+    a.view(-1)
+    a.reshape(-1)
+    a.flatten()
+    a.unsqueeze(-1)
+    a.squeeze()
+    a.expand(2, *a.shape)
+    a.diagonal()
+    a.unfold(0, 2, 2)
+    a.narrow(0, i, 1)
+    a.select(-1, i)
+    a.as_strided((2,), (1,))
+    a.view_as(a)
+    a.detach()
+    a.data
+    a.unbind()[i]
+    a.split(1)[i]
+    a.chunk(2, -1)[-1]
+    a.contiguous()
+""".split("\n")[1:-1]
+VALUES = """
+    a * b
+    a + b
+    a * 2
+    a - 1
+    a.tanh()
+    a.clone()
+    a.sum(0)
+    a[[i, 0]]
+    a[a > 0]
+    T.stack([a, a])
+    T.cat([a.view(-1), b.view(-1)])
+    a * a
+""".split("\n")[1:-1]
+WRITES = """
+    a.mul_(b)
+    a.mul_(2)
+    a.add_(b)
+    a.add_(1)
+    a += b
+    a *= 3
+    a.tanh_()
+    a.zero_()
+    a.fill_(2)
+    a.copy_(b)
+    a[i] = b
+    a[i] = 3
+    a[:, i] = b
+    a[..., i] = 0.5
+    a[i:] = b
+    a[:] = b
+    a[[i, 0]] = 0.25
+    a[[1, 0]] = b
+    a[a > 0] = 0.5
+    a[i] += b
+    a[i].mul_(b)
+    a.view(-1).mul_(3)
+    a.data.mul_(2)
+    a.detach().add_(1)
+    a.t_()
+    a.unsqueeze_(0)
+    a.squeeze_()
+    a.transpose_(0, -1)
+    a.masked_fill_(a > 0, 1)
+    a.index_add_(0, T.tensor([0]), b[None])
+    a.index_fill_(0, T.tensor([i]), 7)
+""".split("\n")[1:-1]
+LINES = st.sampled_from([line.strip() for line in VIEWS * 2 + VALUES + WRITES * 2])
+
+
+class World:
+    """One library's run of a program: its tensors, in the order they were made."""
+
+    def __init__(self, T: Any, arrays: list[Any]) -> None:
+        self.T = T
+        self.tensors = [T.tensor(array.tolist(), dtype=T.float64) for array in arrays]
+        self.leaves = self.tensors[:2]
+        for leaf in self.leaves:
+            leaf.requires_grad_()
+        self.tensors += [leaf * 1 for leaf in self.leaves]
+
+    def run(self, line: str, a: int, b: int, i: int, grad: bool) -> str | None:
+        """Run one line; the error's type if there is one."""
+        names = {"a": self.tensors[a], "b": self.tensors[b], "i": i, "T": self.T}
+        try:
+            with nullcontext() if grad else self.T.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                if line in STATEMENTS:
+                    exec(line, names)
+                else:
+                    self.tensors.append(eval(line, names))
+        except Exception as error:
+            text = str(error)
+            if "memory location" in text or (names["a"]._is_view() and text.startswith("a leaf Variable")):
+                return "refused"  # what gradcore may allow: overlaps; a view that torch forgot to renew
+            return "error"
+        return None
+
+    def values(self) -> list[Any]:
+        return [np.array(t.detach().tolist()) for t in self.tensors]
+
+    def history(self, t: Any) -> dict[str, Any]:
+        """What a tensor says of its history."""
+        return {
+            "requires_grad": t.requires_grad,
+            "_is_view": t._is_view(),
+            "_version": t._version,
+            "shape": tuple(t.shape),
+            "is_contiguous": t._is_view() and t.is_contiguous(),
+            **{name: attempted(lambda name=name: shown(getattr(t, name))) for name in ("grad_fn", "is_leaf")},
+        }
+
+    def gradients(self, chosen: list[int]) -> Any:
+        """The first and second gradients of the chosen tensors' sum of squares; the type of an error."""
+        T = self.T
+
+        def run() -> Any:
+            total = sum((self.tensors[k] * self.tensors[k] * 0.5).sum() for k in chosen)
+            if not total.requires_grad:
+                return []
+            first = T.autograd.grad(total, self.leaves, create_graph=True, allow_unused=True)
+            found = [g for g in first if g is not None]
+            second: Any = [None] * len(self.leaves)
+            if any(g.requires_grad for g in found):
+                again = sum((g * g).sum() for g in found)
+                second = T.autograd.grad(again, self.leaves, allow_unused=True)
+            return [[None if g is None else np.array(g.detach().tolist()) for g in gs] for gs in (first, second)]
+
+        return attempted(run)
+
+
+RESHAPES = {"a.t_()", "a.unsqueeze_(0)", "a.squeeze_()", "a.transpose_(0, -1)"}
+STATEMENTS = {line.strip() for line in WRITES}
+
+
+def more_is_kept(line: str, a: Any, b: Any) -> bool:
+    """Whether gradcore saves a copy of what the in-place operation overwrites, and torch the tensor itself."""
+    return line == "a.tanh_()" or ("mul_(b)" in line and np.shares_memory(a._array, b._array))
+
+
+def shown(value: Any) -> Any:
+    """A node by its class's name."""
+    if value is None or isinstance(value, bool):
+        return value
+    name = value.name() if callable(value.name) else value.name
+    return name.rpartition("::")[2]
+
+
+def attempted(f: Any) -> Any:
+    try:
+        return f()
+    except Exception as error:
+        return type(error).__name__
+
+
+def assert_same(ours: Any, theirs: Any, what: str) -> None:
+    """Compare nested lists of arrays, None, and names of errors."""
+    if isinstance(theirs, list) and isinstance(ours, list):
+        assert len(ours) == len(theirs), what
+        for one, other in zip(ours, theirs, strict=True):
+            assert_same(one, other, what)
+    elif isinstance(theirs, np.ndarray) and isinstance(ours, np.ndarray):
+        assert ours.shape == theirs.shape, what
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12, err_msg=what)
+    elif (ours is None or theirs is None) and not isinstance(ours if theirs is None else theirs, str):
+        found = ours if theirs is None else theirs  # None is zero
+        assert found is None or not np.any(found), what
+    else:
+        assert ours == theirs, what
+
+
+@settings(max_examples=250, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_random_programs_do_as_in_torch(data: Any) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 99), label="seed"))
+    arrays = [rng.normal(size=shape).round(2) for shape in ((2, 3), (3,), (2, 3))]
+    ours, theirs = World(gradcore, arrays), World(torch, arrays)
+    program: list[str] = []
+    both = True  # whether both or none keep what an in-place operation needs
+    for _ in range(data.draw(st.integers(1, 9), label="length")):
+        line = data.draw(LINES)
+        grad = line not in STATEMENTS or line in RESHAPES or data.draw(st.integers(0, 5)) > 0
+        last = len(theirs.tensors) - 1
+        a, b = (last - data.draw(st.integers(0, last)) for _ in range(2))
+        i = data.draw(st.integers(0, 1))
+        program.append(f"{'' if grad else 'no_grad: '}{line}   (a={a}, b={b}, i={i})")
+        told = "\n".join(program)
+        both = both and not more_is_kept(line, ours.tensors[a], ours.tensors[b])
+        one, other = (world.run(line, a, b, i, grad) for world in (ours, theirs))
+        if "refused" in (one, other):
+            return
+        assert one == other, f"{told}\ngradcore: {one}, torch: {other}"
+        assert_same(ours.values(), theirs.values(), told)
+        if data.draw(st.booleans()):  # asking renews histories, so do not always ask
+            for k, (t, u) in enumerate(zip(ours.tensors, theirs.tensors, strict=True)):
+                assert (k, ours.history(t)) == (k, theirs.history(u)), told
+    last = len(theirs.tensors) - 1
+    chosen = sorted({last, *data.draw(st.lists(st.integers(0, last), max_size=3))})
+    told = "\n".join([*program, f"gradients of {chosen}"])
+    one, other = ours.gradients(chosen), theirs.gradients(chosen)
+    if other == "RuntimeError" and not both:
+        return
+    assert_same(one, other, told)

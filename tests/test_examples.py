@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,17 @@ for seed in 3, 3, 4:
     first, again, other = run("-c", code).stdout.splitlines()
     assert first == again
     assert first != other
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_extra")
+def test_digits_are_learnt_on_a_device(strict_cuda) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those of scikit-learn's and matplotlib's imports are theirs
+        names = runpy.run_path(str(ROOT / "examples/digits.py"))
+    losses, accuracies = names["train"](*names["load"](0, "cuda"), epochs=3)
+    assert losses[0] > losses[2]
+    assert accuracies[2] > 0.9
 
 
 @pytest.mark.usefixtures("_extra")

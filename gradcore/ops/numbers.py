@@ -57,6 +57,8 @@ def times(alpha: Any, x: Any, beside: Any, op: str) -> Any:
 
     Raises TypeError for what is no number, RuntimeError for a floating `alpha` beside integers.
     """
+    if type(alpha) in (int, float) and isinstance(x, Value) and x._array.dtype.kind in "fc":
+        return e.multiply(x, alpha)
     given = alpha
     alpha, x, beside = operand(alpha), operand(x), operand(beside)
     if type(alpha) not in NUMBERS:

@@ -157,6 +157,8 @@ def pow(input: Any, exponent: Any) -> Any:
 
     Raises RuntimeError for integers to the power of a negative number.
     """
+    if type(exponent) in (int, float) and isinstance(input, Value) and input._array.dtype.kind == "f":
+        return e.power_number(input, exponent)
     x, y = operand(input), operand(exponent)
     if x is NotImplemented or y is NotImplemented:
         return accepted(NotImplemented, "pow", input, exponent)

@@ -66,8 +66,13 @@ def clamp_max(input: Tensor, max: Any) -> Any:
     return _within_numbers(_at_most, "clamp_max", input, None, max)
 
 
+_PLAIN = {int, float, type(None)}
+
+
 def _within_numbers(clip: Any, name: str, x: Any, lo: Any, hi: Any) -> Any:
     need_tensor(x, name)
+    if type(lo) in _PLAIN and type(hi) in _PLAIN and x._array.dtype.kind == "f":
+        return clip(x, lo, hi)
     lo, hi = _bound(lo, name, "min"), _bound(hi, name, "max")
     dtype = promoted(x, lo, hi)
     bounds = (None if bound is None else number_of(bound, dtype) for bound in (lo, hi))

@@ -41,7 +41,7 @@ def _angle_pull(F: Any, g: Array, x: Array, x_dtype: Any) -> Array:
     if x_dtype.kind != "c":
         return F.zero(g)
     size = F.absolute(x)
-    return F.where(size == 0, 0, g / size * (x / size) * 1j)
+    return F.masked(g / size * (x / size) * 1j, size != 0)
 
 
 @primitive("elementwise", x=_angle_pull, holomorphic=False, to_float=True)

@@ -99,27 +99,27 @@ def _sign_pull(F: Any, g: Array, x: Array, out: Array, x_dtype: Any) -> Array:
     # The part of g along z/|z| goes, the rest is divided by |z|; at 0 nothing is left, as in torch.
     size = F.absolute(x)
     across = g - F.real(F.conj(g) * out) * out
-    return F.where(size == 0, 0, across / size)
+    return F.masked(across / size, size != 0)
 
 
 @primitive("elementwise", x=_sign_pull, holomorphic=False)
 def sign(F: Any, x: Array) -> Array:
     """Return the sign; z/|z| for complex z, 0 at 0 and for NaN."""
     out = F.sign(x)
-    return F.where(F.isnan(x), 0, out) if x.dtype.kind in "fV" else out
+    return F.masked(out, x == x) if x.dtype.kind in "fV" else out
 
 
 # -- powers --------------------------------------------------------------------------------------------------
 
 
 def _base_pull(F: Any, g: Array, x: Array, y: Array) -> Array:
-    return F.where(y == 0, 0, g * (y * F.power(x, y - 1)))
+    return F.masked(g * (y * F.power(x, y - 1)), y != 0)
 
 
 def _exponent_pull(F: Any, g: Array, x: Array, y: Array, out: Array, y_dtype: Any) -> Array:
     # 0**y is constantly 0 for y > 0, whatever log 0 says; the one-sided derivative at y = 0 counts as 0 too.
     positive = F.logical_and(F.real(y) >= 0, F.imag(y) == 0) if y_dtype.kind == "c" else y >= 0
-    return g * F.where(F.logical_and(x == 0, positive), 0, out * F.log(x))
+    return g * F.masked(out * F.log(x), F.logical_not(F.logical_and(x == 0, positive)))
 
 
 @primitive("elementwise", x=_base_pull, y=_exponent_pull, node="PowBackward1")
@@ -164,7 +164,7 @@ def _number_power_pull(F: Any, g: Array, x: Array, out: Array, base: Any, x_dtyp
     if base != 0:
         return g * (out * _log(base))
     positive = F.logical_and(F.real(x) >= 0, F.imag(x) == 0) if x_dtype.kind == "c" else x >= 0
-    return F.where(positive, 0, g * (out * -math.inf))
+    return F.masked(g * (out * -math.inf), F.logical_not(positive))
 
 
 @primitive("elementwise", x=_number_power_pull, node="PowBackward2")

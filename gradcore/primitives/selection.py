@@ -19,8 +19,8 @@ def _like(F: Any, out: Array, x: Array) -> Array:
 
 @primitive(
     "elementwise",
-    x=lambda F, g, cond: F.where(cond, g, 0),
-    y=lambda F, g, cond: F.where(cond, 0, g),
+    x=lambda F, g, cond: F.masked(g, cond),
+    y=lambda F, g, cond: F.masked(g, F.logical_not(cond)),
     unpromoted=("cond",),
 )
 def where(F: Any, cond: Array, x: Array, y: Array) -> Array:
@@ -28,11 +28,15 @@ def where(F: Any, cond: Array, x: Array, y: Array) -> Array:
     return F.where(cond, x, y)
 
 
-# A NaN is neither equal nor less, so it gets the cotangent whole: it is what the maximum shows.
+def _shared(F: Any, g: Array, equal: Array, beaten: Array) -> Array:
+    # A NaN is neither equal nor beaten, so it gets the cotangent whole: it is what the maximum shows.
+    return F.where(equal, g / 2, F.masked(g, F.logical_not(beaten)))
+
+
 @primitive(
     "elementwise",
-    x=lambda F, g, x, y: F.where(x == y, g / 2, F.where(x < y, 0, g)),
-    y=lambda F, g, x, y: F.where(x == y, g / 2, F.where(y < x, 0, g)),
+    x=lambda F, g, x, y: _shared(F, g, x == y, x < y),
+    y=lambda F, g, x, y: _shared(F, g, x == y, y < x),
     refuses="c",
 )
 def maximum(F: Any, x: Array, y: Array) -> Array:
@@ -42,8 +46,8 @@ def maximum(F: Any, x: Array, y: Array) -> Array:
 
 @primitive(
     "elementwise",
-    x=lambda F, g, x, y: F.where(x == y, g / 2, F.where(x > y, 0, g)),
-    y=lambda F, g, x, y: F.where(x == y, g / 2, F.where(y > x, 0, g)),
+    x=lambda F, g, x, y: _shared(F, g, x == y, x > y),
+    y=lambda F, g, x, y: _shared(F, g, x == y, y > x),
     refuses="c",
 )
 def minimum(F: Any, x: Array, y: Array) -> Array:
@@ -68,7 +72,7 @@ def _inside(F: Any, x: Array, lo: Any, hi: Any) -> Array:
 
 @primitive(
     "elementwise",
-    x=lambda F, g, x, lo, hi: F.where(_inside(F, x, lo, hi), g, 0),
+    x=lambda F, g, x, lo, hi: F.masked(g, _inside(F, x, lo, hi)),
     node="ClampBackward1",
     refuses="bc",
 )
@@ -79,8 +83,8 @@ def clip(F: Any, x: Array, *, lo: Any, hi: Any) -> Array:
 
 @primitive(
     "elementwise",
-    x=lambda F, g, x, lo: F.where(x >= lo, g, 0),
-    lo=lambda F, g, x, lo: F.where(x < lo, g, 0),
+    x=lambda F, g, x, lo: F.masked(g, x >= lo),
+    lo=lambda F, g, x, lo: F.masked(g, x < lo),
     node="Clamp",
     refuses="c",
 )
@@ -91,8 +95,8 @@ def clip_below(F: Any, x: Array, lo: Array) -> Array:
 
 @primitive(
     "elementwise",
-    x=lambda F, g, x, hi: F.where(x <= hi, g, 0),
-    hi=lambda F, g, x, hi: F.where(x > hi, g, 0),
+    x=lambda F, g, x, hi: F.masked(g, x <= hi),
+    hi=lambda F, g, x, hi: F.masked(g, x > hi),
     node="Clamp",
     refuses="c",
 )
@@ -103,9 +107,9 @@ def clip_above(F: Any, x: Array, hi: Array) -> Array:
 
 @primitive(
     "elementwise",
-    x=lambda F, g, x, lo, hi: F.where(_inside(F, x, lo, hi), g, 0),
-    lo=lambda F, g, x, lo, hi: F.where(F.logical_and(x < lo, lo < hi), g, 0),
-    hi=lambda F, g, x, lo, hi: F.where(F.logical_or(x > hi, hi < lo), g, 0),
+    x=lambda F, g, x, lo, hi: F.masked(g, _inside(F, x, lo, hi)),
+    lo=lambda F, g, x, lo, hi: F.masked(g, F.logical_and(x < lo, lo < hi)),
+    hi=lambda F, g, x, lo, hi: F.masked(g, F.logical_or(x > hi, hi < lo)),
     node="Clamp",
     refuses="c",
 )

@@ -87,7 +87,7 @@ def arctan(F: Any, x: Array) -> Array:
 
 def _angle_pull(F: Any, g: Array, along: Array, x: Array, y: Array) -> Array:
     squares = x * x + y * y
-    return F.where(squares == 0, 0, g * (along / squares))
+    return F.masked(g * (along / squares), squares != 0)
 
 
 @primitive(

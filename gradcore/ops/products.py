@@ -46,9 +46,11 @@ def _product(x: Tensor, y: Tensor, left: Shape, right: Shape) -> Any:
             f"both arguments to matmul need to be at least 1D, but they are {len(left)}D and {len(right)}D"
         )
     if len(right) <= 2:
-        if len(left) > 2:  # as one large product
-            rows = reshaped(x, (math.prod(left[:-1]), left[-1]))
-            return _unfolded(product(rows, y), shape=left[:-1] + right[1:])
+        if len(left) > 2:
+            _same_dtype(x, y)
+            if left[-1] != right[0]:
+                raise _not_multiplied((math.prod(left[:-1]), left[-1]), (*right, 1)[:2])
+            return p.project(x, y)
         if len(right) == 1:
             return dot(x, y) if len(left) == 1 else mv(x, y)
         if len(left) == 2:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from gradcore.recorder import primitive, renamed
@@ -46,15 +47,43 @@ def matmul(F: Any, x: Array, y: Array) -> Array:
     return F.matmul(x, y)
 
 
+def _rows(F: Any, x: Array) -> Array:
+    """The vectors in the last dimension of `x` as the rows of a matrix."""
+    return x if x.ndim == 2 else F.reshape(x, shape=(prod(x.shape[:-1]), x.shape[-1]))
+
+
+@primitive(
+    "multilinear",
+    x=lambda F, g, y: F.project(g, F.matrix_transpose(y)) if y.ndim == 2 else _left(F, g, y),
+    y=lambda F, g, x, y_shape: F.dot(
+        F.matrix_transpose(_rows(F, x)), F.reshape(g, shape=(prod(x.shape[:-1]), *y_shape[1:]))
+    ),
+    node="UnsafeView",
+)
+def project(F: Any, x: Array, y: Array) -> Array:
+    """The vectors in the last dimension of `x` times `y`, a matrix or a vector, as one large product."""
+    return F.reshape(F.dot(_rows(F, x), y), (*x.shape[:-1], *y.shape[1:]))
+
+
+def _weight_pull(F: Any, g: Array, x: Array) -> Array:
+    return F.dot(F.matrix_transpose(_rows(F, g)), _rows(F, x))
+
+
+@primitive("multilinear", x=lambda F, g, weight: F.project(g, weight), weight=_weight_pull, node="Mm")
+def unbiased(F: Any, x: Array, weight: Array) -> Array:
+    """The vectors in the last dimension of `x` times the transpose of `weight`."""
+    return F.reshape(F.dot(_rows(F, x), F.matrix_transpose(weight)), (*x.shape[:-1], weight.shape[0]))
+
+
 @primitive(
     "general",
-    x=lambda F, g, weight: F.dot(g, weight),
-    weight=lambda F, g, x: F.dot(F.matrix_transpose(g), x),
-    bias=lambda F, g: F.sum(g, axis=(0,)),
+    x=lambda F, g, weight: F.project(g, weight),
+    weight=_weight_pull,
+    bias=lambda F, g: F.sum(_rows(F, g), axis=(0,)),
     node="Addmm",
 )
 def linear(F: Any, x: Array, weight: Array, bias: Array) -> Array:
-    """The rows of `x` times the transpose of `weight`, plus `bias`."""
-    out = F.dot(x, F.matrix_transpose(weight))
+    """The vectors in the last dimension of `x` times the transpose of `weight`, plus `bias`."""
+    out = F.dot(_rows(F, x), F.matrix_transpose(weight))
     out += bias
-    return out
+    return F.reshape(out, (*x.shape[:-1], weight.shape[0]))

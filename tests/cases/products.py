@@ -55,7 +55,15 @@ PRODUCTS = [
     product("matmul", (2, 3, 4), (2, 4, 5)),
     product("matmul", (2, 1, 3, 4), (2, 1, 4, 2), label="batches of batches"),
     product("matmul", (0, 2, 3), (0, 3, 2), label="empty"),
+    product("project", (2, 4, 3), (3, 5)),
+    product("project", (2, 4, 3), (3,), label="vector"),
+    product("project", (2, 0, 3), (3, 5), label="empty"),
+    product("unbiased", (2, 3), (4, 3)),
+    product("unbiased", (2, 1, 3), (4, 3), label="batch"),
+    product("unbiased", (3,), (4, 3), label="vector"),
     product("linear", (2, 3), (4, 3), (4,)),
+    product("linear", (2, 1, 3), (4, 3), (4,), label="batch"),
+    product("linear", (3,), (4, 3), (4,), label="vector"),
     product("linear", (0, 3), (4, 3), (4,), label="empty"),
 ]
 

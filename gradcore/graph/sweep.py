@@ -46,34 +46,37 @@ def sweep(
     # What waits: stamps in a heap, and by stamp the node, its cotangent so far, and whether that is a sum made here.
     heap: list[int] = []
     waiting: dict[int, tuple[Node, Any, bool]] = {}
-    # What arrives is fresh, made by the last pull, unless it is the cotangent that was pulled, which others may hold.
-    fresh = False
-    borrowed: Any = None
-
+    # What is pulled: the cotangent, which others may hold unless it is `passed`, a sum made here that goes to one place.
+    g = passed = _NOTHING
     while True:
+        # A node that is alone needs neither heap nor dictionary: it goes ahead.
+        ahead: Any = None
+        c_ahead: Any = None
+        summed = False
         i = 0  # half the cost of a zip
         for c in cotangents:
-            target = targets[i]
+            target: Any = targets[i]
             i += 1
             if c is None or (alive is not None and target not in alive):
                 continue
             kind = type(target)
             if kind is Node:
-                stamp = target.stamp
-                if stamp in waiting:
-                    _, total, summed = waiting[stamp]
+                if target is ahead:
                     if summed:
-                        total += c
+                        c_ahead += c
                     else:
-                        total = total + c
-                    waiting[stamp] = (target, total, not traced)
+                        c_ahead = c_ahead + c
+                        summed = not traced
+                elif ahead is None and not heap:
+                    ahead = target
+                    c_ahead = c
+                    summed = c is passed
                 else:
-                    waiting[stamp] = (target, c, False)
-                    heappush(heap, stamp)
+                    _wait(target, c, waiting, heap, traced)
             elif kind is Leaf:
                 if target not in landed:
                     landed[target] = c
-                    if fresh and c is not borrowed:
+                    if c is passed or (c is not g and g is not _NOTHING):
                         owned.add(target)
                 elif target in sums and not traced:
                     landed[target] += c
@@ -84,51 +87,61 @@ def sweep(
             else:
                 _arrive_at_output(target, c, waiting, heap)
 
-        if not heap:
+        if ahead is not None and not heap:
+            node = ahead
+            g = c_ahead
+        elif heap:
+            if ahead is not None:
+                waiting[ahead.stamp] = (ahead, c_ahead, summed)
+                heappush(heap, ahead.stamp)
+            node, g, summed = waiting.pop(heappop(heap))
+        else:
             break
-        node, g, summed = waiting.pop(heappop(heap))
-        while True:
-            if node.hooks is not None:
-                summed = False
-                for hook in node.hooks:
-                    g = hook(g)
-            step: Step | None = node.step
-            if wanted is not None:
-                summed = False
-                _capture(node, g, wanted, landed)
-                step = _narrowed(node, alive)
-                if step is None:
-                    targets = cotangents = ()
-                    break
-            saved = node.saved
-            if saved is FREED:
-                raise RuntimeError(FREED_MESSAGE)
-            if newest[0] < node.stamp:
-                step.check(node)
-            cotangents = step.traced(node, g) if traced else step.pull(g, saved)
-            if step.frees and not retain:
-                node.saved = FREED
-            targets = node.targets
-            ways = len(targets)
-            if not heap and ways <= 2:
-                # One way on and nothing else waiting is the usual case, and needs neither heap nor dictionary.
-                target = targets[0]
-                c = cotangents[0]
-                if type(target) is Node and c is not None:
-                    if ways == 1:
-                        node, summed, g = target, summed and c is g, c
-                        continue
-                    if target is targets[1] and cotangents[1] is not None:
-                        node, summed, g = target, not traced, c + cotangents[1]
-                        continue
-            # A sum made here that is passed on to one place only is still nobody else's.
-            borrowed = None if summed and ways == 1 else g
-            fresh = True
-            break
+
+        if node.hooks is not None:
+            summed = False
+            for hook in node.hooks:
+                g = hook(g)
+        step: Any = node.step
+        if wanted is not None:
+            summed = False
+            _capture(node, g, wanted, landed)
+            step = _narrowed(node, alive)
+            if step is None:
+                targets = cotangents = ()
+                continue
+        saved = node.saved
+        if saved is FREED:
+            raise RuntimeError(FREED_MESSAGE)
+        if newest[0] < node.stamp:
+            step.check(node)
+        cotangents = step.traced(node, g) if traced else step.pull(g, saved)
+        if step.frees and not retain:
+            node.saved = FREED
+        targets = node.targets
+        passed = g if summed and len(targets) == 1 else _NOTHING
 
     if wanted is not None:
         landed = {target: landed[target] for target in wanted if target in landed}
     return landed, owned
+
+
+_NOTHING: Any = object()
+
+
+def _wait(target: Node, c: Any, waiting: dict[int, tuple[Node, Any, bool]], heap: list[int], traced: bool) -> None:
+    """Add `c` to what waits at a node: the first is borrowed, the second allocates, later ones add into the sum."""
+    stamp = target.stamp
+    if stamp not in waiting:
+        waiting[stamp] = (target, c, False)
+        heappush(heap, stamp)
+        return
+    _, total, summed = waiting[stamp]
+    if summed:
+        total += c
+    else:
+        total = total + c
+    waiting[stamp] = (target, total, not traced)
 
 
 def _arrive_at_output(

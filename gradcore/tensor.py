@@ -10,10 +10,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from gradcore import devices, dtypes, engine, legacy, printing
+from gradcore import devices, dtypes, engine, printing
 from gradcore.backends import of
 from gradcore.graph import Leaf, Node, Output, modes, versions
-from gradcore.ops import creation, filling, indexing
+from gradcore.ops import assigning, creation, filling, indexing, typed
 from gradcore.ops.registry import methods
 from gradcore.recorder import inplace, views
 from gradcore.recorder.value import Value, adopt, meta, wrap
@@ -383,7 +383,7 @@ class Tensor(Value):
     def type(self, dtype: Any = None) -> Any:
         """torch's name of dtype and device ("torch.FloatTensor"), or the tensor converted to `dtype`."""
         if dtype is not None:
-            return legacy.converted(self, dtype)
+            return typed.converted(self, dtype)
         place = "torch.cuda" if self.is_cuda else "torch"
         return f"{place}.{self.dtype._title}Tensor"
 
@@ -458,7 +458,7 @@ class Tensor(Value):
         return indexing.getitem(self, index)  # type: ignore[no-any-return]
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        indexing.setitem(self, index, value)
+        assigning.setitem(self, index, value)
 
     def __delitem__(self, index: Any) -> None:
         raise TypeError("Tensor does not support deleting items")

@@ -111,6 +111,8 @@ class World:
     def run(self, line: str, a: int, b: int, i: int, grad: bool) -> str | None:
         """Run one line; the error's type if there is one."""
         names = {"a": self.tensors[a], "b": self.tensors[b], "i": i, "T": self.T}
+        if line in STATEMENTS and 0 in names["a"].stride():
+            return "refused"  # an expanded tensor: torch warns, and its gradients fail
         try:
             with nullcontext() if grad else self.T.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -1,6 +1,7 @@
 """The operations as torch spells them: they normalise arguments and compose primitives."""
 from gradcore.ops import (
     activations,
+    assigning,
     comparison,
     complex_numbers,
     conversion,
@@ -18,6 +19,7 @@ from gradcore.ops import (
     linalg,
     linear,
     losses,
+    masks,
     normalization,
     norms,
     operators,

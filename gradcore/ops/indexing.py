@@ -1,4 +1,4 @@
-"""x[index] and x[index] = value for every kind of index torch takes. It must not know any derivative.
+"""x[index] for every kind of index torch takes. It must not know any derivative.
 
 An index is read in two steps, as torch does: integers, slices, None and Ellipsis first make a view; then tensors, masks and
 sequences pick elements of that view.
@@ -12,23 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
 from gradcore.backends import of
-from gradcore.ops.arguments import axis, converted, need_tensor
-from gradcore.ops.registry import functions, methods, op
-from gradcore.ops.shaping import broadcast_shapes, expand_to
+from gradcore.ops.arguments import axis
+from gradcore.ops.registry import op
 from gradcore.primitives import conversion as c
 from gradcore.primitives import indexing as p
-from gradcore.primitives import shape as s
-from gradcore.primitives import selection
 from gradcore.recorder.errors import broadcast_mismatch, device_name
-from gradcore.recorder.inplace import check_writable, overwritten, store
 from gradcore.recorder.primitive import renamed
-from gradcore.recorder.value import Value, wrap
+from gradcore.recorder.value import Value
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
 
 _ALL = slice(None)
-_copied = renamed(selection.fill, "CopyBackwards")
 _unsqueeze = renamed(p.basic_getitem, "Unsqueeze")
 
 
@@ -99,7 +94,7 @@ def _extent(item: Any) -> int:
     """How many axes an index takes up."""
     if item is None or item is Ellipsis or type(item) is bool:
         return 0
-    return item.ndim if getattr(item, "dtype", None) == bool else 1
+    return item.ndim if getattr(getattr(item, "dtype", None), "kind", "") == "b" else 1
 
 
 def _cut(item: slice, n: int) -> slice:
@@ -214,7 +209,7 @@ def _array_item(x: Any, array: Any, source: Any) -> Any:
 def _sequence_item(x: Any, item: Any) -> Any:
     """A nested sequence as an index array; numbers become integers, as in torch."""
     if any(isinstance(i, Value) for i in item):
-        item = [i.tolist() if isinstance(i, Value) else i for i in item]
+        item = [i._array.tolist() if isinstance(i, Value) else i for i in item]
     try:
         array = of(x._array).asarray(list(item))
     except ValueError as error:
@@ -275,7 +270,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 
 @op()
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
-    """Return the view of `length` positions along `dim` from `start`. Raises RuntimeError or IndexError if there are fewer."""
+    """Return the view of `length` positions along `dim` from `start`. Raises RuntimeError, IndexError if there are fewer."""
     if not input._array.ndim:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     if isinstance(start, Value) and (start._array.ndim or start._array.dtype.kind not in "iu"):
@@ -296,165 +291,3 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
 def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     """Return a copy of what `narrow` returns a view of."""
     return c.copy(narrow(input, dim, start, length))  # type: ignore[no-any-return]
-
-
-# -- x[index] = value -------------------------------------------------------------------------------------------------
-
-
-def setitem(x: Any, index: Any, value: Any) -> None:
-    """Overwrite the part of `x` at `index` with `value`, a Tensor that broadcasts or a number. Raises as `getitem` does."""
-    value = _value(x, value)
-    items = items_of(x, index)
-    view, left = basic(x, items)
-    if not left:
-        assign(view, value, "__setitem__")
-    elif isinstance(value, Value) and value._array.dtype != x._array.dtype:
-        raise RuntimeError(
-            f"Index put requires the source and destination dtypes match, got {x.dtype._title} for the destination and "
-            f"{value.dtype._title} for the source. (Convert the value with .to({x.dtype}))"
-        )
-    else:
-        put(view, advanced(view, left), value, "__setitem__")
-
-
-def _value(x: Any, value: Any) -> Any:
-    """What is assigned, as a Tensor or an array scalar that the backend can take."""
-    if isinstance(value, Value):
-        return value
-    if not isinstance(value, (bool, int, float, complex)) and not hasattr(value, "__float__") or hasattr(value, "shape") and value.shape:
-        raise TypeError(f"can't assign a {_title(value)} to a {x.type()}")
-    return wrap(number(x, value))
-
-
-def _title(value: Any) -> str:
-    kind = type(value)
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
-
-
-def number(x: Any, value: Any) -> Any:
-    """`value` as a 0-d array of the dtype and device of `x`. Raises RuntimeError if it does not fit there."""
-    dtype = x._array.dtype
-    if isinstance(value, complex) and dtype.kind != "c":
-        if value.imag:
-            raise RuntimeError(f"value cannot be converted to type {dtypes.of(dtype).name} without overflow")
-        value = value.real
-    if dtype.kind in "iu":
-        value = int(value)
-    F = of(x._array)
-    try:
-        with F.on_device(F.device_of(x._array)[1]):
-            return F.full((), value, dtype)
-    except OverflowError:
-        raise RuntimeError(
-            f"value cannot be converted to type {dtypes.of(dtype).name} without overflow ({value})"
-        ) from None
-
-
-def _refuse_overlap(into: Any, array: Any, name: str) -> None:
-    """Raise RuntimeError where torch does: two blocks without gaps that share a part of their memory."""
-    F = of(into)
-    if type(into) is not type(array) or F.storage(into) is not F.storage(array) or into.strides != array.strides:
-        return
-    first, second, n = F.address(into), F.address(array), into.nbytes
-    if first != second and abs(first - second) < n and into.flags.c_contiguous and array.flags.c_contiguous:
-        raise RuntimeError(
-            "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
-            f"location. Please clone() the tensor before performing the operation. ({name} on shape {list(into.shape)})"
-        )
-
-
-def assign(view: Any, value: Any, name: str) -> Any:
-    """Make the Tensor `view` hold `value`, broadcast and converted; recorded."""
-    check_writable(view, name)
-    record = _filled[True] if name == "__setitem__" and not value._array.ndim else _copied
-    extra = value._array.ndim - view._array.ndim
-    if extra > 0 and value._array.shape[:extra] == (1,) * extra:
-        value = s.reshape(value, shape=value._array.shape[extra:])
-    if value._array.shape != view._array.shape:
-        value = expand_to(value, view._array.shape)
-    _refuse_overlap(view._array, value._array, name)
-    if value._array.dtype != view._array.dtype:
-        if value._array.dtype.kind == "c":
-            warnings.warn("Casting complex values to real discards the imaginary part", UserWarning, stacklevel=4)
-        value = c.astype(value, dtype=view._array.dtype)
-    if type(value._array) is not type(view._array):
-        F = of(view._array)
-        value = wrap(F.from_host(of(value._array).to_host(value._array), F.device_of(view._array)[1]))
-    if view._meta is not None and view._meta.view is not None:
-        return store(view, value, name)
-    array = value._array
-    return overwritten(view, lambda into: of(into).copyto(into, array), record, (value,), {}, name)
-
-
-def put(view: Any, index: tuple[Any, ...], value: Any, name: str, accumulate: bool = False) -> Any:
-    """Write `value` into the Tensor `view` at an index with arrays (add it there, with `accumulate`); recorded."""
-    F = of(view._array)
-    if value._array.size != 1 or value._node is not None or accumulate:
-        value = fitted(view, index, value)
-    function, write = (p.index_add, F.scatter_add) if accumulate else (p.index_put, F.setitem)
-    return overwritten(
-        view, lambda array: write(array, index, value._array), function, (value,), {"index": index}, name
-    )
-
-
-def fitted(x: Any, index: tuple[Any, ...], value: Any) -> Any:
-    """`value` in the shape of x[index]; leading dimensions of length 1 may go. Raises RuntimeError if it does not fit."""
-    F = of(x._array)
-    stand_in = F.broadcast_view(F.zeros((1,) * x._array.ndim, "bool"), x._array.shape)  # takes no memory
-    have, shape = value._array.shape, tuple(F.getitem(stand_in, index).shape)
-    extra = max(len(have) - len(shape), 0)
-    padded = (1,) * (len(shape) - len(have)) + have[extra:]
-    if have[:extra] != (1,) * extra or any(m not in {1, n} for m, n in zip(padded, shape, strict=True)):
-        raise RuntimeError(
-            f"shape mismatch: value tensor of shape {list(have)} cannot be broadcast to indexing result of shape "
-            f"{list(shape)}"
-        )
-    value = s.reshape(value, shape=have[extra:]) if extra else value
-    return value if value._array.shape == shape else s.expand(value, shape=shape)
-
-
-# -- whole tensors ----------------------------------------------------------------------------------------------------
-
-_zeroed = renamed(selection.fill, "ZeroBackward0")
-_filled = (renamed(selection.fill, "FillBackward2"), renamed(selection.fill, "FillBackward3"))
-
-
-def _copy_from(self: Any, src: Any, non_blocking: bool = False) -> Any:
-    """Overwrite this tensor with `src`, broadcast and converted to its dtype and device. Returns this tensor."""
-    if isinstance(src, (bool, int, float, complex)):
-        src = wrap(number(self, src))
-    need_tensor(src, "copy_", "other")
-    shape = self._array.shape
-    message = broadcast_mismatch(shape, src._array.shape)
-    if message:
-        raise RuntimeError(message)
-    if broadcast_shapes(shape, src._array.shape) != shape:
-        raise RuntimeError(
-            f"output with shape {list(shape)} doesn't match the broadcast shape "
-            f"{list(broadcast_shapes(shape, src._array.shape))}"
-        )
-    return assign(self, src, "copy_")
-
-
-def _zero(self: Any) -> Any:
-    """Overwrite this tensor with zeros. Returns this tensor."""
-    return overwritten(self, lambda array: of(array).setitem(array, ..., 0), _zeroed, (0.0,), {}, "zero_")
-
-
-def _fill(self: Any, value: Any) -> Any:
-    """Overwrite this tensor with `value`, a number or a 0-d tensor. Returns this tensor."""
-    from_tensor = isinstance(value, Value)
-    if not from_tensor:
-        value = wrap(number(self, value))
-    elif value._array.ndim:
-        raise RuntimeError(
-            "fill_ only supports 0-dimension value tensor but got tensor with "
-            f"{value._array.ndim} dimensions. (shape {list(value._array.shape)})"
-        )
-    value = converted(value, self.dtype, "fill_")
-    array = value._array
-    return overwritten(self, lambda into: of(into).setitem(into, ..., array), _filled[from_tensor], (value,), {}, "fill_")
-
-
-methods.update(copy_=_copy_from, zero_=_zero, fill_=_fill)
-functions[""].update(zero_=_zero, fill_=_fill)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
+from itertools import pairwise
 from operator import index
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ _split_evenly = renamed(p.split, "Split")
 
 
 def _given(tensors: Any, name: str) -> list[Any]:
-    """The tensors, in the dtype they promote to. Raises TypeError for what is no sequence of tensors, RuntimeError if empty."""
+    """The tensors, in the dtype they promote to. Raises TypeError for what is no sequence of tensors, and if it is empty."""
     if not isinstance(tensors, (tuple, list)):
         raise TypeError(
             f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not {type(tensors).__name__}"
@@ -178,7 +179,7 @@ def tensor_split(
 ) -> tuple[Tensor, ...]:
     """Cut along `dim` into so many views of nearly equal length, or at the given indices."""
     if not input._array.ndim:
-        raise RuntimeError(f"tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
+        raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
     return _split_at(input, next(x for x in (indices_or_sections, indices, sections) if x is not None), dim)
 
 
@@ -197,7 +198,7 @@ def _split_at(x: Any, where: Any, dim: Any) -> tuple[Any, ...]:
         bounds = [short * i + min(i, longer) for i in range(sections + 1)]
     return tuple(
         indexing.basic_getitem(x, index=p.along(at, slice(*_within(a, b, n))))
-        for a, b in zip(bounds, bounds[1:], strict=False)
+        for a, b in pairwise(bounds)
     )
 
 

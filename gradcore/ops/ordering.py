@@ -48,10 +48,10 @@ def t(input: Tensor) -> Tensor:
     return p.swap_last(input, axes=tuple(reversed(range(n))))  # type: ignore[no-any-return]
 
 
-becomes(transpose, "TransposeBackward0", "TransposeBackward1")
-becomes(swapaxes, "TransposeBackward0", "TransposeBackward1")
+becomes(transpose, "Transpose", 1)
+becomes(swapaxes, "Transpose", 1)
 methods["swapdims_"] = methods["transpose_"]
-becomes(t, "TBackward0", "TBackward1")
+becomes(t, "T", 1)
 
 
 @op()
@@ -124,12 +124,13 @@ def _hermitian(self: Any) -> Any:
     return _adjoint(self) if n else p.swap(self, axes=())
 
 
-methods.update(
-    T=property(_reversed, doc="The tensor with its dimensions reversed, a view."),
-    mT=property(_matrix_transpose, doc="The tensor with its last two dimensions exchanged, a view."),
-    mH=property(_adjoint, doc="The tensor with its last two dimensions exchanged, conjugated."),
-    H=property(_hermitian, doc="The matrix transposed and conjugated."),
-)
+_properties: dict[str, Any] = {
+    "T": property(_reversed, doc="The tensor with its dimensions reversed, a view."),
+    "mT": property(_matrix_transpose, doc="The tensor with its last two dimensions exchanged, a view."),
+    "mH": property(_adjoint, doc="The tensor with its last two dimensions exchanged, conjugated."),
+    "H": property(_hermitian, doc="The matrix transposed and conjugated."),
+}
+methods.update(_properties)
 
 
 @op()

@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
 from gradcore.backends import of
-from gradcore.ops import arguments, indexing
+from gradcore.ops import arguments, assigning, indexing
 from gradcore.ops.arguments import axis
-from gradcore.ops.registry import functions, methods, op
-from gradcore.ops.shaping import broadcast_shapes, expand_to, reshape_to, tiled
+from gradcore.ops.registry import methods, op
+from gradcore.ops.shaping import broadcast_shapes, expand_to, reshape_to
 from gradcore.primitives import conversion as c
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import indexing as p
-from gradcore.primitives import selection
 from gradcore.primitives.joining import along
-from gradcore.recorder.errors import broadcast_mismatch
-from gradcore.recorder.inplace import inplace, overwritten
+from gradcore.recorder.inplace import overwritten
 from gradcore.recorder.primitive import renamed
 from gradcore.recorder.value import Value, wrap
 
@@ -42,8 +40,8 @@ def _index(x: Any, name: str, kinds: tuple[str, ...] = ("int32", "int64")) -> An
     return x._array
 
 
-def _check_range(array: Any, n: int, low: int, error: Callable[[int], Exception]) -> None:
-    """Raise `error(i)` for the first extreme index outside [low, n). A device is not asked: it would have to be waited for."""
+def check_range(array: Any, n: int, low: int, error: Callable[[int], Exception]) -> None:
+    """Raise `error(i)` for an index outside [low, n). A device is not asked: it would have to be waited for."""
     F = of(array)
     if F.device_type != "cpu" or not array.size:
         return
@@ -57,9 +55,9 @@ def _out_of_bounds(kind: type[Exception], name: str, x: Any, dim: int) -> Callab
     return lambda i: kind(f"index {i} is out of bounds for dimension {dim} with size {n} ({name})")
 
 
-def _same_dtype(x: Any, source: Any, message: str) -> None:
+def same_dtype(x: Any, source: Any, message: str) -> None:
     if x._array.dtype != source._array.dtype:
-        raise RuntimeError(message.format(x.dtype._title, source.dtype._title))
+        raise RuntimeError(message.format(*(dtypes.of(t._array.dtype)._title for t in (x, source))))
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
@@ -67,7 +65,6 @@ def _same_dtype(x: Any, source: Any, message: str) -> None:
 _index_select = renamed(p.getitem, "IndexSelect")
 _gather = renamed(p.getitem, "Gather")
 _take = renamed(p.getitem, "Take")
-_masked_select = renamed(p.getitem, "MaskedSelect")
 
 
 @op(out="apart")
@@ -76,16 +73,16 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     array, at = _index(index, "index_select"), axis(dim, input._array.ndim)
     if array.ndim > 1:
         raise IndexError(f"index_select(): Index is supposed to be a vector (got shape {list(array.shape)})")
-    row = _row(input)
-    if row is not input and array.size != 1:
+    x = row(input)
+    if x is not input and array.size != 1:
         raise RuntimeError(f"index_select(): Index to scalar can have only 1 value, got {array.size} value(s)")
-    n = row._array.shape[at]
-    _check_range(array, n, 0, lambda i: IndexError(f"index out of range in self (index {i}, dimension {at} of size {n})"))
-    out = _index_select(row, index=along(at, array.reshape(-1)))
-    return out if row is input else reshape_to(out, ())  # type: ignore[no-any-return]
+    n = x._array.shape[at]
+    check_range(array, n, 0, lambda i: IndexError(f"index out of range in self (index {i}, dimension {at} of size {n})"))
+    out = _index_select(x, index=along(at, array.reshape(-1)))
+    return out if x is input else reshape_to(out, ())  # type: ignore[no-any-return]
 
 
-def _row(x: Any) -> Any:
+def row(x: Any) -> Any:
     """A 0-d tensor as one of shape (1,); any other as it is."""
     return x if x._array.ndim else reshape_to(x, (1,))
 
@@ -105,7 +102,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     Raises RuntimeError out of range and for an index longer than `input` in another dimension.
     """
     array, at = _index(index, "gather"), axis(dim, input._array.ndim)
-    x = _row(input)
+    x = row(input)
     if not array.size:
         return _gather(reshape_to(x, (x._array.size,)), index=(array,))  # type: ignore[no-any-return]
     if max(array.ndim, 1) != x._array.ndim:
@@ -119,7 +116,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
                 f"Size does not match at dimension {i} expected index {list(array.shape)} to be no larger than self "
                 f"{list(x._array.shape)} apart from dimension {at}"
             )
-    _check_range(array, x._array.shape[at], 0, _out_of_bounds(RuntimeError, "gather", x, at))
+    check_range(array, x._array.shape[at], 0, _out_of_bounds(RuntimeError, "gather", x, at))
     return _gather(x, index=_grid(array, at) or (array,))  # type: ignore[no-any-return]
 
 
@@ -130,7 +127,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     if indices._array.dtype.name not in {"int64", "int32"}:
         raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {indices.dtype._title}")
     if dim is None:
-        return gather(reshape_to(input, (-1,) if input._array.size else (0,)), 0, reshape_to(indices, (indices._array.size,)))
+        flat, picks = (reshape_to(t, (t._array.size,)) for t in (input, indices))
+        return gather(flat, 0, picks)
     a, b = input._array, indices._array
     if a.ndim != b.ndim:
         raise RuntimeError(
@@ -142,7 +140,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         return gather(input, 0, indices)
     shape = list(broadcast_shapes((*a.shape[:at], 1, *a.shape[at + 1 :]), (*b.shape[:at], 1, *b.shape[at + 1 :])))
     picked = indices._array
-    _check_range(picked, a.shape[at], -a.shape[at], _out_of_bounds(RuntimeError, "take_along_dim", input, at))
+    check_range(picked, a.shape[at], -a.shape[at], _out_of_bounds(RuntimeError, "take_along_dim", input, at))
     indices = wrap(of(picked).where(picked < 0, picked + a.shape[at], picked))
     wide, picks = (expand_to(t, (*shape[:at], t._array.shape[at], *shape[at + 1 :])) for t in (input, indices))
     return gather(wide, at, picks)
@@ -152,26 +150,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 def take(input: Tensor, index: Tensor) -> Tensor:
     """Return the elements of `input`, as if it had one dimension, at `index`; negative integers count from the end."""
     array, n = _index(index, "take", ("int64",)), input._array.size
-    _check_range(array, n, -n, lambda i: IndexError(f"out of range: tried to access index {i} on a tensor of {n} elements."))
+    check_range(array, n, -n, lambda i: IndexError(f"out of range: tried to access index {i} on a tensor of {n} elements."))
     return _take(reshape_to(input, (n,)), index=(array,))  # type: ignore[no-any-return]
-
-
-@op(out="apart")
-def masked_select(input: Tensor, mask: Tensor) -> Tensor:
-    """Return the elements of `input` where `mask` is true, in one dimension; the two broadcast."""
-    arguments.need_tensor(mask, "masked_select", "mask")
-    if mask._array.dtype != bool:
-        raise RuntimeError(f"masked_select: expected BoolTensor for mask (got {mask.dtype.name})")
-    shape = _common(mask, input)
-    x, m = (_row(expand_to(t, shape) if t._array.shape != shape else t) for t in (input, mask))
-    return _masked_select(x, index=(m._array,))  # type: ignore[no-any-return]
-
-
-def _common(a: Any, b: Any) -> tuple[int, ...]:
-    message = broadcast_mismatch(a._array.shape, b._array.shape)
-    if message:
-        raise RuntimeError(message)
-    return tuple(broadcast_shapes(a._array.shape, b._array.shape))
 
 
 @op()
@@ -184,7 +164,7 @@ def repeat_interleave(
     """
     if repeats is None:
         return wrap(of(input._array).repeat(of(input._array).arange(input._array.size), input._array))  # type: ignore[no-any-return]
-    x = reshape_to(input, (input._array.size,)) if dim is None else _row(input)
+    x = reshape_to(input, (input._array.size,)) if dim is None else row(input)
     at = axis(dim or 0, x._array.ndim)
     n = x._array.shape[at]
     if not isinstance(repeats, Value) or repeats._array.size == 1:
@@ -196,13 +176,13 @@ def repeat_interleave(
         return reshape_to(c.copy(wide), (*shape[:at], n * times, *shape[at + 1 :]))  # type: ignore[no-any-return]
     counts = repeats._array
     if counts.dtype.kind not in "iu":
-        raise NotImplementedError(f"\"repeat_interleave_cpu\" not implemented for '{repeats.dtype._title}'")
+        raise NotImplementedError(f"\"repeat_interleave_cpu\" not implemented for '{dtypes.of(counts.dtype)._title}'")
     if counts.shape != (n,):
         raise RuntimeError(
             "repeats must have the same size as input along dim, but got repeats.size(0) = "
             f"{counts.shape[0]} and input.size({at}) = {n}"
         )
-    _check_range(counts, 1 << 63, 0, lambda i: RuntimeError(f"repeats can not be negative (got {i})"))
+    check_range(counts, 1 << 63, 0, lambda i: RuntimeError(f"repeats can not be negative (got {i})"))
     F = of(x._array)
     return _index_select(x, index=along(at, F.repeat(F.arange(n), counts)))  # type: ignore[no-any-return]
 
@@ -221,13 +201,13 @@ def _writing(plan: Callable[..., Plan]) -> Callable[..., Any]:
 
     def outside(input: Any, *args: Any, **keywords: Any) -> Any:
         arguments.need_tensor(input, name)
-        x = _row(input)
+        x = row(input)
         function, values, index = plan(x, *args, **keywords)
         out = function(x, values, index=index)
         return out if x is input else reshape_to(out, ())
 
     def inside(self: Any, *args: Any, **keywords: Any) -> Any:
-        x = _row(self)
+        x = row(self)
         function, values, index = plan(x, *args, **keywords)
         F = of(x._array)
         array = values._array if isinstance(values, Value) else values
@@ -259,8 +239,8 @@ def _slices(x: Any, dim: Any, index: Any, source: Any, name: str, kind: type[Exc
     arguments.need_tensor(source, name, "source")
     if array.ndim > 1:
         raise IndexError(f"{name}_(): Index should have dimension 1 or 0 (got {array.ndim})")
-    _same_dtype(x, source, f"{name}_(): self ({{}}) and source ({{}}) must have the same scalar type")
-    values = _row(source)
+    same_dtype(x, source, f"{name}_(): self ({{}}) and source ({{}}) must have the same scalar type")
+    values = row(source)
     shape, other = x._array.shape, values._array.shape
     if len(other) == len(shape) and other[at] != array.size:
         raise kind(
@@ -271,7 +251,7 @@ def _slices(x: Any, dim: Any, index: Any, source: Any, name: str, kind: type[Exc
             "source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
             f"{list(shape)} source.shape = {list(source._array.shape)}"
         )
-    _check_range(array, shape[at], 0, _out_of_bounds(kind, f"{name}_()", x, at))
+    check_range(array, shape[at], 0, _out_of_bounds(kind, f"{name}_()", x, at))
     return at, array.reshape(-1), values
 
 
@@ -289,10 +269,10 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Plan:
     return _index_copy, values, along(at, array)
 
 
-def _scalar(x: Any, value: Any, name: str) -> tuple[Any, bool]:
+def scalar(x: Any, value: Any, name: str) -> tuple[Any, bool]:
     """A number or 0-d tensor as a 0-d tensor of the dtype of `x`, and whether it was a tensor."""
     if not isinstance(value, Value):
-        return wrap(indexing.number(x, value)), False
+        return wrap(assigning.number(x, value)), False
     if value._array.ndim:
         raise RuntimeError(
             f"{name}_ only supports a 0-dimensional value tensor, but got tensor with {value._array.ndim} dimension(s)."
@@ -312,9 +292,9 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Plan:
         raise RuntimeError("Index has to be a vector/scalar")
     if isinstance(value, complex) and input._array.dtype.kind != "c":
         raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
-    number, from_tensor = _scalar(input, value, "index_fill")
+    number, from_tensor = scalar(input, value, "index_fill")
     n, array = input._array.shape[at], index._array.reshape(-1)
-    _check_range(array, n, -n, _out_of_bounds(IndexError, "index_fill_()", input, at))
+    check_range(array, n, -n, _out_of_bounds(IndexError, "index_fill_()", input, at))
     shape = (*input._array.shape[:at], array.size, *input._array.shape[at + 1 :])
     return _index_fill[from_tensor], expand_to(number, shape), along(at, array)
 
@@ -335,17 +315,19 @@ def _checked_scatter(x: Any, dim: Any, index: Any, src: Any, name: str) -> tuple
             f"Expected index {list(array.shape)} to be no larger than self {list(shape)} apart from dimension {at}"
             + ("" if src is None else f" and to be no larger size than src {list(other)}")
         )
-    _check_range(array, shape[at], 0, _out_of_bounds(RuntimeError, name, x, at))
+    check_range(array, shape[at], 0, _out_of_bounds(RuntimeError, name, x, at))
     return at, array
 
 
 def _cropped(src: Any, shape: tuple[int, ...]) -> Any:
-    src = _row(src)
+    src = row(src)
     return src if src._array.shape == shape else p.basic_getitem(src, index=tuple(slice(0, n) for n in shape))
 
 
 @_writing
-def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, value: Any = None, *, reduce: str | None = None) -> Plan:
+def scatter(
+    input: Tensor, dim: int, index: Tensor, src: Any = None, value: Any = None, *, reduce: str | None = None
+) -> Plan:
     """Write `src`, a tensor or number, into `input` along `dim` at `index`; `reduce` "add" adds instead.
 
     Raises RuntimeError out of range. Which of several values for one place stays is not said.
@@ -354,10 +336,10 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, value: Any 
     from_tensor = isinstance(given, Value)
     at, array = _checked_scatter(input, dim, index, given if from_tensor else None, "scatter")
     if from_tensor:
-        _same_dtype(input, given, "scatter(): Expected self.dtype to be equal to src.dtype, got {} and {}")
+        same_dtype(input, given, "scatter(): Expected self.dtype to be equal to src.dtype, got {} and {}")
         values = _cropped(given, array.shape)
     else:
-        values = expand_to(wrap(indexing.number(input, given)), array.shape)
+        values = expand_to(wrap(assigning.number(input, given)), array.shape)
     if reduce == "add":
         return _scatter_add, values, _grid(array, at)
     if reduce == "multiply":
@@ -373,7 +355,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Plan:
     """Add `src` to `input` along `dim` at `index`, every duplicate counting. Raises RuntimeError out of range."""
     arguments.need_tensor(src, "scatter_add", "src")
     at, array = _checked_scatter(input, dim, index, src, "scatter_add")
-    _same_dtype(input, src, "scatter(): Expected self.dtype to be equal to src.dtype, got {} and {}")
+    same_dtype(input, src, "scatter(): Expected self.dtype to be equal to src.dtype, got {} and {}")
     return _scatter_add, _cropped(src, array.shape), _grid(array, at)
 
 
@@ -382,57 +364,24 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     """Write `values` into input[indices], a tuple of index tensors; add them there with `accumulate`."""
     found = arguments.tensors((tuple(indices),), "index_put")
     arguments.need_tensor(values, "index_put", "values")
-    _same_dtype(
+    same_dtype(
         input, values,
         "Index put requires the source and destination dtypes match, got {} for the destination and {} for the source.",
     )  # fmt: skip
     _, left = indexing.basic(input, indexing.items_of(input, found))
     index = indexing.advanced(input, left)
-    return _accumulate if accumulate else _index_put, indexing.fitted(input, index, values), index
+    return _accumulate if accumulate else _index_put, assigning.fitted(input, index, values), index
 
 
 @_writing
 def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Plan:
     """Write `source` into `input`, as if both had one dimension, at `index`; add it there with `accumulate`."""
     F, array = of(input._array), _index(index, "put_", ("int64",))
-    _same_dtype(input, source, "put_(): self ({}) and source ({}) must have the same dtype")
+    same_dtype(input, source, "put_(): self ({}) and source ({}) must have the same dtype")
     n = input._array.size
-    _check_range(array, n, -n, lambda i: IndexError(f"out of range: tried to access index {i} on a tensor of {n} elements."))
+    check_range(array, n, -n, lambda i: IndexError(f"out of range: tried to access index {i} on a tensor of {n} elements."))
     flat, places = F.where(array < 0, array + n, array).reshape(-1), []
     for size in reversed(input._array.shape):
         flat, place = flat // size, flat % size
         places.append(place)
     return _accumulate if accumulate else _put, reshape_to(source, (source._array.size,)), tuple(reversed(places))
-
-
-# -- masks ------------------------------------------------------------------------------------------------------------
-
-_masked_fill = (renamed(selection.where, "MaskedFillBackward0"), renamed(selection.where, "MaskedFillBackward1"))
-_masked_scatter = renamed(selection.where, "MaskedScatter")
-
-
-@op(inplace=True)
-def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """Replace the elements of `input` where `mask` is true by `value`, a number or 0-d tensor; the tensors broadcast."""
-    arguments.need_tensor(mask, "masked_fill", "mask")
-    if mask._array.dtype != bool:
-        raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype.name}")
-    number, from_tensor = _scalar(input, value, "masked_fill")
-    return _masked_fill[from_tensor](mask, number, input)  # type: ignore[no-any-return]
-
-
-@op(inplace=True)
-def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """Replace the elements of `input` where `mask` is true by those of `source`, one after the other."""
-    _same_dtype(input, source, "masked_scatter: expected self and source to have same dtypes but got {} and {}")
-    if mask._array.dtype != bool:
-        raise RuntimeError(f"masked_scatter_ only supports boolean masks, but got mask with dtype {mask.dtype.name}")
-    F = of(input._array)
-    chosen = F.broadcast_view(mask._array, _common(mask, input))
-    place = F.cumsum(chosen.reshape(-1), 0, dtype="int64").reshape(chosen.shape) - 1
-    n = source._array.size
-    _check_range(place, n, -1, lambda i: RuntimeError("Number of elements of source < number of ones in mask"))
-    if not n:
-        return input if place.size == 0 else expand_to(c.copy(input), chosen.shape)
-    values = p.getitem(reshape_to(source, (n,)), index=(F.maximum(place, 0),))
-    return _masked_scatter(mask, values, input)  # type: ignore[no-any-return]

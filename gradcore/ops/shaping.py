@@ -78,7 +78,7 @@ def view(self: Tensor, *sizes: Any, size: Any = None, dtype: Any = None) -> Tens
     if len(sizes) == 1 and isinstance(sizes[0], dtypes.dtype):
         dtype = sizes[0]
     if dtype is not None:
-        return _viewed_as(self, dtype)
+        return _viewed_as(self, dtype)  # type: ignore[no-any-return]
     shape = inferred(arguments.shape(sizes, size), self._array.size)
     out = p.reshape(self, shape=shape)
     if not is_view_of(out, self):
@@ -180,13 +180,14 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     return p.unsqueeze(input, shape=(*shape[:at], 1, *shape[at:]))  # type: ignore[no-any-return]
 
 
-def becomes(f: Any, *names: str) -> None:
-    """Make a view operation a method in place: the tensor becomes its own view, under torch's node `names[1]`."""
-    methods[f"{f.__name__}_"] = reshaped(f, f"{f.__name__}_", dict(zip(names[::2], names[1::2], strict=True)))
+def becomes(f: Any, node: str, later: int) -> None:
+    """Make a view operation a method in place; torch numbers the nodes of `node` that it makes `later` then."""
+    nodes = {f"{node}Backward{i}": f"{node}Backward{i + later}" for i in range(later)}
+    methods[f"{f.__name__}_"] = reshaped(f, f"{f.__name__}_", nodes)
 
 
-becomes(squeeze, "SqueezeBackward0", "SqueezeBackward3", "SqueezeBackward1", "SqueezeBackward4", "SqueezeBackward2", "SqueezeBackward5")
-becomes(unsqueeze, "UnsqueezeBackward0", "UnsqueezeBackward1")
+becomes(squeeze, "Squeeze", 3)
+becomes(unsqueeze, "Unsqueeze", 1)
 
 
 # -- repetition -------------------------------------------------------------------------------------------------------

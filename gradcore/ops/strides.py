@@ -1,4 +1,4 @@
-"""Triangles, diagonals, windows and other strides over the same memory, as torch spells them. It must not know derivatives."""
+"""Triangles, diagonals, windows and other strides, as torch spells them. It must not know any derivative."""
 
 from __future__ import annotations
 

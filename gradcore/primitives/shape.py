@@ -122,10 +122,14 @@ def relayout(F: Any, x: Array, *, layout: Layout, target: Layout) -> Array:
 
 def _relayout(F: Any, x: Array, layout: Layout, target: Layout) -> Array:
     written, read = _places(F, layout), _places(F, target)
-    ends = [offset + sum((n - 1) * step for n, step in zip(shape, strides)) for shape, strides, offset in (layout, target)]
-    storage = F.zeros((max(*ends, 0) + 1,), x.dtype)
+    storage = F.zeros((max(_end(layout), _end(target)) + 1,), x.dtype)
     F.scatter_add(storage, (F.reshape(written, (-1,)),), F.reshape(x, (-1,)))
     return F.getitem(storage, (read,))
+
+
+def _end(layout: Layout) -> int:
+    shape, strides, offset = layout
+    return offset + sum(max(n - 1, 0) * step for n, step in zip(shape, strides, strict=True))
 
 
 def _places(F: Any, layout: Layout) -> Array:
@@ -138,7 +142,11 @@ def _places(F: Any, layout: Layout) -> Array:
     return places
 
 
-@primitive("linear", x=lambda F, g, x_shape, axis, size, step: F.fold(g, axis=axis, size=size, step=step, shape=x_shape), view=True)
+@primitive(
+    "linear",
+    x=lambda F, g, x_shape, axis, size, step: F.fold(g, axis=axis, size=size, step=step, shape=x_shape),
+    view=True,
+)
 def unfold(F: Any, x: Array, *, axis: int, size: int, step: int) -> Array:
     """The windows of `size` elements along `axis`, every `step`, as the last axis of a view."""
     return F.sliding_window_view(x, (size,), (axis,))[(*(slice(None),) * axis, slice(None, None, step))]

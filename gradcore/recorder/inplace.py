@@ -38,7 +38,7 @@ def inplace(function: Callable[..., Any], name: str) -> Callable[..., Any]:
             before = wrap(of(self._array).owned(self._array), self._node)
             args = tuple(before if a is self else a for a in args)
         result = function(before, *args, **keywords)
-        return result if result is NotImplemented else store(self, result, name)  # type: ignore[no-any-return]
+        return result if result is NotImplemented else store(self, result, name)
 
     method.__name__ = name
     method.__qualname__ = f"Tensor.{name}"
@@ -77,7 +77,7 @@ def check_writable(t: Value, name: str) -> None:
 
 def _apart(x: Value) -> Value:
     """`x` with the history it has now, which a write to memory that it is a view of would change."""
-    return x if x._meta is None else wrap(x._array, target(x))  # type: ignore[no-any-return]
+    return x if x._meta is None else wrap(x._array, target(x))
 
 
 def _is_leaf(t: Value) -> bool:
@@ -112,7 +112,8 @@ def overwritten(
     The rules of `function` may not read `t`, which is not kept.
     """
     check_writable(t, name)
-    recorded = modes.is_grad_enabled() and (_requires_grad(t) or any(isinstance(x, Value) and target(x) is not None for x in others))
+    needed = [x for x in others if isinstance(x, Value) and target(x) is not None]
+    recorded = modes.is_grad_enabled() and (bool(needed) or _requires_grad(t))
     if recorded:
         views.refuse_hazard(t)
         others = tuple(_apart(x) if isinstance(x, Value) else x for x in others)

@@ -1,0 +1,68 @@
+"""Reading and writing where a mask is true, as torch spells it. It must not know any derivative."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gradcore.backends import of
+from gradcore.ops import arguments
+from gradcore.ops.registry import op
+from gradcore.ops.scatter import check_range, row, same_dtype, scalar
+from gradcore.ops.shaping import broadcast_shapes, expand_to, reshape_to
+from gradcore.primitives import conversion as c
+from gradcore.primitives import indexing as p
+from gradcore.primitives import selection
+from gradcore.recorder.errors import broadcast_mismatch
+from gradcore.recorder.primitive import renamed
+
+if TYPE_CHECKING:
+    from gradcore.tensor import Tensor
+
+_masked_select = renamed(p.getitem, "MaskedSelect")
+_masked_fill = (renamed(selection.where, "MaskedFillBackward0"), renamed(selection.where, "MaskedFillBackward1"))
+_masked_scatter = renamed(selection.where, "MaskedScatter")
+
+
+@op(out="apart")
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """Return the elements of `input` where `mask` is true, in one dimension; the two broadcast."""
+    arguments.need_tensor(mask, "masked_select", "mask")
+    if mask._array.dtype != bool:
+        raise RuntimeError(f"masked_select: expected BoolTensor for mask (got {mask.dtype.name})")
+    shape = _common(mask, input)
+    x, m = (row(expand_to(t, shape) if t._array.shape != shape else t) for t in (input, mask))
+    return _masked_select(x, index=(m._array,))  # type: ignore[no-any-return]
+
+
+def _common(a: Any, b: Any) -> tuple[int, ...]:
+    message = broadcast_mismatch(a._array.shape, b._array.shape)
+    if message:
+        raise RuntimeError(message)
+    return tuple(broadcast_shapes(a._array.shape, b._array.shape))
+
+
+@op(inplace=True)
+def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """Replace the elements of `input` where `mask` is true by `value`, a number or 0-d tensor; the tensors broadcast."""
+    arguments.need_tensor(mask, "masked_fill", "mask")
+    if mask._array.dtype != bool:
+        raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype.name}")
+    number, from_tensor = scalar(input, value, "masked_fill")
+    return _masked_fill[from_tensor](mask, number, input)  # type: ignore[no-any-return]
+
+
+@op(inplace=True)
+def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """Replace the elements of `input` where `mask` is true by those of `source`, one after the other."""
+    same_dtype(input, source, "masked_scatter: expected self and source to have same dtypes but got {} and {}")
+    if mask._array.dtype != bool:
+        raise RuntimeError(f"masked_scatter_ only supports boolean masks, but got mask with dtype {mask.dtype.name}")
+    F = of(input._array)
+    chosen = F.broadcast_view(mask._array, _common(mask, input))
+    place = F.cumsum(chosen.reshape(-1), 0, dtype="int64").reshape(chosen.shape) - 1
+    n = source._array.size
+    check_range(place, n, -1, lambda i: RuntimeError("Number of elements of source < number of ones in mask"))
+    if not n:
+        return input if place.size == 0 else expand_to(c.copy(input), chosen.shape)
+    values = p.getitem(reshape_to(source, (n,)), index=(F.maximum(place, 0),))
+    return _masked_scatter(mask, values, input)  # type: ignore[no-any-return]

@@ -123,7 +123,7 @@ def plot(losses: Sequence[float], accuracies: Sequence[float], path: Path) -> No
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
     epochs = range(1, len(losses) + 1)
     left.plot(epochs, losses)
-    left.set(xlabel="epoch", title="training loss", yscale="log")
+    left.set(xlabel="epoch", title="training loss")
     right.plot(epochs, [100 * each for each in accuracies], color="tab:green")
     right.axhline(97, color="grey", linestyle=":")
     right.set(xlabel="epoch", title=f"test accuracy: {accuracies[-1]:.1%}", ylabel="%", ylim=(80, 100.5))
@@ -140,6 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> float:
     parser.add_argument("--seed", type=int, default=0, help="of the split, the first weights and the noise")
     parser.add_argument("--out", type=Path, default=Path("digits.png"), help="where the plot goes")
     options = parser.parse_args(arguments)
+    if options.epochs < 1:
+        parser.error("--epochs must be at least 1")
 
     gradcore.manual_seed(options.seed)
     start = time.perf_counter()

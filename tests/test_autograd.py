@@ -451,7 +451,7 @@ def next_functions(lib: Any) -> Any:
 def node_of_several_outputs(lib: Any) -> Any:
     x = leaf(lib, 5)
     values, indices = x.sort()
-    a, b = x.split([2, 3])
+    _, b = x.split([2, 3])
     values[0].backward(retain_graph=True)
     first = x.grad.clone()
     (b * 2).sum().backward()

@@ -15,7 +15,9 @@ from gradcore.graph import modes
 from gradcore.recorder import Primitive, primitive, registry, wrap
 
 ELEMENTWISE = [
-    op for op in registry.values() if op.kind == "elementwise" and len(op.inputs) <= 2 and not op.params and not op.name.startswith("drawn")
+    op
+    for op in registry.values()
+    if op.kind == "elementwise" and len(op.inputs) <= 2 and not op.params and not op.name.startswith("drawn")
 ]
 
 

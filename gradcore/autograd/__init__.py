@@ -88,7 +88,7 @@ def _each_of_a_batch(
     from gradcore.ops.joining import stack
 
     n = len(gradients[0])
-    rows = [
+    rows: list[Any] = [
         engine.grad(outs, ins, [g[i] for g in gradients], retain or i < n - 1, traced) for i in range(n)
     ]
     return [None if rows[0][k] is None else stack([row[k] for row in rows]) for k in range(len(ins))]

@@ -80,7 +80,7 @@ class _Mode:
         cls.bare = bare
 
     @overload
-    def __new__(cls, function: C) -> C: ...
+    def __new__(cls, function: C) -> C: ...  # type: ignore[misc]  # a bare decorator gives back a function
     @overload
     def __new__(cls, function: Any = None, **keywords: Any) -> Self: ...
     def __new__(cls, function: Any = None, **keywords: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
-from typing import Any, Final, Protocol, Union
+from typing import Any, Final, Protocol
 
 # Stamps descend, so that the newest node is the smallest and a min-heap of stamps is a reverse topological order.
 stamps: Final = count(-1, -1)
@@ -134,7 +134,7 @@ class Output:
         return hash((id(self.node), self.index))
 
 
-Target = Union[Leaf, Node, Output]
+Target = Leaf | Node | Output
 
 
 def _function(target: Target) -> tuple[Node | Leaf, int]:

@@ -1,4 +1,4 @@
-"""Versions of storages by stamp: who wrote last, and when. It must not know what a storage is, only that it can be weakly referenced.
+"""Versions of storages by stamp: who wrote last, and when. It must not know what a storage is, but for weak references.
 
 Nothing is kept, and nothing paid, for a storage that was never written in place.
 """

@@ -91,7 +91,7 @@ def label(result: Any, name: str, inputs: Iterable[Any] = ()) -> None:
 
 def _public(plain: Callable[..., Any], f: Callable[..., Any], out: Out) -> Callable[..., Any]:
     """`plain`, whose parameters are those of `f`, with `out=` if wanted, and NumPy's names of `dim` and `keepdim`."""
-    code: CodeType = f.__code__  # type: ignore[attr-defined]
+    code: CodeType = f.__code__
     names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     if not out and "dim" not in names:
         return plain

@@ -22,7 +22,7 @@ _VARARGS = 0x04
 
 def names(function: Callable[..., Any]) -> tuple[str, ...]:
     """The parameter names of a plain function."""
-    code: CodeType = function.__code__  # type: ignore[attr-defined]
+    code: CodeType = function.__code__
     return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
@@ -52,7 +52,7 @@ class Primitive:
         refuses: str,
         node: str | None,
     ) -> None:
-        code: CodeType = forward.__code__  # type: ignore[attr-defined]
+        code: CodeType = forward.__code__
         positional = code.co_varnames[1 : code.co_argcount]
         keywords = code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount]
         self.variadic = bool(code.co_flags & _VARARGS)
@@ -63,7 +63,7 @@ class Primitive:
         self.kind: Kind = kind
         self.forward = forward
         self.params: tuple[str, ...] = keywords
-        self.defaults: dict[str, Any] = dict(forward.__kwdefaults__ or {})  # type: ignore[attr-defined]
+        self.defaults: dict[str, Any] = dict(forward.__kwdefaults__ or {})
         self.rules = rules
         self.vjp = vjp
         self.jvp = jvp
@@ -85,7 +85,8 @@ class Primitive:
     # -- what the rules read ------------------------------------------------------------------------------------------
 
     def _check(self) -> None:
-        allowed = {"F", "g", "needs", *self.inputs, *self.params, *self.outputs, *(x + suffix for x in self.inputs for suffix in DERIVED)}
+        derived = [x + suffix for x in self.inputs for suffix in DERIVED]
+        allowed = {"F", "g", "needs", *self.inputs, *self.params, *self.outputs, *derived}
         for input_, rule in self.all_rules() + list(self.again.items()):
             unknown = [name for name in names(rule) if name not in allowed]
             if unknown:
@@ -154,11 +155,13 @@ def primitive(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare the decorated forward `f(F, *inputs, **params)` a primitive; it becomes a function of Tensors.
 
-    `rules` has one rule per differentiable input, or `vjp` returns the cotangents of all inputs at once. `outputs` names
-    the results, `constant` those without a derivative; `again` computes from inputs such as a rule may read all the same
-    (a variance kept from the forward), for traced sweeps that differentiate the rule. Of an elementwise primitive, inputs in `unpromoted` keep their
-    dtype, `to_float` turns integers into the default dtype, and common dtypes of the kinds in `refuses` ("b", "c", ...) raise
-    NotImplementedError. With `partial` the rule takes None for an output without a cotangent, instead of zeros. `node` is torch's name of the node ("Mul" for MulBackward0).
+    `rules` has one rule per differentiable input, or `vjp` returns the cotangents of all inputs at once; with `partial` it
+    takes None for an output without a cotangent, instead of zeros. `outputs` names the results, `constant` those without a
+    derivative; `again` computes from inputs such as a rule may read all the same (a variance kept from the forward), for
+    traced sweeps that differentiate the rule. `node` is torch's name of the node ("Mul" for MulBackward0).
+
+    Of an elementwise primitive, inputs in `unpromoted` keep their dtype, `to_float` turns integers into the default dtype,
+    and common dtypes of the kinds in `refuses` ("b", "c", ...) raise NotImplementedError.
     """
 
     def declare(forward: Callable[..., Any]) -> Callable[..., Any]:
@@ -219,4 +222,4 @@ def _first_call(*args: Any, **keywords: Any) -> Any:
     from gradcore.recorder.specialise import specialise
 
     specialise(op, function)  # type: ignore[name-defined]  # noqa: F821
-    return function(*args, **keywords)  # type: ignore[name-defined]  # noqa: F821
+    return function(*args, **keywords)  # noqa: F821

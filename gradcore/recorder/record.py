@@ -79,10 +79,7 @@ def attach(
         arrays = {"outs": tuple(out._array for out in outs)}
         differentiable = list(outs)
     raw = [x._array if isinstance(x, Value) else x for x in inputs]
-    if op.holomorphic:
-        conjugate = any(_is_complex(kernel, a) for a in (*raw, *arrays.values()))
-    else:
-        conjugate = False
+    conjugate = op.holomorphic and any(_is_complex(kernel, a) for a in (*raw, *arrays.values()))
     fits = _fits(op, raw, needs, differentiable[0]._array.shape) if op.kind == "elementwise" else None
     steps: Steps = kernel.steps
     step = steps[needs, conjugate, fits is not None]
@@ -107,7 +104,7 @@ def _saved(op: Primitive, name: str, raw: Sequence[Any], outs: dict[str, Any], p
         return outs[name]
     if name in op.defaults:
         return op.defaults[name]
-    read: Callable[[Any], Any] = lambda x: x
+    read = _DERIVED[""]
     for suffix in DERIVED:
         if name not in op.inputs and name.endswith(suffix):
             name, read = name.removesuffix(suffix), _DERIVED[suffix]
@@ -118,6 +115,7 @@ def _saved(op: Primitive, name: str, raw: Sequence[Any], outs: dict[str, Any], p
 
 
 _DERIVED: dict[str, Callable[[Any], Any]] = {
+    "": lambda x: x,
     "_shape": lambda x: tuple(getattr(x, "shape", ())),
     "_dtype": lambda x: getattr(x, "dtype", None),
 }

@@ -1,8 +1,9 @@
 """Straight-line recorders: the commonest case of `record.apply`, unrolled per primitive. It must not change what that means.
 
-The case: every input is a Tensor of one floating dtype (or an index or mask, or None, where nothing is promoted; or, for a
-binary primitive, one is a Python number), there is one output, and no thread needs the general path. Anything else, an exception included, goes to `record.apply`. The code is
-written when the primitive is first called, since most programs use few of them.
+The case: every input is a Tensor of one floating dtype (or an index, a mask or None, where nothing is promoted; or, for a
+binary primitive, one is a Python number), there is one output, and no thread needs the general path. Anything else, an
+exception included, goes to `record.apply`. The code is written when the primitive is first called, since most programs use
+few of them.
 """
 
 from __future__ import annotations
@@ -123,6 +124,7 @@ def _indented(lines: list[str]) -> list[str]:
 
 def _straight(op: Primitive) -> list[str]:
     lead = _lead(op)
+    assert lead is not None
     lines = [f"if unusual or {_is_odd(op.inputs[lead])}:", f"    {_general(op)}"]
     lines += [f"a{lead} = {op.inputs[lead]}._array", f"have = a{lead}.dtype"]
     lines += ["if have is not float32 and have is not float64:", f"    {_general(op)}"]
@@ -133,7 +135,8 @@ def _straight(op: Primitive) -> list[str]:
     lines += _forward(op, f"a{lead}", arrays)
     lines += ["result = new(Tensor)", "result._array = out", "result._meta = None"]
     if op.view:
-        lines += [f"if out.base is not None and shares(out, a0):", f"    note_view(result, {op.inputs[0]}, function, {_params(op)})"]
+        lines += ["if out.base is not None and shares(out, a0):"]
+        lines += [f"    note_view(result, {op.inputs[0]}, function, {_params(op)})"]
     return lines + _recorded(op)
 
 
@@ -153,7 +156,8 @@ def _input(op: Primitive, i: int, x: str, lead: str) -> list[str]:
         f"    {_general(op)}",
     ]
     if op.kind != "elementwise":
-        return [f"if {x} is None:", f"    a{i} = None", f"elif {_is_odd(x)}:", f"    {_general(op)}", "else:", *_indented(take)]
+        missing = [f"if {x} is None:", f"    a{i} = None"]
+        return [*missing, f"elif {_is_odd(x)}:", f"    {_general(op)}", "else:", *_indented(take)]
     if op.unpromoted or len(op.inputs) > UNROLLED:
         return [f"if {_is_odd(x)}:", f"    {_general(op)}", *take]
     number = [

@@ -1,4 +1,4 @@
-"""Kernels and steps: a primitive bound to one backend, forward and backward. It must not know how operations are recorded."""
+"""Kernels and steps: a primitive bound to one backend, forward and backward. It must not know how recording goes."""
 
 from __future__ import annotations
 
@@ -129,6 +129,8 @@ def _named_function(op: Primitive, F: Any) -> Callable[..., Any] | None:
         return None
     if probe.called is None or result is not probe.called or list(probe.called[1]) != args:
         return None
+    if op.forward.__code__.co_names != (probe.called[0],):
+        return None  # it does more: catches an exception, say
     return getattr(F, probe.called[0])  # type: ignore[no-any-return]
 
 
@@ -140,7 +142,9 @@ class Step:
     differentiable outputs saves that and their shapes and dtypes.
     """
 
-    __slots__ = ("_traced_pull", "conjugate", "fitted", "frees", "keep", "kernel", "layout", "name", "needs", "op", "pull", "several")
+    __slots__ = (
+        "_traced_pull", "conjugate", "fitted", "frees", "keep", "kernel", "layout", "name", "needs", "op", "pull", "several",
+    )  # fmt: skip
 
     def __init__(
         self, kernel: Kernel, needs: tuple[bool, ...], conjugate: bool, fitted: bool, keep: tuple[bool, ...] | None = None
@@ -204,12 +208,12 @@ class Step:
 
     def saved_arrays(self, node: Node) -> list[tuple[str, Any]]:
         """The arrays that `node` keeps alive, with their names."""
-        found = []
-        for name, value in zip(self.layout, self.inner(node.saved), strict=True):
-            for each in value if isinstance(value, tuple) else (value,):
-                if isinstance(each, self.kernel.F.Array):
-                    found.append((name, each))
-        return found
+        return [
+            (name, each)
+            for name, value in zip(self.layout, self.inner(node.saved), strict=True)
+            for each in (value if isinstance(value, tuple) else (value,))
+            if isinstance(each, self.kernel.F.Array)
+        ]
 
     def rewrapped(self, node: Node) -> Any:
         """The saved values of `node` with arrays as Tensors that know where they came from."""

@@ -68,7 +68,7 @@ def take_plainly(cls: V) -> V:
 
 def wrap(array: Any, target: Target | None = None) -> Any:
     """A Tensor of `array` that came from `target`."""
-    value = object.__new__(result_type[0])
+    value: Any = object.__new__(result_type[0])
     value._array = array
     value._node = target
     value._meta = None

@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import Any
 
-from gradcore import backends, devices, generator, legacy
+from gradcore import backends, devices, generator
+from gradcore.ops import typed
 
 
 def is_available() -> bool:
@@ -108,4 +109,4 @@ def manual_seed_all(seed: int) -> None:
     generator.seed_devices(generator.checked_seed(seed), "cuda")
 
 
-globals().update(legacy.on_cuda)
+globals().update(typed.on_cuda)

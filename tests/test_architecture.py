@@ -19,10 +19,10 @@ ROOT = Path(__file__).resolve().parents[1]
 # Lowest first. A module belongs to the longest name that fits; public namespaces need no entry (see `rank`).
 LAYERS = [
     ["gradcore.backends"],
-    ["gradcore.dtypes", "gradcore.devices", "gradcore.size"],
+    ["gradcore.dtypes", "gradcore.devices", "gradcore.size", "gradcore.layouts"],
     ["gradcore.graph"],
     ["gradcore.recorder"],
-    ["gradcore.engine"],
+    ["gradcore.engine", "gradcore.generator"],
     ["gradcore.primitives"],
     ["gradcore.ops"],
     ["gradcore.printing"],

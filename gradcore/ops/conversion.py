@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gradcore import devices, dtypes, layouts
 from gradcore.backends import of
+from gradcore.ops.arguments import need_tensor
 from gradcore.ops.creation import place
-from gradcore.ops.registry import methods, op
+from gradcore.ops.out import put_out
+from gradcore.ops.registry import functions, label, methods, op
 from gradcore.primitives import conversion as c
+from gradcore.primitives import elementwise as e
+from gradcore.primitives import transcendental as t
 from gradcore.recorder import renamed
 from gradcore.recorder.transfer import transfer
 from gradcore.recorder.value import Value
@@ -23,9 +28,7 @@ def converted(x: Any, dtype: dtypes.dtype | None, device: Any, copy: bool = Fals
     out = x
     if dtype is not None and dtype.numpy != x._array.dtype:
         if x._array.dtype.kind == "c" and not dtype.is_complex and dtype is not dtypes.bool:
-            warnings.warn(
-                "Casting complex values to real discards the imaginary part", UserWarning, stacklevel=3
-            )
+            warnings.warn("Casting complex values to real discards the imaginary part", UserWarning, stacklevel=3)
         out = c.astype(x if dtype.is_floating_point or dtype.is_complex else x.detach(), dtype=dtype.numpy)
     if device is not None:
         F, index = place(device)
@@ -53,14 +56,10 @@ def to(self: Tensor, *args: Any, **keywords: Any) -> Tensor:
     elif args:
         names = ["device", "dtype", *names]
     if len(args) > len(names):
-        raise TypeError(
-            f"to() takes at most {len(names)} positional arguments here, but {len(args)} were given"
-        )
+        raise TypeError(f"to() takes at most {len(names)} positional arguments here, but {len(args)} were given")
     given = dict(zip(names, args, strict=False))
     if unknown := (given.keys() & keywords.keys()) | (keywords.keys() - _TO):
-        raise TypeError(
-            f"to() received an invalid combination of arguments (see {', '.join(sorted(unknown))})"
-        )
+        raise TypeError(f"to() received an invalid combination of arguments (see {', '.join(sorted(unknown))})")
     given.update(keywords)
     other = given.get("other")
     if other is not None:
@@ -127,6 +126,45 @@ def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_fo
 def type_as(self: Tensor, other: Tensor) -> Tensor:
     """Return the tensor in the dtype and on the device of `other`."""
     return converted(self, dtypes.of(other._array.dtype), other.device)  # type: ignore[no-any-return]
+
+
+def _of_parts(name: str, compose: Callable[[Any, Any], Any], names: tuple[str, str]) -> Callable[..., Any]:
+    """The public function of two tensors of one floating dtype that gives complex numbers."""
+
+    def made(first: Any, second: Any, *, out: Any = None) -> Any:
+        for argument, x in zip(names, (first, second), strict=True):
+            need_tensor(x, name, argument)
+        have, other = dtypes.of(first._array.dtype), dtypes.of(second._array.dtype)
+        for each in (have, other):
+            if each not in (dtypes.float16, dtypes.float32, dtypes.float64):
+                raise RuntimeError(
+                    "Expected both inputs to be Half, Float or Double tensors but got "
+                    f"{have._title} and {other._title} ({name})"
+                )
+        kinds = [(have, other, "second argument")]
+        if out is not None:
+            kinds.append((have.to_complex(), dtypes.of(out._array.dtype), "argument 'out'"))
+        for wanted, got, which in kinds:
+            if wanted is not got:
+                raise RuntimeError(
+                    f"Expected object of scalar type {wanted._title} but got scalar type {got._title} for {which}"
+                )
+        have.to_complex().numpy  # noqa: B018  (raises for complex32)
+        return compose(first, second) if out is None else put_out(name, compose, out, (first, second), {})
+
+    made.__name__ = made.__qualname__ = name
+    made.__doc__ = f"Return complex numbers of these {names}. Raises RuntimeError for other than one floating dtype."
+    return made
+
+
+def _from_polar(modulus: Any, angle: Any) -> Any:
+    made = c.complex_of(e.multiply(modulus, t.cos(angle)), e.multiply(modulus, t.sin(angle)))
+    label(made, "PolarBackward0", (modulus, angle))
+    return made
+
+
+functions[""]["complex"] = _of_parts("complex", c.complex_of, ("real", "imag"))
+functions[""]["polar"] = _of_parts("polar", _from_polar, ("abs", "angle"))
 
 
 @op()

@@ -172,10 +172,14 @@ def scalar_tensor(s: Any, **options: Unpack[Options]) -> Tensor:
 @op(method=False)
 def empty_strided(size: Any, stride: Any, **options: Unpack[Options]) -> Tensor:
     """Return uninitialised numbers with these strides, counted in elements."""
-    shape, strides = size_of("empty_strided", (size,)), arguments.shape((stride,))
+    return _strided("empty_strided", size, stride, options)
+
+
+def _strided(name: str, size: Any, stride: Any, options: Options, like: Value | None = None) -> Tensor:
+    shape, strides = size_of(name, (size,)), arguments.shape((stride,))
     if len(shape) != len(strides):
         raise RuntimeError(
-            "mismatch in length of strides and shape (empty_strided: "
+            f"mismatch in length of strides and shape ({name}: "
             f"size {list(shape)}, stride {list(strides)})"
         )
     length = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
@@ -183,7 +187,13 @@ def empty_strided(size: Any, stride: Any, **options: Unpack[Options]) -> Tensor:
     def make(F: ModuleType, dtype: Any) -> Array:
         return F.as_strided(F.empty((length,), dtype), shape, strides, 0) if length else F.empty(shape, dtype)
 
-    return made("empty_strided", make, options)
+    return made(name, make, options, like=like)
+
+
+@op(function=False)
+def new_empty_strided(input: Tensor, size: Any, stride: Any, **options: Unpack[Options]) -> Tensor:
+    """Return uninitialised numbers with these strides and this tensor's dtype and device."""
+    return _strided("new_empty_strided", size, stride, options, input)
 
 
 # -- counting ------------------------------------------------------------------------------------------------
@@ -216,6 +226,8 @@ def arange(
         begin, stop, stride = first, last, by
         if dtype == dtypes.int64.numpy:  # torch counts in int64 here, and in float64 for all other dtypes
             begin, stop, stride = int(begin), int(stop), int(stride)
+            if stride == 0 != by:
+                raise ValueError(f"step must be nonzero (arange, where {by} is 0 in int64)")
         n = _steps(begin, stop, stride)
         if dtype.kind in "iu":
             return F.astype(int(begin) + int(stride) * F.arange(n), dtype)

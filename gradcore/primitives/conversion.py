@@ -26,6 +26,18 @@ def alias(F: Any, x: Array) -> Array:
     return x[...]
 
 
+@primitive(
+    "elementwise",
+    x=lambda F, g: F.real(g),
+    y=lambda F, g: F.imag(g),
+    holomorphic=False,
+    node="Complex",
+)
+def complex_of(F: Any, x: Array, y: Array) -> Array:
+    """The complex numbers with real parts `x` and imaginary parts `y`."""
+    return x + y * 1j
+
+
 # Random numbers do not depend on what they overwrite, nor differentiably on the parameters of their
 # distribution.
 

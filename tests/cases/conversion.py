@@ -17,6 +17,8 @@ CASES = [
         Case("astype", normal(shape), {"dtype": np.dtype("float32")}, label, smooth=False)
         for label, shape in SHAPES.items()
     ),
+    Case("complex_of", normal((2, 3), (2, 1))),
+    Case("complex_of", normal((), ()), label="0-d"),
     Case("drawn", normal((2, 3), (2, 3)), complex_=True),
     Case("drawn", normal((), ()), label="0-d"),
     Case("drawn_of_two", normal((2, 1), (3,), (2, 3))),

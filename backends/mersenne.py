@@ -25,9 +25,7 @@ _BLOCK = 16
 # torch divides two words, not one, for ranges from here on
 _WIDE_RANGE = 1 << 28
 _HEAD = struct.Struct("<QiiQ")  # seed, words left, seeded, next word
-_NORMALS = struct.Struct(
-    "<3di4xf4x"
-)  # three of Box and Muller's, the second being the one kept; is one kept?; unused
+_NORMALS = struct.Struct("<3di4xf4x")  # three of Box and Muller's, the second being the one kept; is one kept?; unused
 
 
 class Mersenne:
@@ -92,9 +90,7 @@ class Mersenne:
         if rest := n - kept:
             angle, radius = self._uniform(2 * (rest + rest % 2) // 2, np.dtype("f8")).reshape(-1, 2).T
             radius = np.sqrt(-2 * np.log1p(-radius))
-            pairs = np.stack(
-                [radius * np.cos(2 * math.pi * angle), radius * np.sin(2 * math.pi * angle)], 1
-            ).ravel()
+            pairs = np.stack([radius * np.cos(2 * math.pi * angle), radius * np.sin(2 * math.pi * angle)], 1).ravel()
             out[kept:] = pairs[:rest]
             if rest % 2:
                 self._kept = float(pairs[-1])

@@ -147,8 +147,7 @@ def source_for(F: ModuleType, index: int | None, generator: Generator | None, na
         raise TypeError(f"{name}(): argument 'generator' must be a Generator, not {type(generator).__name__}")
     if generator.device.type != F.device_type:
         raise RuntimeError(
-            f"Expected a '{F.device_type}' device type for generator but found '{generator.device.type}' "
-            f"({name})"
+            f"Expected a '{F.device_type}' device type for generator but found '{generator.device.type}' ({name})"
         )
     return generator.source
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore import devices, dtypes, engine, printing
 from gradcore.backends import of
 from gradcore.graph import Leaf, Node, Output, modes, versions
-from gradcore.ops import assigning, creation, filling, indexing, typed
+from gradcore.ops import assigning, creation, filling, indexing
 from gradcore.ops.registry import methods
 from gradcore.recorder import inplace, views
 from gradcore.recorder.value import Value, adopt, meta, wrap
@@ -319,74 +319,6 @@ class Tensor(Value):
         """Whether it was made in inference mode."""
         return self._meta is not None and self._meta.inference
 
-    # -- conversions --------------------------------------------------------------------------------------------------
-
-    def item(self) -> Any:
-        """The only element as a Python number. Raises RuntimeError if there is not exactly one."""
-        if self._array.size != 1:
-            raise RuntimeError(f"a Tensor with {self._array.size} elements cannot be converted to Scalar")
-        return self._array.item()
-
-    def tolist(self) -> Any:
-        """The elements as nested lists of Python numbers; a number if 0-d."""
-        return of(self._array).to_host(self._array).tolist()
-
-    def numpy(self, *, force: bool = False) -> Any:
-        """The NumPy array itself, sharing memory. With `force`, a detached copy from wherever it is.
-
-        Raises RuntimeError if it requires grad, TypeError if it is on a CUDA device.
-        """
-        if not force:
-            if self.requires_grad:
-                raise RuntimeError(
-                    "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
-                )
-            if not self.is_cpu:
-                raise TypeError(
-                    f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to "
-                    "host memory first."
-                )
-        return of(self._array).to_host(self._array)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
-        array = self.numpy()
-        if dtype is not None and dtype != array.dtype:
-            return array.astype(dtype)
-        return array.copy() if copy else array
-
-    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
-        """What a NumPy function on this tensor returns: a Tensor, without history."""
-        return wrap(of(array).as_array(array))
-
-    def __dlpack__(self, **options: Any) -> Any:
-        if self.requires_grad:
-            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
-        return self._array.__dlpack__(**options)
-
-    def __dlpack_device__(self) -> Any:
-        return self._array.__dlpack_device__()
-
-    @property
-    def __cuda_array_interface__(self) -> Any:
-        if not self.is_cuda:
-            raise AttributeError(
-                "Can't get __cuda_array_interface__ on non-CUDA tensor type: "
-                f"{self.type()}. Use tensor.cuda() to copy it to a device."
-            )
-        if self.requires_grad:
-            raise RuntimeError(
-                "Can't get __cuda_array_interface__ on Variable that requires grad. If gradients aren't required, use "
-                "var.detach() to get Variable that doesn't require grad."
-            )
-        return self._array.__cuda_array_interface__
-
-    def type(self, dtype: Any = None) -> Any:
-        """torch's name of dtype and device ("torch.FloatTensor"), or the tensor converted to `dtype`."""
-        if dtype is not None:
-            return typed.converted(self, dtype)
-        place = "torch.cuda" if self.is_cuda else "torch"
-        return f"{place}.{self.dtype._title}Tensor"
-
     def as_subclass(self, cls: Any) -> Any:
         """The same array and history as an instance of `cls`."""
         out = object.__new__(cls)
@@ -407,45 +339,6 @@ class Tensor(Value):
 
     def __reversed__(self) -> Tensor:
         return self.flip(0) if self._array.ndim else self  # type: ignore[no-any-return]
-
-    def __bool__(self) -> bool:
-        if self._array.size != 1:
-            raise RuntimeError(
-                "Boolean value of Tensor with "
-                + ("no values" if self._array.size == 0 else "more than one value")
-                + f" is ambiguous (shape {list(self._array.shape)})"
-            )
-        return bool(self._array.item())
-
-    def _only(self) -> Any:
-        if self._array.size != 1:
-            raise ValueError(
-                "only one element tensors can be converted to Python scalars "
-                f"(this one has shape {list(self._array.shape)})"
-            )
-        return self.item()
-
-    def __float__(self) -> float:
-        return float(self._real("double"))
-
-    def __int__(self) -> int:
-        return int(self._real("int64_t"))
-
-    def _real(self, kind: str) -> Any:
-        number = self._only()
-        if not isinstance(number, complex):
-            return number
-        if number.imag:
-            raise RuntimeError(f"value cannot be converted to type {kind} without overflow ({number})")
-        return number.real
-
-    def __complex__(self) -> complex:
-        return complex(self._only())
-
-    def __index__(self) -> int:
-        if self._array.dtype.kind not in "biu" or self._array.size != 1:
-            raise TypeError("only integer tensors of a single element can be converted to an index")
-        return int(self.item())
 
     def __contains__(self, element: Any) -> bool:
         if isinstance(element, (Tensor, int, float, complex)):

@@ -153,9 +153,7 @@ def test_a_copy_is_a_copy_and_no_change_is_none() -> None:
         assert x.tolist() == [1, 1, 1]
 
 
-@pytest.mark.parametrize(
-    "turn", [lambda x: x, lambda x: x.t(), lambda x: x[:, ::2], lambda x: x.expand(4, 2, 6)]
-)
+@pytest.mark.parametrize("turn", [lambda x: x, lambda x: x.t(), lambda x: x[:, ::2], lambda x: x.expand(4, 2, 6)])
 @pytest.mark.parametrize(
     "make",
     [

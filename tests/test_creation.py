@@ -332,9 +332,7 @@ def test_arange_has_torchs_length_and_values(start: float, end: float, step: flo
     assert ours.shape == tuple(theirs.shape)
 
 
-@given(
-    st.floats(-1e3, 1e3), st.floats(-1e3, 1e3), st.integers(0, 50), st.sampled_from(["float32", "float64"])
-)
+@given(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3), st.integers(0, 50), st.sampled_from(["float32", "float64"]))
 def test_linspace_ends_exactly_where_it_should(start: float, end: float, steps: int, dtype: str) -> None:
     ours = gradcore.linspace(start, end, steps, dtype=getattr(gradcore, dtype))
     theirs = torch.linspace(start, end, steps, dtype=getattr(torch, dtype))

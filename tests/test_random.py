@@ -213,9 +213,7 @@ def test_any_seed_and_any_order(seed: int, calls: list[str]) -> None:
         ours, theirs = getattr(gradcore, call)(size * 3), getattr(torch, call)(size * 3)
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-5, atol=1e-6)
     # torch writes "no word used" and "all words used" differently, so its state is read before it is compared.
-    theirs = gradcore.Generator().set_state(
-        gradcore.tensor(torch.get_rng_state().tolist(), dtype=gradcore.uint8)
-    )
+    theirs = gradcore.Generator().set_state(gradcore.tensor(torch.get_rng_state().tolist(), dtype=gradcore.uint8))
     # After the words comes a normal number kept for later, whose last bit is a matter of taste.
     assert theirs.get_state()[:5016].tolist() == gradcore.get_rng_state()[:5016].tolist()
 

@@ -125,9 +125,7 @@ setattr(a,'T',1)
 """
 
 
-@pytest.mark.parametrize(
-    "text", [each for line in EXPRESSIONS.split("\n")[1:-1] for each in line.split(" ;; ")]
-)
+@pytest.mark.parametrize("text", [each for line in EXPRESSIONS.split("\n")[1:-1] for each in line.split(" ;; ")])
 def test_expressions(text: str) -> None:
     assert outcome(gradcore, text) == outcome(torch, text)
 
@@ -150,9 +148,7 @@ def test_beyond_torch(text: str, expected: Any) -> None:
     assert eval(text, names(gradcore)) == expected
 
 
-@pytest.mark.parametrize(
-    "statement", ["del x.shape", "x.nothing", "del x[0]", "x.dtype = t.float64", "x.T = 1"]
-)
+@pytest.mark.parametrize("statement", ["del x.shape", "x.nothing", "del x[0]", "x.dtype = t.float64", "x.T = 1"])
 def test_what_cannot_be_set(statement: str) -> None:
     kinds = []
     for library in (torch, gradcore):

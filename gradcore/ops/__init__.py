@@ -12,6 +12,7 @@ from gradcore.ops import (
     distributions,
     einsum,
     embedding,
+    exports,
     factorizations,
     filling,
     indexing,

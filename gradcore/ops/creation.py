@@ -56,18 +56,14 @@ def made(
     if unknown:
         raise TypeError(f"{name}() got an unexpected keyword argument '{min(unknown)}'")
     if options.get("layout", layouts.strided) not in (layouts.strided, None):
-        raise NotImplementedError(
-            f"{name}(): the layout {options['layout']} does not exist here, only torch.strided"
-        )
+        raise NotImplementedError(f"{name}(): the layout {options['layout']} does not exist here, only torch.strided")
     out = options.get("out")
     wanted = options.get("dtype")
     dtype = None if wanted is None else dtypes.as_dtype(wanted, op=name)
     if out is not None:
         have = dtypes.of(out._array.dtype)
         if dtype not in (None, have):
-            raise RuntimeError(
-                f"dtype {dtype._title} does not match dtype of out parameter ({have._title}) ({name})"
-            )
+            raise RuntimeError(f"dtype {dtype._title} does not match dtype of out parameter ({have._title}) ({name})")
         dtype, like = have, out
     if dtype is None:
         dtype = dtypes.of(like._array.dtype) if like is not None else default or dtypes.get_default_dtype()
@@ -157,9 +153,7 @@ def asarray(
         grad = obj._node is not None if requires_grad is None else requires_grad
         made: Tensor = _tensor_to(obj, wanted, device)
         if copy is False and made is not obj:
-            raise ValueError(
-                f"can't alias a tensor of {dtypes.of(obj._array.dtype)} into {wanted} or onto {device}."
-            )
+            raise ValueError(f"can't alias a tensor of {dtypes.of(obj._array.dtype)} into {wanted} or onto {device}.")
         if not grad:
             made = made.detach()
         if copy and (made is obj or made._array is obj._array):
@@ -174,8 +168,7 @@ def asarray(
     result = converted(array, wanted, device, copy=bool(copy))
     if copy is False and result.dtype != array.dtype:
         raise ValueError(
-            f"can't alias tensor with dtype '{dtypes.of(array.dtype)._title}' into dtype "
-            f"'{dtypes.of(result.dtype)._title}'."
+            f"can't alias tensor with dtype '{dtypes.of(array.dtype)._title}' into dtype '{dtypes.of(result.dtype)._title}'."
         )
     if requires_grad:
         check_differentiable(dtypes.of(result.dtype), "asarray")
@@ -200,9 +193,7 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
     if isinstance(ext_tensor, Value):
         ext_tensor = ext_tensor._array
     if not hasattr(ext_tensor, "__dlpack__"):
-        raise RuntimeError(
-            f"from_dlpack(): expected an object with __dlpack__, got {type(ext_tensor).__name__}"
-        )
+        raise RuntimeError(f"from_dlpack(): expected an object with __dlpack__, got {type(ext_tensor).__name__}")
     kind = ext_tensor.__dlpack_device__()[0]
     F = devices.backend("cpu" if kind in _HOST_KINDS else "cuda")
     array = F.from_dlpack(ext_tensor)
@@ -217,9 +208,7 @@ _HOST_KINDS = (1, 3)
 
 
 @op(method=False)
-def frombuffer(
-    buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False
-) -> Tensor:
+def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Tensor:
     """Return a one-dimensional Tensor that shares the memory of a buffer. Raises ValueError if the sizes do
     not fit."""
     kind = dtypes.as_dtype(dtype, op="frombuffer")
@@ -245,9 +234,7 @@ def new_tensor(
     wanted = kind if dtype is None else dtypes.as_dtype(dtype, op="new_tensor")
     if requires_grad:
         check_differentiable(wanted, "new_tensor")
-    return finished(
-        converted(data, wanted, input.device if device is None else device, copy=True), requires_grad
-    )
+    return finished(converted(data, wanted, input.device if device is None else device, copy=True), requires_grad)
 
 
 def converted(data: Any, dtype: dtypes.dtype | None, device: Any, *, copy: bool) -> Array:

@@ -83,9 +83,7 @@ def normal(
 
 def _broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     if len(shapes) == 2 and (mismatch := broadcast_mismatch(*shapes)):
-        raise RuntimeError(
-            f"{mismatch} (normal, with mean of shape {list(shapes[0])}, std of {list(shapes[1])})"
-        )
+        raise RuntimeError(f"{mismatch} (normal, with mean of shape {list(shapes[0])}, std of {list(shapes[1])})")
     width = max(map(len, shapes))
     padded = [(1,) * (width - len(shape)) + shape for shape in shapes]
     return tuple(next((n for n in sizes if n != 1), 1) for sizes in zip(*padded, strict=True))
@@ -99,9 +97,7 @@ def _checked_chance(p: Any, name: str) -> Array | float:
         return float(p)
     array, F = p._array, of(p._array)
     if array.dtype.kind not in "fV":
-        raise NotImplementedError(
-            f"\"bernoulli_tensor_p_\" not implemented for '{dtypes.of(array.dtype)._title}'"
-        )
+        raise NotImplementedError(f"\"bernoulli_tensor_p_\" not implemented for '{dtypes.of(array.dtype)._title}'")
     if F.device_type == "cpu" and not F.all((array >= 0) & (array <= 1)):
         raise RuntimeError(f"Expected p_in >= 0 && p_in <= 1 to be true, but got false ({name})")
     return array
@@ -112,9 +108,7 @@ def _chances(x: Tensor, p: Any, name: str, generator: Generator | None) -> Array
     chance = _checked_chance(p, name)
     kind = "f8" if isinstance(chance, float) or chance.itemsize == 8 else "f4"
     F = of(x._array)
-    numbers = drawn_like(
-        x, name, lambda F, source, shape, dtype: F.random_uniform(source, shape, kind), generator
-    )
+    numbers = drawn_like(x, name, lambda F, source, shape, dtype: F.random_uniform(source, shape, kind), generator)
     return F.astype(numbers < chance, x._array.dtype)
 
 
@@ -126,9 +120,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
 
 
 @op(out=True)
-def multinomial(
-    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
-) -> Tensor:
+def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:
     """Return `num_samples` indices for each row of `input`, drawn with probabilities proportional to its
     entries.
 
@@ -140,15 +132,13 @@ def multinomial(
         raise RuntimeError(f"prob_dist must be 1 or 2 dim (multinomial got {weights.ndim})")
     if weights.dtype.kind not in "fV":
         raise RuntimeError(
-            "multinomial only supports floating-point dtypes for input, got: "
-            f"{dtypes.of(weights.dtype)._title}"
+            f"multinomial only supports floating-point dtypes for input, got: {dtypes.of(weights.dtype)._title}"
         )
     if num_samples <= 0:
         raise RuntimeError("cannot sample n_sample <= 0 samples (multinomial)")
     if not replacement and num_samples > weights.shape[-1]:
         raise RuntimeError(
-            "cannot sample n_sample > prob_dist.size(-1) samples without replacement "
-            f"({num_samples} of {weights.shape[-1]})"
+            f"cannot sample n_sample > prob_dist.size(-1) samples without replacement ({num_samples} of {weights.shape[-1]})"
         )
     if weights.dtype.itemsize == 2:
         weights = F.astype(weights, "f4")
@@ -169,9 +159,7 @@ def multinomial(
         picks = F.random_uniform(source, (*weights.shape[:-1], num_samples), "f8")
         if weights.ndim == 1:
             return finished(F.searchsorted(chances, picks))
-        return finished(
-            F.stack([F.searchsorted(row, pick) for row, pick in zip(chances, picks, strict=True)])
-        )
+        return finished(F.stack([F.searchsorted(row, pick) for row, pick in zip(chances, picks, strict=True)]))
 
 
 # -- in place ------------------------------------------------------------------------------------------------

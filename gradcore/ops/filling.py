@@ -36,9 +36,7 @@ def size_of(name: str, size: Sequence[Any], keyword: Any = None) -> tuple[int, .
     return shape
 
 
-def in_order_of(
-    like: Array, fill: Callable[[tuple[int, ...]], Array], options: Options | None = None
-) -> Array:
+def in_order_of(like: Array, fill: Callable[[tuple[int, ...]], Array], options: Options | None = None) -> Array:
     """Return `fill(shape)` for the shape of `like`, with the dimensions in the order they have there in
     memory."""
     order = _memory_order(like)
@@ -178,10 +176,7 @@ def empty_strided(size: Any, stride: Any, **options: Unpack[Options]) -> Tensor:
 def _strided(name: str, size: Any, stride: Any, options: Options, like: Value | None = None) -> Tensor:
     shape, strides = size_of(name, (size,)), arguments.shape((stride,))
     if len(shape) != len(strides):
-        raise RuntimeError(
-            f"mismatch in length of strides and shape ({name}: "
-            f"size {list(shape)}, stride {list(strides)})"
-        )
+        raise RuntimeError(f"mismatch in length of strides and shape ({name}: size {list(shape)}, stride {list(strides)})")
     length = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
 
     def make(F: ModuleType, dtype: Any) -> Array:
@@ -200,9 +195,7 @@ def new_empty_strided(input: Tensor, size: Any, stride: Any, **options: Unpack[O
 
 
 @op(method=False)
-def arange(
-    *bounds: Any, start: Any = None, end: Any = None, step: Any = None, **options: Unpack[Options]
-) -> Tensor:
+def arange(*bounds: Any, start: Any = None, end: Any = None, step: Any = None, **options: Unpack[Options]) -> Tensor:
     """Return start, start + step, ... before end: `arange(end)`, `arange(start, end)`, `arange(start, end,
     step)`.
 
@@ -245,9 +238,7 @@ def _steps(start: float, end: float, step: float) -> int:
     if step == 0:
         raise RuntimeError(f"step must be nonzero (arange of {start}, {end}, {step})")
     if (end - start) * math.copysign(1, step) < 0:
-        raise RuntimeError(
-            f"upper bound and lower bound inconsistent with step sign (arange of {start}, {end}, {step})"
-        )
+        raise RuntimeError(f"upper bound and lower bound inconsistent with step sign (arange of {start}, {end}, {step})")
     if isinstance(end - start, int) and isinstance(step, int):
         return -int((start - end) // step)
     return math.ceil((end - start) / step)
@@ -258,9 +249,7 @@ def range_(start: Any = 0, end: Any = None, step: Any = 1, **options: Unpack[Opt
     """Return start, start + step, ... up to and including end, of the default dtype. Deprecated in torch."""
     if end is None:
         start, end = 0, start
-    first, last, by = (
-        python_number(x, "range", name) for x, name in ((start, "start"), (end, "end"), (step, "step"))
-    )
+    first, last, by = (python_number(x, "range", name) for x, name in ((start, "start"), (end, "end"), (step, "step")))
     n = _steps(first, last, by)
     n = int((last - first) / by) + 1 if n >= 0 else 0
     return made("range", lambda F, dtype: F.astype(first + by * F.arange(n), dtype), options)

@@ -66,9 +66,7 @@ def number(value: Any, dtype: dtypes.dtype) -> Any:
             value = value.real
         return host.asarray(value, storage)
     except (OverflowError, ValueError):
-        raise RuntimeError(
-            f"value cannot be converted to type {dtype.name} without overflow ({value!r})"
-        ) from None
+        raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow ({value!r})") from None
 
 
 # -- the dtype -----------------------------------------------------------------------------------------------
@@ -155,9 +153,7 @@ def _leaves(data: Any, shape: list[int], depth: int) -> Iterator[Any]:
         yield data.item() if isinstance(data, (host.generic, host.Array)) else data
         return
     if not _is_sequence(data):
-        raise TypeError(
-            f"not a sequence (a {type(data).__name__} at dim {depth} where the first entry has one)"
-        )
+        raise TypeError(f"not a sequence (a {type(data).__name__} at dim {depth} where the first entry has one)")
     if len(data) != shape[depth]:
         raise ValueError(f"expected sequence of length {shape[depth]} at dim {depth} (got {len(data)})")
     for each in data:

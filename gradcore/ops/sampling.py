@@ -157,9 +157,7 @@ randn, randn_like = _forms("randn", normal_numbers(), "standard normal numbers")
 
 
 @op(method=False)
-def randint(
-    *bounds: Any, low: int = 0, high: Any = None, size: Any = None, **options: Unpack[Random]
-) -> Tensor:
+def randint(*bounds: Any, low: int = 0, high: Any = None, size: Any = None, **options: Unpack[Random]) -> Tensor:
     """Return integers uniform in [low, high): `randint(high, size)` or `randint(low, high, size)`; int64 by
     default.
 
@@ -181,9 +179,7 @@ def randint(
 
 
 @op(method=False)
-def randint_like(
-    input: Tensor, *bounds: Any, low: int = 0, high: Any = None, **options: Unpack[Random]
-) -> Tensor:
+def randint_like(input: Tensor, *bounds: Any, low: int = 0, high: Any = None, **options: Unpack[Random]) -> Tensor:
     """Return integers uniform in [low, high) with the shape, dtype and device of `input`."""
     arguments.need_tensor(input, "randint_like")
     given = list(bounds)
@@ -212,9 +208,7 @@ def randperm(n: int, **options: Unpack[Random]) -> Tensor:
 
     def draw(F: ModuleType, source: Any, shape: tuple[int, ...], dtype: Any) -> Array:
         if n and not n - 1 <= limits(dtypes.of(dtype))[1]:
-            raise RuntimeError(
-                f"value cannot be converted to type {dtypes.of(dtype).name} without overflow ({n})"
-            )
+            raise RuntimeError(f"value cannot be converted to type {dtypes.of(dtype).name} without overflow ({n})")
         return F.astype(F.random_permutation(source, n), dtype)
 
     return sampled("randperm", draw, (n,), options, default=dtypes.int64)

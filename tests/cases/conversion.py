@@ -13,10 +13,7 @@ CASES = [
     *(Case("copy", normal(shape), {"keep": True}, f"keep-{label}", True) for label, shape in SHAPES.items()),
     *(Case("alias", normal(shape), label=label, complex_=True) for label, shape in SHAPES.items()),
     # Not smooth for differences in float64; tests/test_conversion.py compares the derivatives with torch's.
-    *(
-        Case("astype", normal(shape), {"dtype": np.dtype("float32")}, label, smooth=False)
-        for label, shape in SHAPES.items()
-    ),
+    *(Case("astype", normal(shape), {"dtype": np.dtype("float32")}, label, smooth=False) for label, shape in SHAPES.items()),
     Case("complex_of", normal((2, 3), (2, 1))),
     Case("complex_of", normal((), ()), label="0-d"),
     Case("drawn", normal((2, 3), (2, 3)), complex_=True),

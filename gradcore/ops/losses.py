@@ -10,7 +10,7 @@ from gradcore.backends import of
 from gradcore.ops.arguments import need_tensor
 from gradcore.ops.pointwise import abs as absolute
 from gradcore.ops.reductions import mean, sum
-from gradcore.ops.registry import functions, label, op
+from gradcore.ops.registry import label, op
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import losses as p
 from gradcore.primitives import shape as s
@@ -405,7 +405,3 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         elif largest >= num_classes:
             raise RuntimeError("Class values must be smaller than num_classes.")
     return wrap(F.astype(a[..., None] == F.arange(num_classes), "int64"))  # type: ignore[no-any-return]
-
-
-for _name in ("binary_cross_entropy_with_logits",):
-    functions[""][_name] = functions["nn.functional"][_name]

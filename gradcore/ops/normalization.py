@@ -10,22 +10,20 @@ from typing import TYPE_CHECKING, Any
 from gradcore import dtypes
 from gradcore.graph import modes
 from gradcore.ops.arguments import axis, need_tensor
-from gradcore.ops.registry import functions, op
+from gradcore.ops.registry import functions, label, op
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import normalization as n
 from gradcore.primitives import shape as s
 from gradcore.primitives.conversion import copy
-from gradcore.recorder import renamed, wrap
+from gradcore.recorder import wrap
 from gradcore.recorder.inplace import inplace as in_place
 from gradcore.recorder.inplace import write
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
 
-_layer = renamed(n.standardize, "NativeLayerNorm")
 
-
-@op(namespace="nn.functional", method=False, node="NativeLayerNorm")
+@op(namespace="nn.functional", method=False)
 def layer_norm(
     input: Tensor,
     normalized_shape: Sequence[int],
@@ -62,11 +60,11 @@ def layer_norm(
             f"of size{list(shape)}"
         )
     _check_dtypes("LayerNormKernelImpl", input, weight, bias)
-    out = _layer(input, axis=tuple(range(len(shape) - len(over), len(shape))), eps=eps)[0]
-    return _scaled(out, weight, bias)
+    out = n.standardize(input, axis=tuple(range(len(shape) - len(over), len(shape))), eps=eps)[0]
+    return _scaled(out, weight, bias, "NativeLayerNormBackward0")
 
 
-@op(namespace="nn.functional", method=False, node="NativeBatchNorm")
+@op(namespace="nn.functional", method=False)
 def batch_norm(
     input: Tensor,
     running_mean: Tensor | None,
@@ -90,7 +88,8 @@ def batch_norm(
         wanted = "positive during training" if training else "non-negative"
         raise ValueError(f"batch_norm eps must be {wanted}, but got {eps}")
     if not input._array.size:
-        return _scaled(copy(input), *(None if each is None else each[0] for each in (weight, bias)))
+        first = [None if each is None else each[0] for each in (weight, bias)]
+        return _scaled(copy(input), first[0], first[1])
     channels = shape[axis(1, len(shape))]
     count = prod(shape) // channels
     if (running_mean is None) != (running_var is None):
@@ -113,7 +112,7 @@ def batch_norm(
         mean, variance = (s.reshape(wrap(each._array), shape=column) for each in (running_mean, running_var))  # type: ignore[union-attr]
         out = (input - mean) * (variance + eps) ** -0.5
     weight, bias = (None if each is None else s.reshape(each, shape=column) for each in (weight, bias))
-    return _scaled(out, weight, bias)
+    return _scaled(out, weight, bias, "NativeBatchNormBackward0")
 
 
 def _move(running: Any, towards: Tensor, momentum: float) -> None:
@@ -122,9 +121,12 @@ def _move(running: Any, towards: Tensor, momentum: float) -> None:
         write(running, (running * (1 - momentum) + step * momentum)._array, "batch_norm")
 
 
-def _scaled(out: Any, weight: Any, bias: Any) -> Tensor:
+def _scaled(out: Any, weight: Any, bias: Any, node: str | None = None) -> Tensor:
     out = out if weight is None else e.multiply(out, weight)
-    return out if bias is None else e.add(out, bias)  # type: ignore[no-any-return]
+    out = out if bias is None else e.add(out, bias)
+    if node is not None:
+        label(out, node)
+    return out  # type: ignore[no-any-return]
 
 
 def _check_dtypes(name: str, x: Any, *parameters: Any) -> None:
@@ -175,11 +177,9 @@ def _dropout(input: Any, p: float) -> Tensor:
 _dropout_ = in_place(_dropout, "dropout_")
 
 
-@op("dropout", method=False)
-def torch_dropout(input: Tensor, p: float, train: bool) -> Tensor:
-    """Return `nn.functional.dropout`."""
+def _torch_dropout(input: Tensor, p: float, train: bool) -> Tensor:
+    """Return `nn.functional.dropout`, under the names its arguments have in torch itself."""
     return dropout(input, p, train)
 
 
-del functions[""]["torch_dropout"]
-functions[""]["layer_norm"] = layer_norm
+functions[""].update(dropout=_torch_dropout, layer_norm=layer_norm)

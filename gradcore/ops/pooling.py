@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
 from gradcore.ops.arguments import axis, need_tensor
-from gradcore.ops.registry import op
+from gradcore.ops.registry import functions, op
 from gradcore.primitives import pooling as p
 from gradcore.primitives.windows import Sizes, Window
 from gradcore.recorder import renamed
@@ -69,6 +69,9 @@ def avg_pool2d(
     if divisor_override == 0:
         raise RuntimeError("divisor must be not zero")
     return _avg_pool[2](input, window=window, counted=bool(count_include_pad), divisor=divisor_override)  # type: ignore[no-any-return]
+
+
+functions[""]["max_pool2d"] = max_pool2d
 
 
 def _window(

@@ -20,6 +20,7 @@ from gradcore.recorder.transfer import transfer
 from gradcore.recorder.value import Value, meta, wrap
 
 SCALARS: tuple[Any, ...] = (bool, int, float, complex)
+_ON_HOST = {host.Array}
 
 
 def apply(op: Primitive, function: Callable[..., Any], inputs: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -28,17 +29,19 @@ def apply(op: Primitive, function: Callable[..., Any], inputs: Sequence[Any], pa
     Returns a Tensor, a tuple of them, or NotImplemented for an input that is none of these. Raises RuntimeError for
     shapes that do not broadcast and for mixed devices.
     """
+    elementwise = op.kind == "elementwise"
     for i, x in enumerate(inputs):
-        if not isinstance(x, Value) and type(x) not in SCALARS and (x is not None or op.kind == "elementwise"):
+        if not isinstance(x, Value) and type(x) not in SCALARS and (x is not None or elementwise):
             x = operand(x)
             if x is NotImplemented:
                 return NotImplemented
             inputs = [*inputs[:i], x, *inputs[i + 1 :]]
-    if op.kind == "elementwise":
+    if elementwise:
         inputs = _gathered(inputs)
-    kernel = _kernel(op, inputs)
-    if op.kind == "elementwise":
+        kernel = _kernel(op, inputs)
         inputs = promoted(op, inputs, kernel)
+    else:
+        kernel = _kernel(op, inputs)
     raw = [x._array if isinstance(x, Value) else x for x in inputs]
     token = kernel.F.quiet()
     try:
@@ -67,11 +70,12 @@ def attach(
     if not op.differentiable:
         return
     origins: list[Target | None] = [
-        (x._node if x._meta is None else views.current(x)) if isinstance(x, Value) and op.has_rule(i) else None
-        for i, x in enumerate(inputs)
+        None if not isinstance(x, Value) else x._node if x._meta is None else views.current(x) for x in inputs
     ]
-    needs = tuple(origin is not None for origin in origins)
-    if not any(needs) or not outs:
+    if origins.count(None) == len(origins) or not outs:
+        return
+    needs = tuple(origin is not None and op.has_rule(i) for i, origin in enumerate(origins))
+    if True not in needs:
         return
     arrays = dict(zip(op.outputs, (out._array for out in outs), strict=False))
     differentiable = [out for name, out in zip(op.outputs, outs, strict=False) if name not in op.constant]
@@ -89,7 +93,7 @@ def attach(
         saved = (saved, tuple((out._array.shape, out._array.dtype) for out in differentiable))
     if fits is not None:
         saved = (saved, fits)
-    node = recorded(step, tuple(origin for origin in origins if origin is not None), saved)
+    node = recorded(step, tuple(origin for origin, need in zip(origins, needs, strict=True) if need), saved)
     if step.several:
         for i, out in enumerate(differentiable):
             out._node = Output(node, i, len(differentiable))
@@ -143,8 +147,7 @@ def _refuse_inference(op: Primitive, inputs: Sequence[Any], saved: tuple[Any, ..
 
 def _gathered(inputs: Sequence[Any]) -> Sequence[Any]:
     """The inputs with 0-d host values where the others are: as torch does, and torch only does it for these."""
-    places = {type(x._array) for x in inputs if isinstance(x, Value)}
-    if len(places) == 1:
+    if len({type(x._array) for x in inputs if isinstance(x, Value)}) == 1:
         return inputs
     away = next((x._array for x in inputs if isinstance(x, Value) and type(x._array) is not host.Array), None)
     if away is None:
@@ -161,6 +164,9 @@ def _gathered(inputs: Sequence[Any]) -> Sequence[Any]:
 def _kernel(op: Primitive, inputs: Sequence[Any]) -> Kernel:
     """The kernel for the inputs' device; they must all be on one."""
     arrays = [x._array for x in inputs if isinstance(x, Value)]
+    types = set(map(type, arrays))
+    if types == _ON_HOST:
+        return kernels_of(op)[host.Array]
     if not arrays:
         raise TypeError(f"{op.name}(): at least one input must be a Tensor, got {errors.described(inputs)}")
     first = arrays[0]
@@ -177,24 +183,21 @@ def _kernel(op: Primitive, inputs: Sequence[Any]) -> Kernel:
 
 def promoted(op: Primitive, inputs: Sequence[Any], kernel: Kernel) -> list[Any]:
     """The inputs in the dtype torch promotes them to; a conversion of one that needs a gradient is recorded."""
-    dtype = _common_dtype(op, inputs)
-    out = []
-    any_tensor = any(
-        isinstance(x, Value) for name, x in zip(op.inputs, inputs, strict=True) if name not in op.unpromoted
-    )
-    for name, x in zip(op.inputs, inputs, strict=True):
-        if name in op.unpromoted:
-            out.append(x)
-        elif isinstance(x, Value):
-            out.append(x if x._array.dtype == dtype else cast(x, dtype))
-        elif any_tensor:
-            out.append(_as_kind(x, dtype))
+    dtype, any_tensor = _common_dtype(op, inputs)
+    out = list(inputs)
+    for i, x in enumerate(inputs):
+        if op.unpromoted and op.inputs[i] in op.unpromoted:
+            continue
+        if isinstance(x, Value):
+            if x._array.dtype != dtype:
+                out[i] = cast(x, dtype)
         else:
-            out.append(wrap(kernel.F.asarray(x, dtype)))
+            out[i] = _as_kind(x, dtype) if any_tensor else wrap(kernel.F.asarray(x, dtype))
     return out
 
 
-def _common_dtype(op: Primitive, inputs: Sequence[Any]) -> Any:
+def _common_dtype(op: Primitive, inputs: Sequence[Any]) -> tuple[Any, bool]:
+    """The dtype of the inputs that are promoted, and whether any of these is a Tensor."""
     dims, zero_dims, scalars = [], [], []
     for name, x in zip(op.inputs, inputs, strict=True):
         if name in op.unpromoted:
@@ -210,7 +213,7 @@ def _common_dtype(op: Primitive, inputs: Sequence[Any]) -> Any:
         dtype = dtypes.get_default_dtype().numpy
     if dtype.kind in op.refuses:
         raise errors.no_such_kernel(op, inputs, dtype)
-    return dtype
+    return dtype, bool(dims or zero_dims)
 
 
 def cast(x: Value, dtype: Any) -> Value:

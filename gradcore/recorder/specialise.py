@@ -1,6 +1,6 @@
 """Straight-line recorders: the commonest case of `record.apply`, unrolled per primitive. It must not change what that means.
 
-The case: every input is a Tensor of one floating dtype (or an index, a mask or None, where nothing is promoted; or, for a
+The case: every input is a Tensor of one real dtype (or an index, a mask or None, where nothing is promoted; or, for a
 binary primitive, one is a Python number), there is one output, and no thread needs the general path. Anything else, an
 exception included, goes to `record.apply`. The code is written when the primitive is first called, since most programs use
 few of them.
@@ -49,6 +49,7 @@ def specialise(op: Primitive, function: Any) -> None:
         note_view=views.note_view,
         shares=views.shares,
         recipes=Recipes(op),
+        others=_other_dtypes(op),
         FITTED=FITTED,
         Array=host.Array,
         constants32=_constants32,
@@ -122,12 +123,21 @@ def _indented(lines: list[str]) -> list[str]:
     return ["    " + line for line in lines]
 
 
+def _other_dtypes(op: Primitive) -> frozenset[Any]:
+    """Besides the usual two, the dtypes in which arrays need no promotion and no conjugates."""
+    kinds = "f" if op.to_float else "biuf"
+    codes = "? b B h H i I q Q e".split()
+    return frozenset(
+        dtype for dtype in map(host.dtype, codes) if dtype.kind in kinds and dtype.kind not in op.refuses
+    )
+
+
 def _straight(op: Primitive) -> list[str]:
     lead = _lead(op)
     assert lead is not None
     lines = [f"if unusual or {_is_odd(op.inputs[lead])}:", f"    {_general(op)}"]
     lines += [f"a{lead} = {op.inputs[lead]}._array", f"have = a{lead}.dtype"]
-    lines += ["if have is not float32 and have is not float64:", f"    {_general(op)}"]
+    lines += ["if have is not float32 and have is not float64 and have not in others:", f"    {_general(op)}"]
     for i, x in enumerate(op.inputs):
         if i != lead:
             lines += _input(op, i, x, f"a{lead}")
@@ -161,6 +171,8 @@ def _input(op: Primitive, i: int, x: str, lead: str) -> list[str]:
     if op.unpromoted or len(op.inputs) > UNROLLED:
         return [f"if {_is_odd(x)}:", f"    {_general(op)}", *take]
     number = [
+        "if have is not float32 and have is not float64:",
+        f"    {_general(op)}",
         f"a{i} = (constants32 if have is float32 else constants64).get({x})",
         f"if a{i} is None or type({lead}) is not Array:",
         f"    a{i} = constant({lead}, {x})",

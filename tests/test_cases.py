@@ -140,9 +140,7 @@ class Run:
         kept = [out for name, out in zip(names, outs, strict=True) if name not in self.op.constant]
         return [out for out in kept if kind(out._array) in "fc"]
 
-    def pulled(
-        self, place: Place, points: Sequence[Any], cotangents: Sequence[Any], layout: Any = contiguous
-    ) -> list[Any]:
+    def pulled(self, place: Place, points: Sequence[Any], cotangents: Sequence[Any], layout: Any = contiguous) -> list[Any]:
         """The cotangents of the inputs, in a first-order sweep."""
         outs, xs = self.call(place, points, layout, grad=True)
         seeds = [wrap(layout(place, g)) for g in cotangents]
@@ -217,9 +215,8 @@ def inner(a: Sequence[Any], b: Sequence[Any]) -> float:
     return float(sum(np.vdot(x, y).real for x, y in zip(a, b, strict=True)))
 
 
-def slope(f: Callable[[list[Any]], float], points: Sequence[Any], directions: Sequence[Any]) -> float:
+def slope(f: Callable[[list[Any]], float], points: Sequence[Any], directions: Sequence[Any], h: float) -> float:
     """The derivative of `f` at `points` along `directions`, by the symmetric formula of order four."""
-    h = 1e-3
 
     def at(t: float) -> float:
         return f([np.asarray(x + t * v) for x, v in zip(points, directions, strict=True)])
@@ -227,15 +224,19 @@ def slope(f: Callable[[list[Any]], float], points: Sequence[Any], directions: Se
     return (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h)
 
 
-def check_slope(
-    f: Callable[[list[Any]], float], run: Run, points: Sequence[Any], grads: Sequence[Any]
-) -> None:
+def check_slope(f: Callable[[list[Any]], float], run: Run, points: Sequence[Any], grads: Sequence[Any]) -> None:
     """Compare the slope of `f` along random directions with what `grads` make of them."""
     for _ in range(2):
         directions = [run.noise(x) / 4 for x in points]
-        expected, actual = slope(f, points, directions), inner(grads, directions)
+        actual = inner(grads, directions)
         size = sum(float(np.sum(np.abs(g * v))) for g, v in zip(grads, directions, strict=True))
-        assert abs(actual - expected) <= 1e-7 * (1 + size + abs(expected)), (actual, expected)
+        tried = []
+        for h in (1e-3, 1e-4, 1e-5):  # near a kink or a pole only small steps see the slope
+            tried.append(slope(f, points, directions, h))
+            if abs(actual - tried[-1]) <= 1e-7 * (1 + size + abs(tried[-1])):
+                break
+        else:
+            raise AssertionError(f"the slope is {actual} by the rule and {tried} by differences")
 
 
 def dtypes(case: Case) -> list[str]:
@@ -389,12 +390,12 @@ SWEEPS, DEVICE = (
 )
 CONSTANT_SLOPE = {"x": lambda g, slope: g * slope, "outputs": ("out", "slope"), "constant": ("slope",)}
 FAULTS: list[tuple[Callable[..., Any], dict[str, Any], Callable[..., None], str]] = [
-    (wrong_slope, {"x": lambda g, x: g * x}, SLOPES, "<="),
-    (constant_slope, CONSTANT_SLOPE, SECOND, "<="),
+    (wrong_slope, {"x": lambda g, x: g * x}, SLOPES, "the slope is"),
+    (constant_slope, CONSTANT_SLOPE, SECOND, "the slope is"),
     (wide, {"x": lambda F, g, x_dtype: F.astype(g, dtype=x_dtype)}, VALUES, "dtype"),
     (wide_cotangent, {"x": lambda F, g: F.astype(g, dtype=np.dtype("f8")) * 2}, SWEEPS, "dtype"),
     (memory_order, {"x": lambda g: g}, VALUES, "Not equal"),
-    (no_conjugate, {"x": lambda g: g}, SLOPES, "<="),
+    (no_conjugate, {"x": lambda g: g}, SLOPES, "the slope is"),
     (waiting, {}, DEVICE, "waits for the device"),
     (copying, {}, DEVICE, "copies from the host"),
     (mixing, {}, DEVICE, "Unsupported type"),

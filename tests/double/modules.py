@@ -117,6 +117,12 @@ class Event:
 Stream.null = Stream(null=True)
 
 
+def _each(scalar: Any) -> Any:
+    """A function of numbers as one of arrays, where there is no SciPy; float32 stays float32."""
+    function = np.vectorize(scalar, "d")
+    return lambda x: function(x).astype(np.result_type(x, np.float32))
+
+
 def _modules() -> dict[str, ModuleType]:
     runtime = SimpleNamespace(
         getDeviceCount=lambda: arrays.COUNT,
@@ -150,7 +156,7 @@ def _modules() -> dict[str, ModuleType]:
     )
     scipy = {name: imported(f"scipy.{name}") or SimpleNamespace() for name in ("special", "linalg")}
     if imported("scipy") is None:
-        scipy["special"] = SimpleNamespace(erf=np.vectorize(math.erf, "d"), erfc=np.vectorize(math.erfc, "d"))
+        scipy["special"] = SimpleNamespace(erf=_each(math.erf), erfc=_each(math.erfc))
     found: dict[str, ModuleType] = {"cupy.cuda": cuda}
     tricks = Namespace("cupy.lib.stride_tricks", np.lib.stride_tricks, as_strided=functions.as_strided)
     found["cupy.lib"] = Namespace("cupy.lib", SimpleNamespace(), stride_tricks=tricks)

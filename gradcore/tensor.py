@@ -34,14 +34,14 @@ class Tensor(Value):
 
     def __new__(cls, *args: Any, device: Any = None) -> Tensor:
         if len(args) == 1 and isinstance(args[0], Value):
-            made = args[0].detach()  # type: ignore[attr-defined]
+            made: Tensor = args[0].detach()  # type: ignore[attr-defined]
         elif len(args) == 1 and isinstance(args[0], (float, complex)):
             raise TypeError(f"new(): data must be a sequence (got {type(args[0]).__name__})")
         elif len(args) == 1 and not isinstance(args[0], (int, Size)):
             made = creation.tensor(args[0], dtype=dtypes.get_default_dtype(), device=device)
         else:
             made = filling.empty(*(args or (0,)), device=device)
-        return made if cls is Tensor else made.as_subclass(cls)
+        return made if cls is Tensor else made.as_subclass(cls)  # type: ignore[no-any-return]
 
     if TYPE_CHECKING:
 
@@ -59,7 +59,7 @@ class Tensor(Value):
         return self.shape if dim is None else self._array.shape[self._dim(dim)]
 
     def _dim(self, dim: int) -> int:
-        n = max(self._array.ndim, 1)
+        n: int = max(self._array.ndim, 1)
         if not -n <= dim < n:
             raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})")
         if self._array.ndim == 0:
@@ -142,7 +142,7 @@ class Tensor(Value):
     def storage_offset(self) -> int:
         """The distance in elements from the start of the storage to the first element."""
         F = of(self._array)
-        return (F.address(self._array) - F.address(F.storage(self._array))) // self._array.dtype.itemsize
+        return int(F.address(self._array) - F.address(F.storage(self._array))) // int(self._array.dtype.itemsize)
 
     def is_floating_point(self) -> bool:
         """Whether the dtype is a floating one."""
@@ -338,11 +338,11 @@ class Tensor(Value):
         return iter(self.unbind(0))
 
     def __reversed__(self) -> Tensor:
-        return self.flip(0) if self._array.ndim else self  # type: ignore[no-any-return]
+        return self.flip(0) if self._array.ndim else self
 
     def __contains__(self, element: Any) -> bool:
         if isinstance(element, (Tensor, int, float, complex)):
-            return bool((self == element).any())
+            return bool((self == element).any())  # type: ignore[attr-defined]
         raise RuntimeError(
             f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element).__name__}."
         )

@@ -148,4 +148,4 @@ for _function in (
 ):
     methods[_function.__name__] = _function
 
-methods["__cuda_array_interface__"] = property(_cuda_array_interface)
+methods["__cuda_array_interface__"] = property(_cuda_array_interface)  # type: ignore[assignment]

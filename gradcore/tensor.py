@@ -41,7 +41,7 @@ class Tensor(Value):
             made = creation.tensor(args[0], dtype=dtypes.get_default_dtype(), device=device)
         else:
             made = filling.empty(*(args or (0,)), device=device)
-        return made if cls is Tensor else made.as_subclass(cls)  # type: ignore[no-any-return]
+        return made if cls is Tensor else made.as_subclass(cls)
 
     if TYPE_CHECKING:
 

@@ -162,6 +162,7 @@ def sigmoid(F: Any, x: Array) -> Array:
     return F.reciprocal(F.exp(-x) + 1)
 
 
+@widened
 def round_half_even(F: Any, x: Array, decimals: int = 0) -> Array:
     """Round to `decimals` places, halves to even; negative `decimals` round to tens, hundreds, ..."""
     if decimals == 0:

@@ -77,6 +77,22 @@ def test_operators_in_place_write_into_the_tensor(symbol: str, rng: np.random.Ge
             np.testing.assert_allclose(our_leaf.grad.numpy(), their_leaf.grad.numpy())
 
 
+@pytest.mark.parametrize("symbol", [*OPERATORS, *ORDER])
+def test_arrays_are_constants_on_either_side(symbol: str, rng: np.random.Generator) -> None:
+    f = getattr(operator, (OPERATORS | ORDER)[symbol])
+    x, y = (rng.uniform(0.5, 3, size=(2, 3)) for _ in range(2))
+    for dtype in ("float32", "float64"):
+        array = y.astype(dtype)
+        a, constant = tensor_of(gradcore, x, "float32", True), tensor_of(gradcore, y, dtype)
+        for ours, expected in ((f(a, array), f(a, constant)), (f(array, a), f(constant, a))):
+            assert isinstance(ours, gradcore.Tensor)
+            assert ours.dtype is expected.dtype
+            np.testing.assert_allclose(ours.detach().numpy(), expected.detach().numpy(), 1e-6)
+            if symbol in OPERATORS:
+                got, want = (gradcore.autograd.grad(z.sum(), a)[0].numpy() for z in (ours, expected))
+                np.testing.assert_allclose(got, want, 1e-5)
+
+
 def test_unary_operators() -> None:
     x = gradcore.tensor([1.5, -2.0], requires_grad=True)
     assert (-x).tolist() == [-1.5, 2.0]

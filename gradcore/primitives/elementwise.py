@@ -105,8 +105,9 @@ def _sign_pull(F: Any, g: Array, x: Array, out: Array, x_dtype: Any) -> Array:
 @primitive("elementwise", x=_sign_pull, holomorphic=False)
 def sign(F: Any, x: Array) -> Array:
     """Return the sign; z/|z| for complex z, 0 at 0 and for NaN."""
-    out = F.sign(x)
-    return F.masked(out, x == x) if x.dtype.kind in "fV" else out
+    if x.dtype.kind == "c":
+        return F.sign(x)
+    return F.astype(x > 0, x.dtype) - F.astype(x < 0, x.dtype)
 
 
 # -- powers --------------------------------------------------------------------------------------------------

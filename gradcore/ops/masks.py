@@ -1,4 +1,4 @@
-"""Reading and writing where a mask is true, as torch spells it. It must not know any derivative."""
+"""Reading and writing where a mask is true, and filling by it, as torch spells it. It must not know any derivative."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore.backends import of
 from gradcore.ops import arguments
+from gradcore.ops.arguments import axis
 from gradcore.ops.registry import op
-from gradcore.ops.scatter import check_range, row, same_dtype, scalar
+from gradcore.ops.scatter import check_range, out_of_bounds, row, same_dtype, scalar
 from gradcore.ops.shaping import broadcast_shapes, expand_to, reshape_to
 from gradcore.primitives import conversion as c
 from gradcore.primitives import indexing as p
 from gradcore.primitives import selection
 from gradcore.recorder.errors import broadcast_mismatch
 from gradcore.recorder.primitive import renamed
+from gradcore.recorder.value import wrap
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
 
 _masked_select = renamed(p.getitem, "MaskedSelect")
 _masked_fill = (renamed(selection.where, "MaskedFillBackward0"), renamed(selection.where, "MaskedFillBackward1"))
+_index_fill = (renamed(selection.where, "IndexFillBackward0"), renamed(selection.where, "IndexFillBackward1"))
 _masked_scatter = renamed(selection.where, "MaskedScatter")
 
 
@@ -49,6 +52,27 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype.name}")
     number, from_tensor = scalar(input, value, "masked_fill")
     return _masked_fill[from_tensor](mask, number, input)  # type: ignore[no-any-return]
+
+
+@op(inplace=True, out=True)
+def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
+    """Replace the slices of `input` along `dim` at `index` by `value`, a number or a 0-d tensor."""
+    at, array = axis(dim, input._array.ndim), index._array
+    if array.dtype.name != "int64":
+        raise IndexError("index_fill_(): Expected dtype int64 for index.")
+    if array.ndim > 1:
+        raise RuntimeError("Index has to be a vector/scalar")
+    if isinstance(value, complex) and input._array.dtype.kind != "c":
+        raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
+    number, from_tensor = scalar(input, value, "index_fill")
+    shape = row(input)._array.shape
+    check_range(array, shape[at], -shape[at], out_of_bounds(IndexError, "index_fill_()", input, at))
+    # A mask, because the value counts once at a place that is named twice.
+    F = of(input._array)
+    mask = F.zeros((shape[at],), bool)
+    F.setitem(mask, (array.reshape(-1),), True)
+    mask = mask.reshape([-1 if i == at else 1 for i in range(input._array.ndim)])
+    return _index_fill[from_tensor](wrap(mask), number, input)  # type: ignore[no-any-return]
 
 
 @op(inplace=True)

@@ -161,6 +161,21 @@ def flipud(input: Tensor) -> Tensor:
     return flip(input, 0)
 
 
+@op(node="Rot90")
+def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
+    """Rotate by `k` times 90 degrees in the plane of two dimensions, from the first towards the second."""
+    n = input._array.ndim
+    if len(dims) != 2:
+        raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
+    if n < 2:
+        raise RuntimeError(f"expected total dims >= 2, but got total dims = {n}")
+    a, b = (axis(dim, n) for dim in dims)
+    if a == b:
+        raise RuntimeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")
+    turned = flip(input, (b,) if k % 4 == 1 else (a,)) if k % 2 else flip(input, (a, b) if k % 4 else ())
+    return swap(turned, a, b) if k % 2 else turned  # type: ignore[no-any-return]
+
+
 @op()
 def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     """Move elements cyclically by `shifts` along `dims`, or in flat order if no dims are given."""

@@ -50,7 +50,7 @@ def check_range(array: Any, n: int, low: int, error: Callable[[int], Exception])
             raise error(i)
 
 
-def _out_of_bounds(kind: type[Exception], name: str, x: Any, dim: int) -> Callable[[int], Exception]:
+def out_of_bounds(kind: type[Exception], name: str, x: Any, dim: int) -> Callable[[int], Exception]:
     n = x._array.shape[dim] if x._array.ndim else 1
     return lambda i: kind(f"index {i} is out of bounds for dimension {dim} with size {n} ({name})")
 
@@ -116,7 +116,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
                 f"Size does not match at dimension {i} expected index {list(array.shape)} to be no larger than self "
                 f"{list(x._array.shape)} apart from dimension {at}"
             )
-    check_range(array, x._array.shape[at], 0, _out_of_bounds(RuntimeError, "gather", x, at))
+    check_range(array, x._array.shape[at], 0, out_of_bounds(RuntimeError, "gather", x, at))
     return _gather(x, index=_grid(array, at) or (array,))  # type: ignore[no-any-return]
 
 
@@ -140,7 +140,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         return gather(input, 0, indices)
     shape = list(broadcast_shapes((*a.shape[:at], 1, *a.shape[at + 1 :]), (*b.shape[:at], 1, *b.shape[at + 1 :])))
     picked = indices._array
-    check_range(picked, a.shape[at], -a.shape[at], _out_of_bounds(RuntimeError, "take_along_dim", input, at))
+    check_range(picked, a.shape[at], -a.shape[at], out_of_bounds(RuntimeError, "take_along_dim", input, at))
     indices = wrap(of(picked).where(picked < 0, picked + a.shape[at], picked))
     wide, picks = (expand_to(t, (*shape[:at], t._array.shape[at], *shape[at + 1 :])) for t in (input, indices))
     return gather(wide, at, picks)
@@ -227,7 +227,6 @@ _index_add = renamed(p.index_add, "IndexAdd")
 _index_put = renamed(p.index_put, "IndexPut")
 _accumulate = renamed(p.index_add, "IndexPut")
 _index_copy = renamed(p.index_put, "IndexCopy")
-_index_fill = (renamed(p.index_put, "IndexFillBackward0"), renamed(p.index_put, "IndexFillBackward1"))
 _scatter = (renamed(p.index_put, "ScatterBackward0"), renamed(p.index_put, "ScatterBackward1"))
 _scatter_add = renamed(p.index_add, "ScatterAdd")
 _put = renamed(p.index_put, "Put")
@@ -251,7 +250,7 @@ def _slices(x: Any, dim: Any, index: Any, source: Any, name: str, kind: type[Exc
             "source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
             f"{list(shape)} source.shape = {list(source._array.shape)}"
         )
-    check_range(array, shape[at], 0, _out_of_bounds(kind, f"{name}_()", x, at))
+    check_range(array, shape[at], 0, out_of_bounds(kind, f"{name}_()", x, at))
     return at, array.reshape(-1), values
 
 
@@ -282,23 +281,6 @@ def scalar(x: Any, value: Any, name: str) -> tuple[Any, bool]:
     return arguments.converted(value, x.dtype, name), True
 
 
-@_writing
-def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Plan:
-    """Replace the slices of `input` along `dim` at `index` by `value`, a number or a 0-d tensor."""
-    at = axis(dim, input._array.ndim)
-    if index._array.dtype.name != "int64":
-        raise IndexError("index_fill_(): Expected dtype int64 for index.")
-    if index._array.ndim > 1:
-        raise RuntimeError("Index has to be a vector/scalar")
-    if isinstance(value, complex) and input._array.dtype.kind != "c":
-        raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
-    number, from_tensor = scalar(input, value, "index_fill")
-    n, array = input._array.shape[at], index._array.reshape(-1)
-    check_range(array, n, -n, _out_of_bounds(IndexError, "index_fill_()", input, at))
-    shape = (*input._array.shape[:at], array.size, *input._array.shape[at + 1 :])
-    return _index_fill[from_tensor], expand_to(number, shape), along(at, array)
-
-
 def _checked_scatter(x: Any, dim: Any, index: Any, src: Any, name: str) -> tuple[int, Any]:
     array, at, shape = _index(index, name), axis(dim, x._array.ndim), x._array.shape
     if array.size == 0:
@@ -315,7 +297,7 @@ def _checked_scatter(x: Any, dim: Any, index: Any, src: Any, name: str) -> tuple
             f"Expected index {list(array.shape)} to be no larger than self {list(shape)} apart from dimension {at}"
             + ("" if src is None else f" and to be no larger size than src {list(other)}")
         )
-    check_range(array, shape[at], 0, _out_of_bounds(RuntimeError, name, x, at))
+    check_range(array, shape[at], 0, out_of_bounds(RuntimeError, name, x, at))
     return at, array
 
 

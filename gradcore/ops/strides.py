@@ -8,9 +8,12 @@ from gradcore.backends import of
 from gradcore.ops import arguments
 from gradcore.ops.arguments import axis
 from gradcore.ops.registry import label, op
-from gradcore.ops.shaping import reshape_to
+from gradcore.ops.shaping import becomes, reshape_to
 from gradcore.primitives import shape as p
 from gradcore.primitives.conversion import copy
+from gradcore.primitives.indexing import basic_getitem, slice_update
+from gradcore.primitives.joining import along
+from gradcore.recorder.views import Chain
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
@@ -99,6 +102,9 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     return p.as_strided(input, layout=layout, target=target)  # type: ignore[no-any-return]
 
 
+becomes(as_strided, "AsStrided", 1)
+
+
 @op(function=False)
 def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """Return the windows of `size` elements along `dimension`, every `step`, as the last dimension of a view."""
@@ -113,3 +119,43 @@ def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
         raise RuntimeError(f"step is {step} but must be > 0")
     out = p.unfold(x, axis=at, size=size, step=step)
     return out if x is self else reshape_to(out, (size,))  # type: ignore[no-any-return]
+
+
+# -- a part replaced --------------------------------------------------------------------------------------------------
+
+
+def _replaced(input: Any, src: Any, function: Any, params: dict[str, Any], node: str) -> Any:
+    """`input` with what the view `function(input, **params)` shows replaced by `src`."""
+    shown = function(input, **params)
+    arguments.need_tensor(src, node, "src")
+    if shown._array.shape != src._array.shape:
+        raise RuntimeError(
+            f"expected src to have a size equal to the slice of self. src size = {list(src._array.shape)}, slice size = "
+            f"{list(shown._array.shape)}"
+        )
+    out = slice_update(input, arguments.converted(src, input.dtype, node), view=Chain(((function, params),)))
+    label(out, f"{node}Backward0", (input, src))
+    return out
+
+
+@op()
+def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
+    """Return `input` with the part that `select` shows replaced by `src`."""
+    at = along(axis(dim, input._array.ndim), index)
+    return _replaced(input, src, basic_getitem, {"index": at}, "SelectScatter")  # type: ignore[no-any-return]
+
+
+@op(out=True)
+def slice_scatter(
+    input: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+) -> Tensor:
+    """Return `input` with the part that a slice of dimension `dim` shows replaced by `src`."""
+    at = along(axis(dim, input._array.ndim), slice(start, end, step))
+    return _replaced(input, src, basic_getitem, {"index": at}, "SliceScatter")  # type: ignore[no-any-return]
+
+
+@op()
+def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """Return `input` with the part that `diagonal` shows replaced by `src`."""
+    params = {"offset": offset, "axes": _two(dim1, dim2, input._array.ndim)}
+    return _replaced(input, src, p.diagonal, params, "DiagonalScatter")  # type: ignore[no-any-return]

@@ -99,15 +99,12 @@ def searchsorted(
         raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
     if side == "left" and right:
         raise RuntimeError(
-            "torch.searchsorted(): side and right can't be set to opposites, got side of left while right "
-            "was True"
+            "torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True"
         )
     values = _tensor_like(input, sorted_sequence)
     a, v = sorted_sequence._array, values._array
     if a.ndim == 0:
-        raise RuntimeError(
-            "torch.searchsorted(): boundaries tensor should have positive dimension, but got 0 dimension"
-        )
+        raise RuntimeError("torch.searchsorted(): boundaries tensor should have positive dimension, but got 0 dimension")
     if a.ndim > 1 and v.ndim == 0:
         raise RuntimeError(
             "torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1, "
@@ -132,9 +129,7 @@ def _in_order(x: Tensor, sorter: Tensor) -> Tensor:
             f"{list(a.shape)} and got sorter tensor {list(order.shape)}"
         )
     if order.dtype != "int64":
-        raise RuntimeError(
-            f"torch.searchsorted(): sorter must be a tensor of long dtype but got dtype {_title(sorter)}"
-        )
+        raise RuntimeError(f"torch.searchsorted(): sorter must be a tensor of long dtype but got dtype {_title(sorter)}")
     if order.size and bool(of(a).to_host((order < 0) | (order >= a.shape[-1])).any()):
         raise RuntimeError("torch.searchsorted(): sorter index out of range")
     return s.pick(x, sorter, axis=a.ndim - 1)  # type: ignore[no-any-return]
@@ -189,9 +184,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
 
 
 @op(out=True)
-def histogram(
-    input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False
-) -> Named:
+def histogram(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False) -> Named:
     """Return (hist, bin_edges): counts, sums of `weight` or a density, in equal parts or between edges."""
     need_tensor(input, "histogram")
     a = input._array
@@ -205,8 +198,7 @@ def histogram(
     if isinstance(bins, Value):
         if bins._array.ndim != 1:
             raise RuntimeError(
-                "torch.histogramdd: bins tensor should have one dimension, but got "
-                f"{bins._array.ndim} dimensions"
+                f"torch.histogramdd: bins tensor should have one dimension, but got {bins._array.ndim} dimensions"
             )
         edges = bins
     else:

@@ -42,9 +42,7 @@ def _prepared(x: Tensor, dtype: Any, name: str) -> Tensor:
 
 
 @op(namespace="linalg", method=False, out="exact")
-def vector_norm(
-    x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
-) -> Tensor:
+def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Return (sum of |x|**ord)**(1/ord) over `dim` (all by default); `ord` is any number."""
     x = _prepared(x, dtype, "linalg.vector_norm")
     if isinstance(ord, Value):
@@ -64,15 +62,12 @@ def _refuse_empty(x: Tensor, order: float, axes: arguments.Axes, whole: bool) ->
     for i in axes:
         if not x._array.shape[i]:
             raise RuntimeError(
-                f"{name} on the dimension {i} because this dimension is empty and the operation does not "
-                "have an identity"
+                f"{name} on the dimension {i} because this dimension is empty and the operation does not have an identity"
             )
 
 
 @op(namespace="linalg", method=False, out="exact")
-def matrix_norm(
-    A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None
-) -> Tensor:
+def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Return a norm of the matrices in the two dimensions `dim`: 'fro', 'nuc', 1, -1, 2, -2, inf or -inf."""
     need_tensor(A, "linalg.matrix_norm", "A")
     if A._array.ndim < 2:
@@ -114,15 +109,13 @@ def norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, 
         dims = tuple(dims)
         if len(dims) not in (1, 2):
             raise RuntimeError(
-                "linalg.norm: If dim is specified, it must be of length 1 or 2. "
-                f"Got [{', '.join(map(str, dims))}]"
+                f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got [{', '.join(map(str, dims))}]"
             )
     if ord is None:
         return vector_norm(A, 2, dims, keepdim, dtype=dtype)
     if dims is None and A._array.ndim not in (1, 2):
         raise RuntimeError(
-            "linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. "
-            f"Got {A._array.ndim}D."
+            f"linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got {A._array.ndim}D."
         )
     if isinstance(ord, str) or (len(dims) if dims is not None else A._array.ndim) == 2:
         return matrix_norm(A, ord, (-2, -1) if dims is None else dims, keepdim, dtype=dtype)

@@ -178,9 +178,7 @@ _LARGEST = (renamed(r.amax, "MaxBackward1"), s.argmax, renamed(s.pick, "MaxBackw
 _SMALLEST = (renamed(r.amin, "MinBackward1"), s.argmin, renamed(s.pick, "MinBackward0"))
 
 
-def _extremum(
-    x: Tensor, dim: Any, keepdim: bool, other: Any, name: str, parts: tuple[Callable[..., Any], ...]
-) -> Any:
+def _extremum(x: Tensor, dim: Any, keepdim: bool, other: Any, name: str, parts: tuple[Callable[..., Any], ...]) -> Any:
     need_tensor(x, name)
     over_all, position, pick = parts
     if isinstance(dim, Value) or other is not None:
@@ -194,9 +192,7 @@ def _extremum(
     return along(x, dim, keepdim, name, position, pick)
 
 
-def along(
-    x: Tensor, dim: Any, keepdim: bool, name: str, position: Callable[..., Any], pick: Callable[..., Any]
-) -> Named:
+def along(x: Tensor, dim: Any, keepdim: bool, name: str, position: Callable[..., Any], pick: Callable[..., Any]) -> Named:
     """The (values, indices) of what `position` finds along `dim`."""
     axis = arguments.axis(dim, x._array.ndim)
     if x._array.ndim:
@@ -232,8 +228,9 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
 
 def _index(x: Tensor, dim: int | None, keepdim: bool, name: str, position: Callable[..., Any]) -> Tensor:
     need_tensor(x, name)
-    if x._array.dtype.kind == "c":
-        raise RuntimeError(f"{name}(): does not support complex input")
+    if x._array.dtype.kind in "bc":
+        kind = "bool" if x._array.dtype.kind == "b" else "complex"
+        raise RuntimeError(f"{name}(): does not support {kind} input")
     axis = None if dim is None else arguments.axis(dim, x._array.ndim)
     if dim is None and not x._array.size:
         raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0.")
@@ -279,17 +276,13 @@ def _with_mean(x: Tensor, dim: Any, *arguments_: Any) -> tuple[Tensor, Tensor]:
 
 
 @op(out=True)
-def var(
-    input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
-) -> Tensor:
+def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Tensor:
     """Return the variance over `dim` (all by default), with the divisor count - `correction` (1)."""
     return _deviation(input, dim, unbiased, keepdim, correction, "var", r.var)
 
 
 @op(out=True)
-def std(
-    input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
-) -> Tensor:
+def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Tensor:
     """Return the square root of the variance over `dim`; its gradient is 0 where all elements are equal."""
     return _deviation(input, dim, unbiased, keepdim, correction, "std", r.std)
 

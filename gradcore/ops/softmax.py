@@ -18,12 +18,11 @@ if TYPE_CHECKING:
 def _normalized(x: Tensor, dim: Any, dtype: Any, name: str, function: Callable[..., Any]) -> Tensor:
     need_tensor(x, name)
     x = converted(x, dtype, name)
-    if x._array.dtype.kind in "biuc":
-        title = dtypes.of(x._array.dtype)._title
-        raise NotImplementedError(
-            f"\"{name}_lastdim_kernel_impl\" not implemented for '{title}' (pass dtype=gradcore.float32)"
-        )
     axis = arguments.axis(dim, x._array.ndim)
+    if x._array.dtype.kind in "biuc":
+        kernel = f"{name}_lastdim_kernel_impl" if axis == max(x._array.ndim - 1, 0) else f"{name}_kernel_impl"
+        title = dtypes.of(x._array.dtype)._title
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{title}' (pass dtype=gradcore.float32)")
     return function(x, axis=(axis,) if x._array.ndim else ())  # type: ignore[no-any-return]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore import dtypes
 from gradcore.ops import arguments
 from gradcore.ops.arguments import need_tensor
-from gradcore.ops.reductions import along
+from gradcore.ops.reductions import along, check_not_empty
 from gradcore.ops.registry import op
 from gradcore.ops.return_types import return_type
 from gradcore.primitives import sorting as s
@@ -84,6 +84,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any
     """Return (values, indices) of the `k`-th smallest elements along `dim`, counting from 1."""
     _need_order(input, "kthvalue", "bc")
     axis = arguments.axis(dim, input._array.ndim)
+    check_not_empty(input, (axis,), "kthvalue")
     if not 1 <= k <= (input._array.shape[axis] if input._array.ndim else 1):
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {axis}")
     return along(input, dim, keepdim, "kthvalue", partial(s.argkth, k=k - 1), _kth)
@@ -104,9 +105,7 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> A
 _nanmedian_of_all = renamed(s.median, "Nanmedian")
 
 
-def _middle(
-    x: Tensor, dim: int | None, keepdim: bool, name: str, pick: Callable[..., Any], *, skip_nan: bool
-) -> Any:
+def _middle(x: Tensor, dim: int | None, keepdim: bool, name: str, pick: Callable[..., Any], *, skip_nan: bool) -> Any:
     _need_order(x, name, "bc")
     if dim is None:
         return (_nanmedian_of_all if skip_nan else s.median)(x, skip_nan=skip_nan)

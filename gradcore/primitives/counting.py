@@ -35,9 +35,7 @@ def bincount(F: Any, x: Array, weights: Array, *, minlength: int) -> Array:
     if not x.size:
         return F.zeros((minlength,), "int64" if weights is None else weights.dtype)
     counts = F.bincount(x, weights, minlength)
-    return F.astype(
-        counts, "int64" if weights is None else weights.dtype if weights.dtype == "float32" else "float64"
-    )
+    return F.astype(counts, "int64" if weights is None else weights.dtype if weights.dtype == "float32" else "float64")
 
 
 # -- sorted arrays ----------------------------------------------------------------------------------------

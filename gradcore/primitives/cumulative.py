@@ -29,9 +29,7 @@ def _but_last(F: Any, x: Array, axis: int) -> Array:
     return F.basic_getitem(x, index=_at(axis, None, -1))
 
 
-def scan(
-    F: Any, combine: Callable[[list[Array], list[Array]], list[Array]], parts: list[Array], axis: int
-) -> list[Array]:
+def scan(F: Any, combine: Callable[[list[Array], list[Array]], list[Array]], parts: list[Array], axis: int) -> list[Array]:
     """Combine, for every position along `axis`, all `parts` up to it, in log2(n) steps."""
     n = parts[0].shape[axis] if parts[0].ndim else 1
     step = 1

@@ -58,20 +58,22 @@ def integer_sum(F: Any, x: Array, *, axis: Axes, keepdims: bool = False) -> Arra
 # -- extrema: elements that are equal share the cotangent -------------------------------------------------
 
 
-def evenly(F: Any, g: Array, at: Array, axis: Axes, keepdims: bool) -> Array:
-    """The cotangent `g` of a reduction, divided among the elements marked in `at`."""
+def evenly(F: Any, g: Array, at: Array, axis: Axes, keepdims: bool) -> tuple[Array, Array]:
+    """The part that each of the elements marked in `at` has of the cotangent `g` of a reduction; the marks as 0, 1."""
     shape = tuple(at.shape)
     marked = F.where(at, 1.0, F.zero(F.spread(g, axis=axis, shape=shape)))
-    return F.spread(g / F.sum(marked, axis=axis, keepdims=keepdims), axis=axis, shape=shape) * marked
+    return F.spread(g / F.sum(marked, axis=axis, keepdims=keepdims), axis=axis, shape=shape), marked
 
 
 def extremum_pull(F: Any, g: Array, x: Array, out: Array, axis: Axes, keepdims: bool, nans: bool) -> Array:
     """The cotangent of `x` whose elements equal to `out`, or NaN as it is, share the cotangent `g`."""
     top = F.spread(out, axis=axis, shape=tuple(x.shape))
     at = x == top
-    if nans:
-        at = F.logical_or(at, F.logical_and(F.isnan(x), F.isnan(top)))
-    return evenly(F, g, at, axis, keepdims)
+    if not nans:
+        share, marked = evenly(F, g, at, axis, keepdims)
+        return share * marked
+    at = F.logical_or(at, F.logical_and(F.isnan(x), F.isnan(top)))
+    return F.where(at, evenly(F, g, at, axis, keepdims)[0], 0.0)
 
 
 @primitive("general", x=extremum_pull)
@@ -105,9 +107,7 @@ def _var_pull(F: Any, g: Array, x: Array, x_shape: Shape, axis: Axes, count: int
 
 
 # torch's: where there is no deviation, the standard deviation has the derivative 0.
-def _std_pull(
-    F: Any, g: Array, x: Array, out: Array, x_shape: Shape, axis: Axes, count: int, dof: float
-) -> Array:
+def _std_pull(F: Any, g: Array, x: Array, out: Array, x_shape: Shape, axis: Axes, count: int, dof: float) -> Array:
     g = F.where(out == 0, 0.0, g / (out * 2.0))
     return _var_pull(F, g, x, x_shape, axis, count, dof)
 
@@ -154,7 +154,8 @@ def _vector_norm_pull(
         return F.where(norm == 0, 0.0, x / norm) * F.spread(g, axis=axis, shape=x_shape)
     size = F.absolute(x)
     if order in (inf, -inf):
-        return F.sign(x) * evenly(F, g, F.logical_or(size == norm, F.isnan(size)), axis, keepdims)
+        share, marked = evenly(F, g, F.logical_or(size == norm, F.isnan(size)), axis, keepdims)
+        return F.sign(x) * (share * marked)
     if order < 1:
         along = F.sign(x) * F.where(size == 0, 0.0, F.power_number(size, exponent=order - 1))
         share = g * F.power_number(out, exponent=1 - order)

@@ -22,9 +22,7 @@ Shape = tuple[int, ...]
         g, indices, axis=axis, shape=x_shape, keepdims=keepdims, distinct=distinct
     ),
 )
-def pick(
-    F: Any, x: Array, indices: Array, *, axis: int, keepdims: bool = True, distinct: bool = True
-) -> Array:
+def pick(F: Any, x: Array, indices: Array, *, axis: int, keepdims: bool = True, distinct: bool = True) -> Array:
     """The elements of `x` at `indices` along `axis`; without `keepdims` neither these nor the result have it.
 
     `distinct` says that no place is named twice.
@@ -38,9 +36,7 @@ def pick(
 
 @primitive(
     "multilinear",
-    x=lambda F, g, indices, axis, keepdims, distinct: F.pick(
-        g, indices, axis=axis, keepdims=keepdims, distinct=distinct
-    ),
+    x=lambda F, g, indices, axis, keepdims, distinct: F.pick(g, indices, axis=axis, keepdims=keepdims, distinct=distinct),
 )
 def place(
     F: Any, x: Array, indices: Array, *, axis: int, shape: Shape, keepdims: bool = True, distinct: bool = True

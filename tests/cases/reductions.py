@@ -29,9 +29,7 @@ def counted(primitive: str, **params: Any) -> list[Case]:
     """Over axes, as `axes`, with the number of elements and one degree of freedom less."""
     sizes = {"all": 12, "two": 4, "kept": 3, "0-d": 1, "empty": 3}
     return [
-        Case(
-            primitive, c.make, {**c.params, "count": sizes[c.label], "dof": sizes[c.label] - 1}, c.label, True
-        )
+        Case(primitive, c.make, {**c.params, "count": sizes[c.label], "dof": sizes[c.label] - 1}, c.label, True)
         for c in axes(primitive, **params)
         if c.label != "0-d"
     ]
@@ -129,7 +127,6 @@ CASES = [
         Case("vector_norm", normal((3, 4), low=0.5, high=2.0), {"order": order, "axis": (1,)}, str(order))
         for order in (0.5, 1.0, inf, -inf, -1.0, -2.5)
     ),
-    Case("vector_norm", normal((3, 4)), {"order": 0.0, "axis": (1,)}, "0", smooth=False),
     *(
         Case(
             "vector_norm",
@@ -153,10 +150,7 @@ CASES = [
         for places in ((0,), (2,), (1, 3), (0, 4))
         for exclusive in (False, True)
     ),
-    *(
-        Case("prod", zeros(*places), {"axis": 0}, f"zeros {places}", True)
-        for places in ((), (0,), (1, 3), (0, 1, 4))
-    ),
+    *(Case("prod", zeros(*places), {"axis": 0}, f"zeros {places}", True) for places in ((), (0,), (1, 3), (0, 1, 4))),
     Case("prod", normal((2, 3, 2)), {"axis": 1, "keepdims": True}, "kept", True),
     Case("prod", normal((0, 3)), {"axis": 0}, "nothing"),
     Case("prod", normal((0, 3)), {"axis": 1}, "empty"),
@@ -245,9 +239,7 @@ CASES = [
     Case("searchsorted", rows_and_values((6,), (2, 3)), {"right": True}, smooth=False),
     Case("searchsorted", rows_and_values((2, 7), (2, 3)), {"right": False}, "rows", smooth=False),
     Case("isin", rows_and_values((6,), (2, 3)), {"invert": False}, smooth=False),
-    Case(
-        "regular_histogram", normal((3, 4)), {"bins": 4, "low": -1.0, "high": 2.0}, smooth=False, waits=True
-    ),
+    Case("regular_histogram", normal((3, 4)), {"bins": 4, "low": -1.0, "high": 2.0}, smooth=False, waits=True),
     Case("unique", ties, {"axis": None}, smooth=False, waits=True),
     Case("unique", ties, {"axis": 1}, "axis", smooth=False, waits=True),
     Case("unique_runs", ties, {"axis": None}, smooth=False, waits=True),

@@ -79,22 +79,27 @@ class Mersenne:
 
     def _uniform(self, n: int, dtype: Any) -> Array:
         if dtype.itemsize == 4:
-            return (self._words(n) & np.uint64((1 << 24) - 1)).astype(dtype) * dtype.type(2.0**-24)
-        return (self._double_words(n) & np.uint64((1 << 53) - 1)).astype(dtype) * dtype.type(2.0**-53)
+            words = self._words(n).astype(np.uint32) & np.uint32((1 << 24) - 1)
+            numbers = words.view(np.int32).astype(dtype)  # from signed integers it takes half the time
+            numbers *= dtype.type(2.0**-24)
+        else:
+            numbers = (self._double_words(n) & np.uint64((1 << 53) - 1)).view(np.int64).astype(dtype)
+            numbers *= 2.0**-53
+        return numbers
 
     def _pairs(self, n: int) -> Array:
-        out = np.empty(n)
-        kept = self._kept is not None and n > 0
-        if kept:
-            out[0], self._kept = self._kept, None
-        if rest := n - kept:
-            angle, radius = self._uniform(2 * (rest + rest % 2) // 2, np.dtype("f8")).reshape(-1, 2).T
-            radius = np.sqrt(-2 * np.log1p(-radius))
-            pairs = np.stack([radius * np.cos(2 * math.pi * angle), radius * np.sin(2 * math.pi * angle)], 1).ravel()
-            out[kept:] = pairs[:rest]
-            if rest % 2:
-                self._kept = float(pairs[-1])
-        return out
+        """Fewer than 16 numbers, for which arrays are not worth their while."""
+        numbers = []
+        if self._kept is not None and n > 0:
+            numbers, self._kept = [self._kept], None
+        words = iter(self._words(4 * math.ceil((n - len(numbers)) / 2)).tolist())
+        while len(numbers) < n:
+            angle, radius = (((next(words) << 32 | next(words)) & (1 << 53) - 1) * 2.0**-53 for _ in range(2))
+            angle, radius = 2 * math.pi * angle, math.sqrt(-2 * math.log1p(-radius))
+            numbers += [radius * math.cos(angle), radius * math.sin(angle)]
+        if len(numbers) > n:
+            self._kept = numbers.pop()
+        return np.array(numbers)
 
     def _blocks(self, n: int, dtype: Any) -> Array:
         out = self._uniform(n, dtype)
@@ -136,9 +141,13 @@ class Mersenne:
 
 
 def _box_muller(uniform: Array) -> Array:
-    """Turn blocks of 16 uniform numbers into normal ones: the first 8 give the radii, the others the
-    angles."""
-    radius, angle = np.moveaxis(uniform.reshape(-1, 2, _BLOCK // 2), 1, 0)
-    radius = np.sqrt(-2 * np.log(1 - radius))
-    angle = angle * uniform.dtype.type(2 * math.pi)
-    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1).reshape(-1)
+    """Turn blocks of 16 uniform numbers into normal ones: the first 8 give the radii, the others the angles."""
+    blocks = uniform.reshape(-1, 2, _BLOCK // 2)
+    radius = np.log(1 - blocks[:, 0])
+    radius *= -2
+    np.sqrt(radius, radius)
+    angle = blocks[:, 1] * uniform.dtype.type(2 * math.pi)
+    out = np.empty_like(blocks)
+    np.multiply(radius, np.cos(angle), out[:, 0])
+    np.multiply(radius, np.sin(angle), out[:, 1])
+    return out.reshape(-1)

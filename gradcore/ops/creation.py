@@ -44,6 +44,9 @@ class Options(TypedDict, total=False):
     memory_format: Any
 
 
+_OPTIONS = frozenset(Options.__annotations__)
+
+
 def made(
     name: str, make: Make, options: Options, *, like: Value | None = None, default: dtypes.dtype | None = None
 ) -> Tensor:
@@ -52,8 +55,8 @@ def made(
     Without these, it is of the dtype and on the device of `like`, or of the dtype `default` (the default
     dtype) and on the default device. Raises RuntimeError for an integer dtype with requires_grad.
     """
-    unknown = options.keys() - Options.__annotations__.keys()
-    if unknown:
+    if not options.keys() <= _OPTIONS:
+        unknown = options.keys() - _OPTIONS
         raise TypeError(f"{name}() got an unexpected keyword argument '{min(unknown)}'")
     if options.get("layout", layouts.strided) not in (layouts.strided, None):
         raise NotImplementedError(f"{name}(): the layout {options['layout']} does not exist here, only torch.strided")
@@ -71,8 +74,11 @@ def made(
     if requires_grad:
         check_differentiable(dtype, name)
     F, index = place(options.get("device"), like)
-    with F.on_device(index):
+    if index is None:
         array = make(F, dtype.numpy)
+    else:
+        with F.on_device(index):
+            array = make(F, dtype.numpy)
     if out is not None:
         put_out(name, lambda: wrap(array), out, (), {})
         return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
@@ -100,6 +106,8 @@ def place(device: Any, like: Value | None = None) -> tuple[ModuleType, int | Non
         F = of(like._array)
         return F, F.device_of(like._array)[1]
     where = devices.parse(device)
+    if where.type == "cpu":
+        return host, None
     F = devices.backend(where)
     return F, where.index if where.index is not None else F.current_device()
 

@@ -26,7 +26,7 @@ def size_of(name: str, size: Sequence[Any], keyword: Any = None) -> tuple[int, .
     if not size:
         raise TypeError(f'{name}() missing 1 required positional arguments: "size"')
     try:
-        shape = arguments.shape(size)
+        shape: tuple[int, ...] = arguments.shape(size)
     except TypeError:
         raise TypeError(
             f"{name}(): argument 'size' (position 1) must be tuple of ints, not {type(size[0]).__name__}"

@@ -41,10 +41,6 @@ from cupy import concatenate, flip, roll, tile, diagonal, tril, triu
 from cupy import take, take_along_axis, put_along_axis, copyto
 from cupy import empty, zeros, arange, linspace, eye, ascontiguousarray, from_dlpack, frombuffer
 from cupy.linalg import det, slogdet, matrix_power
-from cupy.fft import (
-    fft, ifft, rfft, irfft, hfft, ihfft, fft2, ifft2, rfft2, irfft2, fftn, ifftn, rfftn, irfftn,
-    fftshift, ifftshift, fftfreq, rfftfreq,
-)
 from cupyx.scipy import special as _special
 # isort: on
 

@@ -43,10 +43,6 @@ from numpy import empty, zeros, arange, linspace, eye, ascontiguousarray, from_d
 from numpy.linalg import (
     LinAlgError, inv, solve, cholesky, det, slogdet, eigh, eigvalsh, svd, qr, eig, eigvals, matrix_power,
 )
-from numpy.fft import (
-    fft, ifft, rfft, irfft, hfft, ihfft, fft2, ifft2, rfft2, irfft2, fftn, ifftn, rfftn, irfftn,
-    fftshift, ifftshift, fftfreq, rfftfreq,
-)
 # isort: on
 
 from gradcore.backends import shared

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,6 @@ from gradcore.devices import device as Device
 # -- Options -------------------------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass
 class _Options:
     precision: int = 4
     threshold: float = 1000
@@ -56,7 +54,7 @@ def set_printoptions(
 
 def get_printoptions() -> dict[str, Any]:
     """Return the print options as keyword arguments of `set_printoptions`."""
-    return dataclasses.asdict(_options)
+    return {name: getattr(_options, name) for name in _Options.__annotations__}
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ Nothing is kept, and nothing paid, for a storage that was never written in place
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
 from typing import Any
 
 from gradcore.graph.node import stamps
@@ -15,14 +14,16 @@ from gradcore.graph.node import stamps
 newest: list[int] = [0]
 
 
-@dataclass(slots=True)
 class Write:
     """The in-place writes of one storage: how many, the last one's stamp, and what made it."""
 
-    count: int
-    stamp: int
-    by: str
-    storage: weakref.ref[Any]
+    __slots__ = ("by", "count", "stamp", "storage")
+
+    def __init__(self, stamp: int, by: str, storage: weakref.ref[Any]) -> None:
+        self.count = 1
+        self.stamp = stamp
+        self.by = by
+        self.storage = storage
 
 
 _writes: dict[int, Write] = {}
@@ -34,7 +35,7 @@ def bump(storage: Any, by: str) -> None:
     key = id(storage)
     write = _writes.get(key)
     if write is None:
-        _writes[key] = Write(1, stamp, by, weakref.ref(storage, lambda _: _writes.pop(key, None)))
+        _writes[key] = Write(stamp, by, weakref.ref(storage, lambda _: _writes.pop(key, None)))
     else:
         write.count += 1
         write.stamp = stamp

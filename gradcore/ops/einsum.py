@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import math
-import string
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +24,8 @@ if TYPE_CHECKING:
 
 Labels = tuple[str, ...]
 
-LETTERS = (
-    string.ascii_uppercase + string.ascii_lowercase
-)  # in torch's order, also of the numbers in subscript lists
+# In torch's order, also of the numbers in subscript lists.
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 @op(method=False)

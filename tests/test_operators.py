@@ -13,7 +13,7 @@ import gradcore
 
 torch = pytest.importorskip("torch")
 
-from tests.beside import assert_same, host, tensor_of  # noqa: E402
+from tests.operands import assert_same, host, tensor_of  # noqa: E402
 
 
 @pytest.fixture

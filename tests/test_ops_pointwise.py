@@ -14,7 +14,7 @@ import gradcore
 
 torch = pytest.importorskip("torch")
 
-from tests.beside import COMPLEX, REAL, SPECIAL, TOLERANCE, WHOLE, assert_same, host, numbers, outcome, tensor_of  # noqa: E402
+from tests.operands import COMPLEX, REAL, SPECIAL, TOLERANCE, WHOLE, assert_same, host, numbers, outcome, tensor_of  # noqa: E402
 
 NUMBERS = [2, 2.5, -1, 0.0, True, 1.5j, 300]
 

@@ -231,7 +231,7 @@ def check_slope(f: Callable[[list[Any]], float], run: Run, points: Sequence[Any]
         actual = inner(grads, directions)
         size = sum(float(np.sum(np.abs(g * v))) for g, v in zip(grads, directions, strict=True))
         tried = []
-        for h in (1e-3, 1e-4, 1e-5):  # near a kink or a pole only small steps see the slope
+        for h in (1e-3, 1e-4, 1e-5, 1e-6):  # near a kink or a pole only small steps see the slope
             tried.append(slope(f, points, directions, h))
             if abs(actual - tried[-1]) <= 1e-7 * (1 + size + abs(tried[-1])):
                 break

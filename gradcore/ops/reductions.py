@@ -38,7 +38,8 @@ def _count(x: Tensor, axes: Axes) -> int:
 @op(out="dtype")
 def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Add up the elements over `dim` (all of them by default); booleans and integers add up in int64."""
-    if dim is None and dtype is None and not keepdim and getattr(input, "_node", None) is not None:
+    a: Any = getattr(input, "_array", None)
+    if dim is None and dtype is None and not keepdim and a is not None and a.dtype.kind in "fc":
         return r.sum(input, axis=None)  # type: ignore[no-any-return]
     need_tensor(input, "sum")
     x = converted(input, dtype, "sum")
@@ -53,8 +54,9 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
 @op(out=True)
 def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Average the elements over `dim` (all by default). Raises RuntimeError for booleans and integers."""
-    if dim is None and dtype is None and not keepdim and getattr(input, "_node", None) is not None:
-        return r.mean(input, axis=None, count=input._array.size)  # type: ignore[no-any-return]
+    a: Any = getattr(input, "_array", None)
+    if dim is None and dtype is None and not keepdim and a is not None and a.dtype.kind in "fc":
+        return r.mean(input, axis=None, count=a.size)  # type: ignore[no-any-return]
     need_tensor(input, "mean")
     x = converted(input, dtype, "mean")
     if x._array.dtype.kind in "biu":

@@ -1,5 +1,6 @@
 """torch.nn.functional: the functions neural networks are made of. It must not know any derivative."""
 
+import gradcore.ops.linear  # noqa: F401  (for its entry in the registry)
 from gradcore.ops.activations import (
     celu,
     celu_,
@@ -82,7 +83,7 @@ __all__ = [
     "tanh",
 ]
 
-# The forms that take `out=` are in the registry alone.
+# The forms that take `out=` stand in the registry alone.
 _forms = functions["nn.functional"]
 avg_pool2d = _forms["avg_pool2d"]
 gelu = _forms["gelu"]

@@ -1,67 +1,77 @@
-"""The same operands for gradcore and torch, and one look at both results. It must not know any operation.
-
-Import it after `pytest.importorskip("torch")`.
-"""
+"""One expression run by gradcore and by torch, and what each says of the result. It must not know any operation."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+import re
+import warnings
 from typing import Any
 
 import numpy as np
-import torch
 
-REAL = ["float64", "float32", "float16", "bfloat16"]
-COMPLEX = ["complex128", "complex64"]
-WHOLE = ["bool", "uint8", "int8", "int16", "int32", "int64"]
-TOLERANCE = {"float16": 2e-3, "bfloat16": 2e-2, "float32": 1e-5, "complex64": 1e-5}
-SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -2.0, 2.0, math.inf, -math.inf, math.nan]
+import gradcore
 
 
-def numbers(rng: np.random.Generator, dtype: str, n: int = 5, *, positive: bool = False) -> Any:
-    """Fresh numbers of a dtype (float32 for bfloat16), the first ones special."""
-    if dtype == "bool":
-        return rng.uniform(size=n) < 0.5
-    if dtype in WHOLE:
-        return rng.integers(1 if positive else 0 if dtype == "uint8" else -5, 6, size=n).astype(dtype)
-    if dtype in COMPLEX:
-        return (rng.normal(size=n) + 1j * rng.normal(size=n)).astype(dtype)
-    x = 2 * rng.normal(size=n)
-    x[:3] = rng.choice(SPECIAL[:-2] if positive else SPECIAL, size=3)
-    return x.astype("float32" if dtype == "bfloat16" else dtype)
+def names(T: Any) -> dict[str, Any]:
+    """Tensors to play with: x, x3, l (integers), z (0-d) without gradients; leaves w, y; u, v, c made from leaves."""
+
+    def counted(*shape: int) -> Any:
+        return T.tensor(np.arange(int(np.prod(shape))).reshape(shape).tolist(), dtype=T.float32)
+
+    x, y, v, c = counted(2, 3), counted(3), counted(4), T.tensor([[1 + 1j, 2, 3j]])
+    leaves = {"w": counted(2, 3), "y": y}
+    for leaf in (*leaves.values(), v, c):
+        leaf.requires_grad_()
+    return {
+        "torch": T, "np": np, "x": x.clone(), "x3": counted(2, 3, 4).clone(), "z": T.tensor(2.0), **leaves,
+        "u": leaves["w"] * 1, "v": v * 1, "c": c * 1, "l": T.tensor([[3, 1, 2], [9, 8, 7]]),
+        "e": T.tensor([[0.0], [1.0], [2.0]]).expand(3, 4),
+    }  # fmt: skip
 
 
-def tensor_of(m: Any, values: Any, dtype: str, grad: bool = False) -> Any:
-    made = m.tensor(values, dtype=getattr(m, dtype))
-    return made.requires_grad_() if grad else made
+def outcome(T: Any, code: str) -> Any:
+    """What a result says of itself, or the type and text of the error. Statements end in `; r` for the result r."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        *statements, expression = code.split("; ")
+        world = names(T)
+        try:
+            for statement in statements:
+                exec(statement, world)
+            return described(T, eval(expression, world))
+        except Exception as error:
+            return type(error).__name__, str(error)
 
 
-def host(x: Any) -> Any:
-    """The values as a NumPy array, bfloat16 as float32."""
-    if isinstance(x, torch.Tensor):
-        x = x.detach().resolve_conj().resolve_neg()
-        return (x.float() if x.dtype == torch.bfloat16 else x).numpy()
-    x = np.asarray(x.detach())
-    return x.astype("f4") if x.dtype.name == "bfloat16" else x
+def described(T: Any, result: Any) -> Any:
+    """Everything that a program can see of a result."""
+    if isinstance(result, T.Tensor):
+        node = result.grad_fn
+        host = result.detach()
+        return {
+            "shape": tuple(result.shape),
+            "dtype": str(result.dtype),
+            "values": np.array(host.tolist()).round(5).tolist(),
+            "grad_fn": None if node is None else (node.name() if callable(node.name) else node.name).rpartition("::")[2],
+            "is_view": result._is_view(),
+            "requires_grad": result.requires_grad,
+            "contiguous": result.is_contiguous(),
+            "version": result._version,
+        }
+    if isinstance(result, (tuple, list)):
+        return [described(T, each) for each in result]
+    return result
 
 
-def outcome(f: Callable[..., Any], m: Any, *args: Any) -> Any:
-    try:
-        return f(m, *args)
-    except Exception as error:
-        return error
+def assert_beside(torch: Any, code: str) -> None:
+    """Compare gradcore's outcome with torch's; of an error, the type and the first words."""
+    ours, theirs = outcome(gradcore, code), outcome(torch, code)
+    if isinstance(theirs, tuple):
+        assert isinstance(ours, tuple), f"torch raises {theirs}, gradcore gives {ours}"
+        assert ours[0] == theirs[0], f"torch raises {theirs}, gradcore {ours}"
+        assert first_words(ours[1]).startswith(first_words(theirs[1])[:32]), (ours, theirs)
+    else:
+        assert ours == theirs
 
 
-def assert_same(ours: Any, theirs: Any, what: str) -> None:
-    """The same error type (or a subclass), or the same dtype, shape and values."""
-    if isinstance(theirs, Exception):
-        assert isinstance(ours, type(theirs)) or (isinstance(ours, RuntimeError) and isinstance(theirs, RuntimeError)), (
-            f"{what}: torch raises {theirs!r}, we have {ours!r}"
-        )
-        return
-    assert not isinstance(ours, Exception), f"{what}: torch has {theirs}, we raise {ours!r}"
-    dtype = str(theirs.dtype).removeprefix("torch.")
-    assert str(ours.dtype).removeprefix("torch.") == dtype, what
-    tolerance = TOLERANCE.get(dtype, 1e-10 if dtype in (*REAL, *COMPLEX) else 0)
-    np.testing.assert_allclose(host(ours), host(theirs), tolerance, tolerance, err_msg=what)
+def first_words(text: str) -> str:
+    return re.sub(r"\W+", " ", text.removeprefix("torch.")).strip().lower()

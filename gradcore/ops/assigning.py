@@ -26,6 +26,8 @@ _copied = renamed(selection.fill, "CopyBackwards")
 def setitem(x: Any, index: Any, value: Any) -> None:
     """Overwrite the part of `x` at `index` with `value`, a Tensor that broadcasts or a number. Raises as `getitem` does."""
     value = _value(x, value)
+    if index is False:
+        return
     items = items_of(x, index)
     view, left = basic(x, items)
     if not left:

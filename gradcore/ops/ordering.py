@@ -73,6 +73,11 @@ def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Move the dimensions `source` to the positions `destination`, keeping the order of the others, as a view."""
     n = input._array.ndim
+    if isinstance(source, Iterable) != isinstance(destination, Iterable):
+        raise TypeError(
+            "movedim() received an invalid combination of arguments: source and destination must both be ints or both be "
+            f"tuples of ints (got {source} and {destination})"
+        )
     from_, to = ((x,) if not isinstance(x, Iterable) else tuple(x) for x in (source, destination))
     if len(from_) != len(to):
         raise RuntimeError(
@@ -121,7 +126,7 @@ def _hermitian(self: Any) -> Any:
             f"tensor.H is only supported on matrices (2-D tensors). Got {n}-D tensor. For batches of matrices, consider "
             "using tensor.mH"
         )
-    return _adjoint(self) if n else p.swap(self, axes=())
+    return _adjoint(self) if n else self
 
 
 _properties: dict[str, Any] = {
@@ -161,7 +166,7 @@ def flipud(input: Tensor) -> Tensor:
     return flip(input, 0)
 
 
-@op(node="Rot90")
+@op(node="Rot90Backward0")
 def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
     """Rotate by `k` times 90 degrees in the plane of two dimensions, from the first towards the second."""
     n = input._array.ndim
@@ -172,8 +177,9 @@ def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
     a, b = (axis(dim, n) for dim in dims)
     if a == b:
         raise RuntimeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")
-    turned = flip(input, (b,) if k % 4 == 1 else (a,)) if k % 2 else flip(input, (a, b) if k % 4 else ())
-    return swap(turned, a, b) if k % 2 else turned  # type: ignore[no-any-return]
+    if k % 2:
+        return methods["transpose_"](flip(input, b if k % 4 == 1 else a), a, b)  # type: ignore[no-any-return]
+    return flip(input, (a, b) if k % 4 else ())
 
 
 @op()

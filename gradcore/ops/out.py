@@ -29,7 +29,9 @@ def put_out(
     `exact`, is another, or if memory is shared that may not be: by elements of `out` or, with `apart`, with an argument.
     """
     outs = (out,) if isinstance(out, Value) else tuple(out)
-    for x in (*outs, *args, *keywords.values()):
+    given = [*args, *keywords.values()]
+    lists = [xs for xs in given if isinstance(xs, (tuple, list))]
+    for x in (*outs, *given, *(x for xs in lists for x in xs)):
         if isinstance(x, Value) and x._node is not None and modes.is_grad_enabled():
             raise RuntimeError(
                 f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the "
@@ -37,10 +39,8 @@ def put_out(
             )
     for into in outs:
         refuse_overlap(into, f"{name}(out=)")
-        given = [*args, *keywords.values()]
-        if apart and any(isinstance(x, Value) and _share(into, x) for x in given) or any(
-            isinstance(xs, (tuple, list)) and any(x is into for x in xs) for xs in given
-        ):
+        overlaps = apart and any(isinstance(x, Value) and _share(into, x) for x in given)
+        if overlaps or any(x is into for xs in lists for x in xs):
             raise RuntimeError(
                 "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
                 f"memory location. Please clone() the tensor before performing the operation. ({name}(out=))"

@@ -30,9 +30,9 @@ Shape = tuple[int, ...]
 def inferred(shape: Shape, count: int) -> Shape:
     """`shape` with a length of -1 replaced by what makes `count` elements. Raises RuntimeError if they do not fit."""
     known = math.prod(n for n in shape if n != -1)
-    for n in shape:
+    for i, n in enumerate(shape):
         if n < -1:
-            raise RuntimeError(f"invalid shape dimension {n} (in {list(shape)})")
+            raise RuntimeError(f"invalid shape dimension {n} at index {i} of shape {list(shape)}")
     if -1 in shape:
         if shape.count(-1) > 1:
             raise RuntimeError(f"only one dimension can be inferred, but {list(shape)} has {shape.count(-1)} of -1")
@@ -92,7 +92,7 @@ def view(self: Tensor, *sizes: Any, size: Any = None, dtype: Any = None) -> Tens
 def _viewed_as(self: Any, dtype: Any) -> Any:
     have, want = self._array.dtype.itemsize, dtype.itemsize
     if dtype.numpy == self._array.dtype:
-        return c.alias(self)
+        return self
     if have != want and self._array.ndim == 0:
         raise RuntimeError(
             f"self.dim() cannot be 0 to view {self.dtype._title} as {dtype._title} (different element sizes)"
@@ -193,13 +193,13 @@ becomes(unsqueeze, "Unsqueeze", 1)
 # -- repetition -------------------------------------------------------------------------------------------------------
 
 
-def expand_to(input: Any, shape: Shape, name: str = "expand") -> Any:
+def expand_to(input: Any, shape: Shape) -> Any:
     """`input` repeated to `shape`, where -1 keeps a length, without a copy."""
     have = input._array.shape
     lead = len(shape) - len(have)
     if lead < 0:
         raise RuntimeError(
-            f"{name}: the number of sizes provided ({len(shape)}) must be greater or equal to the number of dimensions "
+            f"expand({input.type()}{{{list(have)}}}, size={list(shape)}): the number of sizes provided ({len(shape)}) must be greater or equal to the number of dimensions "
             f"in the tensor ({len(have)})"
         )
     wanted = []
@@ -209,7 +209,7 @@ def expand_to(input: Any, shape: Shape, name: str = "expand") -> Any:
                 f"The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension {i}"
             )
         if n < -1:
-            raise RuntimeError(f"{name}: invalid size {n} in {list(shape)}")
+            raise RuntimeError(f"expand: invalid size {n} in {list(shape)}")
         old = have[i - lead] if i >= lead else 1
         if n != -1 and old not in {1, n}:
             raise RuntimeError(
@@ -244,18 +244,19 @@ def broadcast_shapes(*shapes: Any) -> Any:
     from gradcore.size import Size
 
     sizes = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
-    out: Shape = ()
-    for shape in sizes:
-        for n in shape:
+    out: list[int] = []
+    for k, shape in enumerate(sizes):
+        out = [1] * (len(shape) - len(out)) + out
+        for back in range(1, len(shape) + 1):
+            n = shape[-back]
             if n < 0:
                 raise RuntimeError(f"Trying to create tensor with negative dimension ({n}): {shape}")
-        if broadcast_mismatch(out, shape):
-            raise RuntimeError(
-                "Shape mismatch: objects cannot be broadcast to a single shape: " + ", ".join(map(str, sizes))
-            )
-        longest = max(len(out), len(shape))
-        a, b = ((1,) * (longest - len(s)) + s for s in (out, shape))
-        out = tuple(n if m == 1 else m for m, n in zip(a, b, strict=True))
+            if 1 not in {n, out[-back]} and n != out[-back]:
+                raise RuntimeError(
+                    f"Attempting to broadcast a dimension of length {n} at {-back}! Mismatching argument at index {k} had "
+                    f"{shape}; but expected shape should be broadcastable to {out}"
+                )
+            out[-back] = out[-back] if n == 1 else n
     return Size(out)
 
 

@@ -60,7 +60,7 @@ def roll(F: Any, x: Array, *, shift: Shape, axis: Shape | None) -> Array:
     return F.roll(x, shift if axis is not None else shift[0], axis)
 
 
-@primitive("linear", view=True)
+@primitive("linear")
 def bitcast(F: Any, x: Array, *, dtype: Any) -> Array:
     """The same bytes as numbers of another dtype."""
     return x.view(dtype)

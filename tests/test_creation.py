@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from array import array as machine_array
 from typing import Any
 
 import numpy as np
@@ -375,13 +376,36 @@ def test_sharing_with_torch_by_dlpack() -> None:
     assert ours.tolist() == [5, 6, 2]
 
 
+def test_arrays_of_other_libraries() -> None:
+    theirs = torch.arange(3.0)
+    gradcore.as_tensor(theirs)[0] = 9
+    assert theirs[0] == 9
+    assert gradcore.tensor([theirs[0], 2]).tolist() == [9, 2]
+    assert gradcore.tensor([theirs, theirs]).shape == (2, 3)
+    assert gradcore.tensor(machine_array("d", [1, 2])).tolist() == [1, 2]
+    assert gradcore.tensor(memoryview(b"ab")).tolist() == [97, 98]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "uint16", "complex64", "bool"])
+def test_rarer_dtypes(dtype: str) -> None:
+    makers = (
+        lambda m, d: m.full((2,), 1, dtype=d),
+        lambda m, d: m.ones(2, 2, dtype=d),
+        lambda m, d: m.eye(2, dtype=d),
+        lambda m, d: m.tensor([0, 1], dtype=d),
+        lambda m, d: m.zeros(3, dtype=d),
+    )
+    for make in makers:
+        assert repr(make(gradcore, getattr(gradcore, dtype))) == repr(make(torch, getattr(torch, dtype)))
+
+
 def test_a_read_only_array_is_not_written() -> None:
-    array = np.broadcast_to(np.ones(1), (3,))
-    shared = gradcore.from_numpy(array)
+    fixed = np.broadcast_to(np.ones(1), (3,))
+    shared = gradcore.from_numpy(fixed)
     assert (shared + 1).tolist() == [2, 2, 2]
     with pytest.raises((ValueError, RuntimeError)):
         shared += 1
-    assert array.tolist() == [1, 1, 1]
+    assert fixed.tolist() == [1, 1, 1]
 
 
 def test_copying_a_tensor_warns_and_forgets_its_history() -> None:

@@ -255,7 +255,9 @@ def converted(data: Any, dtype: dtypes.dtype | None, device: Any, *, copy: bool)
     if not _is_array(data):
         if isinstance(data, (str, bytes)):
             raise TypeError(f"new(): invalid data type '{type(data).__name__}'")
-        if type(data) not in (list, tuple) and hasattr(data, "__array__"):
+        if type(data) not in (list, tuple) and _is_on_device(data):
+            data = from_dlpack(data)._array
+        elif type(data) not in (list, tuple) and hasattr(data, "__array__"):
             data = host.asarray(data)
         else:
             return moved(literals.array(data, dtype), *place(device))
@@ -273,6 +275,11 @@ def converted(data: Any, dtype: dtypes.dtype | None, device: Any, *, copy: bool)
         finally:
             F.unquiet(token)
     return F.copy(array) if copy and array is data else array
+
+
+def _is_on_device(x: Any) -> bool:
+    """Whether another library has its array in a device's memory."""
+    return hasattr(x, "__dlpack_device__") and x.__dlpack_device__()[0] not in _HOST_KINDS
 
 
 def _is_array(x: Any) -> bool:

@@ -91,6 +91,9 @@ def _survey(data: Sequence[Any], found: set[Any]) -> bool:
             has_tensors = True
         elif isinstance(x, (host.Array, host.generic)):
             found.add(dtypes.of(x.dtype))
+        elif hasattr(x, "__array__"):  # another library's
+            found.add(dtypes.of(host.asarray(x).dtype))
+            has_tensors = True
         elif _is_sequence(x):
             has_tensors |= _survey(x if isinstance(x, _LISTS) else list(x), found)
         elif isinstance(x, (bool, int, float, complex)):
@@ -109,7 +112,7 @@ def _is_sequence(x: Any) -> bool:
 
 
 def _without_tensors(x: Any) -> Any:
-    """`x` with each one-element Tensor as a NumPy scalar."""
+    """`x` with each one-element Tensor as a NumPy scalar, other libraries' arrays as NumPy's."""
     if isinstance(x, Value):
         if x._array.size != 1:
             raise ValueError(
@@ -117,7 +120,11 @@ def _without_tensors(x: Any) -> Any:
                 f"{list(x._array.shape)} in the sequence); gradcore.stack joins tensors"
             )
         return of(x._array).to_host(x._array).reshape(-1)[0]
-    if isinstance(x, host.Array) or not _is_sequence(x):
+    if isinstance(x, (host.Array, host.generic)):
+        return x
+    if hasattr(x, "__array__"):
+        return host.asarray(x)
+    if not _is_sequence(x):
         return x
     return [_without_tensors(each) for each in x]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gradcore.ops.linalg import attempt, check, check_floating, check_matrices, info_of
-from gradcore.ops.registry import functions, label, op
+from gradcore.ops.filling import empty, eye
+from gradcore.ops.linalg import adjoint, attempt, check, check_floating, check_matrices, info_of
+from gradcore.ops.registry import label, op
 from gradcore.ops.return_types import Named, return_type
 from gradcore.primitives import comparison as c
-from gradcore.primitives import complex_parts, products
 from gradcore.primitives import factorizations as f
+from gradcore.primitives import products
 from gradcore.primitives import shape as s
 from gradcore.primitives.indexing import basic_getitem
 from gradcore.primitives.joining import concatenate
@@ -28,12 +29,6 @@ _DIVERGED = (
     "eigenvalues (error code: {})."
 )
 _NOT_FINITE = "The algorithm failed to converge because the input matrix contained non-finite values."
-
-
-def adjoint(x: Tensor) -> Tensor:
-    """The conjugate transpose of matrices."""
-    made = products.matrix_transpose(x)
-    return complex_parts.conj(made) if x._array.dtype.kind == "c" else made  # type: ignore[no-any-return]
 
 
 # -- factorisations ----------------------------------------------------------------------------------------
@@ -67,8 +62,8 @@ def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False) -
             raise
         info = info_of(A, failure)
     failed = s.reshape(c.not_equal(info, 0), shape=(*info._array.shape, 1, 1))
-    eye = functions[""]["eye"](A._array.shape[-1], dtype=A.dtype, device=A.device)
-    made = where(failed, float("nan"), _cholesky(where(failed, eye, A), upper, "linalg.cholesky_ex"))
+    one = eye(A._array.shape[-1], dtype=A.dtype, device=A.device)
+    made = where(failed, float("nan"), _cholesky(where(failed, one, A), upper, "linalg.cholesky_ex"))
     return _CholeskyEx((made, info))
 
 
@@ -147,4 +142,4 @@ def qr(A: Tensor, mode: str = "reduced") -> Named:
         label(r, "LinalgQrBackward0")
     else:
         q, r = f.qr(A, mode="complete" if mode == "complete" else "reduced")
-    return _Qr((functions[""]["empty"](0, dtype=A.dtype, device=A.device) if mode == "r" else q, r))
+    return _Qr((empty(0, dtype=A.dtype, device=A.device) if mode == "r" else q, r))

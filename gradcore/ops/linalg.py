@@ -12,9 +12,9 @@ from gradcore.ops.products import broadcast, expanded
 from gradcore.ops.registry import op
 from gradcore.ops.return_types import Named, return_type
 from gradcore.primitives import comparison as c
+from gradcore.primitives import complex_parts, products
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import linalg as p
-from gradcore.primitives import products
 from gradcore.primitives import shape as s
 from gradcore.primitives import transcendental as t
 from gradcore.primitives.linalg import LinAlgError
@@ -86,6 +86,12 @@ def info_of(A: Tensor, failure: LinAlgError | None = None) -> Tensor:
     return wrap(F.zeros(lead, "int32") if failure is None else F.from_host(failure.info))  # type: ignore[no-any-return]
 
 
+def adjoint(x: Tensor) -> Tensor:
+    """The conjugate transpose of matrices."""
+    made = products.matrix_transpose(x)
+    return complex_parts.conj(made) if x._array.dtype.kind == "c" else made  # type: ignore[no-any-return]
+
+
 # -- inverses and solutions --------------------------------------------------------------------------------
 
 
@@ -138,14 +144,15 @@ def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = Fa
     except LinAlgError as failure:
         if check_errors:
             raise
-        made = _solution(lambda a, b: products.matmul(p.inv(a, checked=False), b), A, B, left)
+        made = _solution(_by_inverse, A, B, left)
         return _SolveEx((made, info_of(A, failure)))
     return _SolveEx((made, info_of(A)))
 
 
-def _solution(solver: Callable[..., Any], A: Tensor, B: Tensor, left: bool) -> Tensor:
+def _solution(
+    solver: Callable[..., Any], A: Tensor, B: Tensor, left: bool, name: str = "linalg.solve", vectors: bool = True
+) -> Tensor:
     """What `solver` finds for matrices A and B of one batch, in the shape that torch gives it."""
-    name = "linalg.solve"
     check_matrices(A, name)
     need_tensor(B, name, "B")
     if not B._array.ndim:
@@ -157,7 +164,7 @@ def _solution(solver: Callable[..., Any], A: Tensor, B: Tensor, left: bool) -> T
             f"B of type {want} instead"
         )
     check_floating(A, name)
-    vector = B._array.ndim == 1 or B._array.shape == A._array.shape[:-1]
+    vector = vectors and (B._array.ndim == 1 or B._array.shape == A._array.shape[:-1])
     if vector:
         B = s.reshape(B, shape=(*B._array.shape, 1))
     a, b = A._array.shape, B._array.shape
@@ -175,6 +182,69 @@ def _solution(solver: Callable[..., Any], A: Tensor, B: Tensor, left: bool) -> T
         transposed = products.matrix_transpose
         made = transposed(solver(transposed(A), transposed(B)))
     return s.reshape(made, shape=made._array.shape[:-1]) if vector else made  # type: ignore[no-any-return]
+
+
+@op(namespace="linalg", method=False, out=True, node="LinalgSolveTriangular")
+def solve_triangular(
+    A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False
+) -> Tensor:
+    """Solve A X = B (or X A = B) with only one triangle of `A`, whose diagonal counts as 1 if `unitriangular`.
+
+    A zero on the diagonal gives a solution that is not finite.
+    """
+    name = "linalg.solve_triangular"
+    check_matrices(A, name)
+    check_matrices(B, name, square=False, letter="B")
+    check_floating(A, name)
+    triangle = s.triu(A, k=int(unitriangular)) if upper else s.tril(A, k=-int(unitriangular))
+    if unitriangular:
+        ones = s.diagonal(e.zero(A), offset=0, axes=(A._array.ndim - 2, A._array.ndim - 1)) + 1
+        axes = (A._array.ndim - 2, A._array.ndim - 1)
+        triangle = e.add(triangle, s.diagonal_embed(ones, offset=0, axes=axes, shape=A._array.shape))
+    return _solved(triangle, B, left, name)
+
+
+def _solved(A: Tensor, B: Tensor, left: bool, name: str) -> Tensor:
+    """The solution for matrices B, not finite for a singular A."""
+    try:
+        return _solution(p.solve, A, B, left, name, vectors=False)
+    except LinAlgError:
+        return _solution(_by_inverse, A, B, left, name, vectors=False)
+
+
+def _by_inverse(a: Tensor, b: Tensor) -> Any:
+    return products.matmul(p.inv(a, checked=False), b)
+
+
+def _triangle(x: Tensor, upper: bool) -> Tensor:
+    """A triangle of `x`, of which as in torch the other half has a gradient too, as if it were not 0 by definition."""
+    still = x.detach()
+    rest = s.tril(still, k=-1) if upper else s.triu(still, k=1)
+    return e.subtract(x, rest)  # type: ignore[no-any-return]
+
+
+@op(out=True, node="CholeskySolve")
+def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
+    """Solve A X = B with the triangular factor `L` of A, A = L L^H, or A = L^H L if `upper`."""
+    for x, name in ((B, "b"), (L, "u")):
+        need_tensor(x, "cholesky_solve", name)
+        if x._array.ndim < 2:
+            raise RuntimeError(f"{name} should have at least 2 dimensions, but has {x._array.ndim} dimensions instead")
+    check_matrices(L, "cholesky_solve")
+    factor = _triangle(L, upper)
+    turned = adjoint(factor)
+    first, second = (turned, factor) if upper else (factor, turned)
+    return _solved(second, _solved(first, B, True, "cholesky_solve"), True, "cholesky_solve")
+
+
+@op(out=True, node="CholeskyInverse")
+def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
+    """Invert A from its triangular factor `L`, A = L L^H, or A = L^H L if `upper`."""
+    check_matrices(L, "cholesky_inverse")
+    factor = _triangle(L, upper)
+    inverse = p.inv(factor, checked=False)
+    turned = adjoint(inverse)
+    return products.matmul(inverse, turned) if upper else products.matmul(turned, inverse)  # type: ignore[no-any-return]
 
 
 # -- determinants ------------------------------------------------------------------------------------------

@@ -172,3 +172,41 @@ def qr(F: Any, x: Array, *, mode: str) -> tuple[Array, Array]:
     """
     q, r = F.qr(x, mode)
     return q, r
+
+
+# -- pseudoinverses ----------------------------------------------------------------------------------------
+
+
+def _pinv_pull(F: Any, g: Array, x: Array, out: Array, x_shape: tuple[int, ...], x_dtype: Any) -> Array:
+    back, g = adjoint(F, out, x_dtype), adjoint(F, g, x_dtype)
+    if x_shape[-2] <= x_shape[-1]:
+        turned = F.matmul(g, out)
+        outer = F.matmul(turned, back)
+        rest = g - F.matmul(turned, x)
+        inner = outer - F.matmul(F.matmul(x, out), outer) + F.matmul(F.matmul(back, out), rest)
+        return inner - adjoint(F, F.matmul(out, turned), x_dtype)
+    turned = F.matmul(out, g)
+    outer = F.matmul(back, turned)
+    rest = g - F.matmul(x, turned)
+    inner = outer - F.matmul(F.matmul(outer, out), x) + F.matmul(F.matmul(rest, out), back)
+    return inner - adjoint(F, F.matmul(turned, out), x_dtype)
+
+
+@primitive("general", x=_pinv_pull, holomorphic=False, node="LinalgPinv")
+def pinv(F: Any, x: Array, *, atol: Any, rtol: Any, hermitian: bool) -> Array:
+    """The pseudoinverse, for which singular values up to atol or rtol times the largest are 0.
+
+    The tolerances are numbers or arrays of one for each matrix. Formula: Golub and Pereyra, "The differentiation
+    of pseudo-inverses and nonlinear least squares problems whose variables separate" (1973).
+    """
+    if not x.size:
+        return F.zeros((*x.shape[:-2], x.shape[-1], x.shape[-2]), x.dtype)
+    if hermitian:
+        s, u = attempt(F, F.eigh, x, pivot=len)
+        v, size = adjoint(F, u, x.dtype), F.absolute(s)
+    else:
+        u, s, v = attempt(F, lambda a: F.svd(a, full_matrices=False), x, pivot=len)
+        size = s
+    kept = size > F.maximum(atol, rtol * F.max(size, -1, keepdims=True))
+    inverse = kept / (s + ((s == 0) > kept))
+    return F.matmul(adjoint(F, v, x.dtype) * inverse[..., None, :], adjoint(F, u, x.dtype))

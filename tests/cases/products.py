@@ -92,6 +92,11 @@ ALGEBRA = [
     *(Case("svd", spread(2), {"full": full}, f"full={full}") for full in (True, False)),
     Case("svd", normal((2, 5, 3)), {"full": False}, "tall"),
     Case("svd", normal((3, 5)), {"full": False}, "wide"),
+    *(
+        Case("pinv", make, {"atol": 1e-6, "rtol": 0.0, "hermitian": False}, label, complex_=True)
+        for label, make in {"tall": normal((4, 3)), "wide": normal((2, 3, 4)), "square": spread()}.items()
+    ),
+    Case("pinv", definite(), {"atol": 1e-6, "rtol": 0.0, "hermitian": True}, "hermitian", smooth=False),
     Case("qr", spread(2), {"mode": "complete"}, complex_=True),
     Case("qr", normal((5, 3)), {"mode": "reduced"}, "tall", complex_=True),
 ]

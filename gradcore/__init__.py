@@ -1,15 +1,16 @@
 """Gradients for the arrays people already have: PyTorch's autograd over NumPy and CuPy. See docs/architecture.md."""
 
+from importlib import import_module as _import_module
+from typing import Any as _Any
 
-
-from gradcore import autograd, cuda, linalg, nn, special
+from gradcore import autograd, ops
 from gradcore import dtypes as _dtypes
 from gradcore.devices import device, get_default_device, set_default_device
 from gradcore.dtypes import (
     bfloat16,
+    can_cast,
     cdouble,
     cfloat,
-    can_cast,
     complex64,
     complex128,
     double,
@@ -62,7 +63,6 @@ from gradcore.layouts import (
     sparse_csr,
     strided,
 )
-from gradcore.ops import registry as _registry
 from gradcore.printing import get_printoptions, printoptions, set_printoptions
 from gradcore.size import Size
 from gradcore.tensor import Tensor
@@ -70,6 +70,13 @@ from gradcore.tensor import Tensor
 # torch's names for these hide Python's own, so they are not imported by name above.
 bool, int, float = _dtypes.bool, _dtypes.int, _dtypes.float
 
-globals().update(_registry.functions[""])
+# The operations. Namespaces and operations that most programs never use are imported when they are first asked for.
+globals().update(ops.functions[""])
+
+
+def __getattr__(name: str) -> _Any:
+    if name in {"cuda", "linalg", "nn", "special"}:
+        return _import_module(f"gradcore.{name}")
+    return ops.function("", name)
 
 __version__ = "0.1.0"

@@ -1,6 +1,7 @@
 """torch.special: special functions. It must not know what they compute; the operations register themselves."""
 
-from gradcore import ops  # noqa: F401  (registers them)
+from gradcore import ops
 from gradcore.ops.registry import functions
 
+ops.load()
 globals().update(functions["special"])

@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from gradcore import devices, dtypes, engine, printing
+from gradcore import devices, dtypes, engine, ops, printing
 from gradcore.backends import of
 from gradcore.graph import Leaf, Node, Output, modes, versions
 from gradcore.ops import assigning, creation, filling, indexing
@@ -20,8 +20,17 @@ from gradcore.recorder.value import Value, adopt, meta, wrap
 from gradcore.size import Size
 
 
+class _WithOperations(type):
+    """The class of Tensor: finds methods of operations that are not loaded yet."""
+
+    def __getattr__(cls, name: str) -> Any:
+        found = ops.method(name)
+        setattr(Tensor, name, found)
+        return found
+
+
 @adopt
-class Tensor(Value):
+class Tensor(Value, metaclass=_WithOperations):
     """An array with a history: torch.Tensor over a NumPy or CuPy array.
 
     `Tensor(data)` makes a tensor of the default dtype from nested sequences; `gradcore.tensor` infers the dtype.
@@ -43,9 +52,9 @@ class Tensor(Value):
             made = filling.empty(*(args or (0,)), device=device)
         return made if cls is Tensor else made.as_subclass(cls)
 
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any: ...
+    def __getattr__(self, name: str) -> Any:
+        setattr(Tensor, name, ops.method(name))
+        return getattr(self, name)
 
     # -- what it is ---------------------------------------------------------------------------------------------------
 

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 import gradcore
+from gradcore import primitives
 from gradcore.graph import modes
 from gradcore.recorder import Primitive, primitive, registry, wrap
 
+primitives.load()
 ELEMENTWISE = [
     op
     for op in registry.values()

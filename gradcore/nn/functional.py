@@ -6,11 +6,13 @@ from gradcore.ops.activations import (
     celu_,
     elu,
     elu_,
+    gelu,
     hardtanh,
     hardtanh_,
     leaky_relu,
     leaky_relu_,
     log_softmax,
+    logsigmoid,
     relu,
     relu6,
     relu_,
@@ -20,10 +22,12 @@ from gradcore.ops.activations import (
     silu,
     softmax,
     softmin,
+    softplus,
     tanh,
 )
 from gradcore.ops.convolution import conv1d, conv2d, conv3d
 from gradcore.ops.embedding import embedding
+from gradcore.ops.linear import linear
 from gradcore.ops.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -33,10 +37,9 @@ from gradcore.ops.losses import (
     nll_loss,
     one_hot,
 )
-from gradcore.ops.normalization import batch_norm, dropout, layer_norm
+from gradcore.ops.normalization import batch_norm, dropout, layer_norm, normalize
 from gradcore.ops.padding import pad
-from gradcore.ops.pooling import max_pool2d, max_pool2d_with_indices
-from gradcore.ops.registry import functions
+from gradcore.ops.pooling import avg_pool2d, max_pool2d, max_pool2d_with_indices
 
 __all__ = [
     "avg_pool2d",
@@ -82,12 +85,3 @@ __all__ = [
     "softplus",
     "tanh",
 ]
-
-# The forms that take `out=` stand in the registry alone.
-_forms = functions["nn.functional"]
-avg_pool2d = _forms["avg_pool2d"]
-gelu = _forms["gelu"]
-linear = _forms["linear"]
-logsigmoid = _forms["logsigmoid"]
-normalize = _forms["normalize"]
-softplus = _forms["softplus"]

@@ -1,36 +1,28 @@
-"""The operations as torch spells them: they normalise arguments and compose primitives."""
+"""The operations as torch spells them: they normalise arguments and compose primitives.
+
+Those that most programs use are imported here; `later` has the rest, and is imported when a name is not found.
+"""
+
+from importlib import import_module
+from typing import Any, Final
+
 from gradcore.ops import (
     activations,
     assigning,
     comparison,
     complex_numbers,
     conversion,
-    convolution,
     counting,
     creation,
-    cumulative,
-    distributions,
-    einsum,
-    embedding,
     exports,
-    factorizations,
     filling,
     indexing,
     joining,
-    linalg,
-    linear,
-    losses,
     masks,
-    normalization,
-    norms,
     operators,
     ordering,
-    padding,
     pointwise,
-    pooling,
-    positions,
     products,
-    quantiles,
     queries,
     reductions,
     sampling,
@@ -38,6 +30,54 @@ from gradcore.ops import (
     selection,
     shaping,
     softmax,
-    sorting,
     strides,
 )
+from gradcore.ops.registry import functions, methods
+
+LATER: Final = (
+    "convolution",
+    "cumulative",
+    "distributions",
+    "einsum",
+    "embedding",
+    "factorizations",
+    "least_squares",
+    "linalg",
+    "linear",
+    "losses",
+    "matrix_products",
+    "normalization",
+    "norms",
+    "padding",
+    "pooling",
+    "positions",
+    "quantiles",
+    "sorting",
+)
+
+
+def load() -> None:
+    """Import all the operations there are."""
+    for module in LATER:
+        import_module(f"{__name__}.{module}")
+
+
+def function(namespace: str, name: str) -> Any:
+    """The public function `name` of one of torch's namespaces. Raises AttributeError if there is none."""
+    if name not in functions[namespace] and not name.startswith("__"):
+        load()
+    try:
+        return functions[namespace][name]
+    except KeyError:
+        module = f"gradcore.{namespace}".rstrip(".")
+        raise AttributeError(f"module '{module}' has no attribute '{name}'") from None
+
+
+def method(name: str) -> Any:
+    """The method or property `name` of Tensor. Raises AttributeError if there is none."""
+    if name not in methods and not name.startswith("_"):
+        load()
+    try:
+        return methods[name]
+    except KeyError:
+        raise AttributeError(f"'Tensor' object has no attribute '{name}'") from None

@@ -2,36 +2,16 @@
 
 Each module is a family of primitives. A module's function is the recorded one, of Tensors; in a rule, `F.NAME` is the same
 primitive on raw arrays in a first-order sweep and on Tensors in a traced one. In a forward, `F` is the backend.
+
+Most programs use few families, so each is imported by the operations that need it; `load` imports them all.
 """
 
-from gradcore.primitives import (
-    activations,
-    comparison,
-    complex_parts,
-    conversion,
-    convolution,
-    counting,
-    cumulative,
-    elementwise,
-    embedding,
-    factorizations,
-    indexing,
-    joining,
-    linalg,
-    losses,
-    normalization,
-    padding,
-    pooling,
-    products,
-    reductions,
-    selection,
-    shape,
-    softmax,
-    sorting,
-    transcendental,
-)
+from importlib import import_module
+from typing import Final
 
-__all__ = [
+from gradcore.recorder.primitive import registry
+
+FAMILIES: Final = (
     "activations",
     "comparison",
     "complex_parts",
@@ -56,4 +36,14 @@ __all__ = [
     "softmax",
     "sorting",
     "transcendental",
-]
+)
+
+
+def load() -> None:
+    """Import every family."""
+    for family in FAMILIES:
+        import_module(f"{__name__}.{family}")
+
+
+# A rule may name a primitive of a family that nobody has imported yet.
+registry.load = load

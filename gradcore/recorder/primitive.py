@@ -12,7 +12,21 @@ from typing import Any, Final, Literal
 Kind = Literal["elementwise", "linear", "multilinear", "general"]
 Rule = Callable[..., Any]
 
-registry: Final[dict[str, Primitive]] = {}
+
+
+class Registry(dict[str, "Primitive"]):
+    """Primitives by name; one that is missing is looked for once `load` has imported all there are."""
+
+    load: Callable[[], None]
+
+    def __missing__(self, name: str) -> Primitive:
+        self.load()
+        if name not in self:
+            raise AttributeError(f"there is no primitive called {name}")
+        return self[name]
+
+
+registry: Final = Registry()
 
 # What a rule may ask of an input instead of its values: the name with one of these endings.
 DERIVED: Final = ("_shape", "_dtype")

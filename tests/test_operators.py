@@ -168,8 +168,20 @@ def test_out_receives_the_result_and_refuses_what_it_cannot_hold() -> None:
         gradcore.add(x, y, out=whole)
     with pytest.raises(RuntimeError, match="don't support automatic differentiation"):
         gradcore.mul(x.clone().requires_grad_(), y, out=out)
-    assert whole.tolist() == [7, 7]
+    assert gradcore.lt(x.clone().requires_grad_(), y, out=whole).tolist() == [1, 1]
     assert out.tolist() == [1.0, 1.5]
+
+
+def test_arguments_go_by_numpys_names_too() -> None:
+    x, y = gradcore.tensor([1.0, 4.0]), gradcore.tensor([2.0, 3.0])
+    assert gradcore.sqrt(x=x).tolist() == gradcore.sqrt(input=x).tolist() == [1.0, 2.0]
+    for given in ({"x1": x, "x2": y}, {"input": x, "other": y}, {"input": x, "x2": y}):
+        assert gradcore.mul(**given).tolist() == [2.0, 12.0]
+        assert gradcore.maximum(**given).tolist() == [2.0, 4.0]
+    with pytest.raises(TypeError, match="argument 'input'"):
+        gradcore.sqrt()
+    with pytest.raises(TypeError, match="argument 'other'"):
+        gradcore.mul(x)
 
 
 FAILURES: list[tuple[str, Callable[[Any], Any], str]] = [

@@ -6,8 +6,10 @@ The method of one input is the primitive itself: nothing stands between `x.exp()
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
+from gradcore.graph import modes
 from gradcore.ops.out import put_out
 from gradcore.ops.registry import functions, methods
 from gradcore.recorder.inplace import inplace as in_place
@@ -39,11 +41,16 @@ def public(primitive: Function, *names: str, inplace: bool = True, numbers: str 
     return function
 
 
+# `x`, `x1` and `x2` are NumPy's names of the arguments, which torch takes too.
+
+
 def _unary(primitive: Function, name: str, exact: bool) -> Function:
-    def function(input: Any, *, out: Any = None) -> Any:
+    def function(input: Any = None, *, out: Any = None, x: Any = None) -> Any:
         if not isinstance(input, Value):
-            raise not_a_tensor(name, "input", 1, input)
-        return primitive(input) if out is None else put_out(name, primitive, out, (input,), {}, exact=exact)
+            input = x if input is None else input
+            if not isinstance(input, Value):
+                raise not_a_tensor(name, "input", 1, input)
+        return primitive(input) if out is None else _put(primitive, name, out, (input,), exact)
 
     return function
 
@@ -51,13 +58,21 @@ def _unary(primitive: Function, name: str, exact: bool) -> Function:
 def _binary(primitive: Function, name: str, numbers: str) -> Function:
     always, never = numbers == "either", numbers == "neither"
 
-    def function(input: Any, other: Any, *, out: Any = None) -> Any:
+    def function(input: Any = None, other: Any = None, *, out: Any = None, x1: Any = None, x2: Any = None) -> Any:
+        if other is None:
+            input, other = x1 if input is None else input, x2
         if not always and not (isinstance(input, Value) and (isinstance(other, Value) or not never)):
             raise _refused(name, input, other, Value)
-        result = primitive(input, other) if out is None else put_out(name, primitive, out, (input, other), {})
+        result = primitive(input, other) if out is None else _put(primitive, name, out, (input, other))
         return accepted(result, name, input, other)
 
     return function
+
+
+def _put(primitive: Function, name: str, out: Any, given: tuple[Any, ...], exact: bool = False) -> Any:
+    # What has no derivative may be asked of tensors that need a gradient.
+    with nullcontext() if primitive.primitive.differentiable else modes.no_grad():  # type: ignore[attr-defined]
+        return put_out(name, primitive, out, given, {}, exact=exact)
 
 
 def accepted(result: Any, name: str, input: Any, other: Any) -> Any:

@@ -284,6 +284,7 @@ def unique(x: Any, return_index: bool = False, return_inverse: bool = False, ret
 where = shared.widened(cp.where, "V")
 
 
+@partial(shared.widened, kinds="V")
 def clip(x: Any, lo: Any, hi: Any) -> Any:
     """Limit `x` to [lo, hi]; None leaves a side open, NaN stays, and `hi` wins where lo > hi."""
     if lo is not None:

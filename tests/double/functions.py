@@ -122,7 +122,7 @@ class Function:
         self.__name__ = name
         self.host = host
         try:
-            self.signature = None if real is None else inspect.signature(real)
+            self.signature = inspect.signature(host if real is None else real)
         except ValueError:
             self.signature = None
 

@@ -178,3 +178,14 @@ def test_a_device_gives_the_same_and_never_waits(expression: str, strict_cuda: A
     with nullcontext() if expression in WAITS else strict_cuda.never_waits():
         found = evaluated(expression, space)
     compare(plain(found), plain(evaluated(expression, Space(gradcore))), rtol=1e-5)
+
+
+def test_dropout_draws_torchs_stream() -> None:
+    def program(library: Any) -> Any:
+        library.manual_seed(SEED % 2**31)
+        x = library.ones(7, 50, requires_grad=True)
+        drop = library.nn.functional.dropout
+        written = drop(x * 1, 0.4, inplace=True)
+        return [written, library.dropout(x, 0.5, True), *(drop(x * 2, p) for p in (0.3, 0.9, 1.0, 0.0))]
+
+    same(program, torch)

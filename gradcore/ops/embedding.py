@@ -28,8 +28,8 @@ def embedding(
 ) -> Tensor:
     """Return the rows of `weight` at the indices `input`, of shape (*input.shape, columns).
 
-    The gradient leaves out row `padding_idx`; with `max_norm`, the rows looked up are first scaled down to
-    it in place.
+    The gradient leaves out row `padding_idx`, and is dense though `sparse`; with `max_norm`, the rows looked up
+    are first scaled down to it in place.
     """
     need_tensor(input, "embedding")
     need_tensor(weight, "embedding", "weight")

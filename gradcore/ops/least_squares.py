@@ -91,7 +91,7 @@ def cond(A: Tensor, p: Any = None) -> Tensor:
         label(made, "SqueezeBackward1", (A,))
         return made  # type: ignore[no-any-return]
     check_matrices(A, f"linalg.cond(ord={p})")
-    made = e.multiply(matrix_norm(A, p), matrix_norm(inv_ex(A).inverse, p))
+    made = e.multiply(matrix_norm(A, p), matrix_norm(inv_ex(A)[0], p))
     if p != "nuc":  # 0 times infinity
         made = where(c.isnan(made), inf, made)
         label(made, "NanToNumBackward0", (A,))

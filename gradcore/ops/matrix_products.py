@@ -41,7 +41,7 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
         return s.diagonal_embed(diagonal, offset=0, axes=axes, shape=input._array.shape)  # type: ignore[no-any-return]
     base = inv(input) if n < 0 else input
     if power == 1:
-        return base if n < 0 else conversion.copy(base)  # type: ignore[no-any-return]
+        return base if n < 0 else conversion.copy(base)
     made = None
     for bit in bin(power)[:1:-1]:
         if bit == "1":
@@ -163,7 +163,7 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
 @op(namespace="linalg", method=False)
 def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """Return the diagonals of matrices, by default those of the last two dimensions."""
-    return strides.diagonal(A, offset, dim1, dim2)  # type: ignore[no-any-return]
+    return strides.diagonal(A, offset, dim1, dim2)
 
 
 @op(namespace="linalg", method=False)
@@ -178,7 +178,7 @@ def vander(x: Tensor, *, N: int | None = None) -> Tensor:
     ones = e.add(e.multiply(column, 0), 1)
     rest = s.expand(column, shape=(*shape, max(n - 1, 0)))
     powers = cumprod(rest, -1)
-    return cat([ones.to(powers.dtype), powers], -1)  # type: ignore[no-any-return]
+    return cat([ones.to(powers.dtype), powers], -1)
 
 
 @op(namespace="linalg", method=False, out=True)

@@ -131,6 +131,27 @@ def test_a_step_of_descent_never_waits(strict_cuda: Any) -> None:
     assert (strict_cuda.host(d.weights.grad._array) == 0).all()
 
 
+def test_arrays_come_in_and_go_out_without_a_copy(strict_cuda: Any) -> None:
+    array = strict_cuda.array(np.arange(6.0).reshape(2, 3))
+    with strict_cuda.never_waits():
+        assert gc.as_tensor(array)._array is array
+        assert gc.asarray(array)._array is array
+        shared = gc.from_dlpack(array)
+        shared += 1
+        again = strict_cuda.cupy.from_dlpack(shared)
+        copied = gc.tensor(array)
+        copied += 1
+        product = array * gc.as_tensor(array)
+        interface = shared.__cuda_array_interface__
+    assert strict_cuda.host(array)[0, 0] == strict_cuda.host(again)[0, 0] == 1
+    assert interface["data"][0] == array.data.ptr
+    assert {str(x.device) for x in (shared, copied, product)} == {"cuda:0"}
+    with pytest.raises(TypeError, match=r"Use Tensor\.cpu"):
+        shared.numpy()
+    with pytest.raises(RuntimeError, match="same device"):
+        shared + np.ones(3)
+
+
 def test_what_must_wait_does(strict_cuda: Any) -> None:
     x = gc.tensor([1.0, -2.0], device="cuda")
     for ask in (

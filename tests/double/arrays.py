@@ -123,12 +123,7 @@ def to_host(x: Any, what: str) -> Any:
         raise TypeError(f"{what}: Unsupported type {type(x)}; a device array is needed")
     if type(x) in (list, tuple):
         return type(x)(to_host(each, what) for each in x)
-    if (
-        isinstance(x, slice)
-        or x is None
-        or isinstance(x, (*NUMBERS, str, np.dtype, type, range))
-        or callable(x)
-    ):
+    if isinstance(x, slice) or x is None or isinstance(x, (*NUMBERS, str, np.dtype, type, range)) or callable(x):
         return x
     if hasattr(x, "_array"):
         raise TypeError(f"{what}: Unsupported type {type(x)}; a raw array is needed")
@@ -185,6 +180,13 @@ class Flags:
         self.fnc = self.f_contiguous and not self.c_contiguous
 
 
+class Capsule:
+    """What travels in a dlpack capsule."""
+
+    def __init__(self, host: Any) -> None:
+        self.host = host
+
+
 class Pointer:
     """Where an array begins."""
 
@@ -232,6 +234,12 @@ class ndarray:
             "strides": strides,
             "version": 3,
         }
+
+    def __dlpack__(self, *, stream: Any = None, max_version: Any = None, **options: Any) -> Capsule:
+        return Capsule(self._host)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 2, self._device
 
     def __len__(self) -> int:
         if not self.shape:
@@ -295,9 +303,7 @@ class ndarray:
     def flatten(self, order: str = "C") -> ndarray:
         return ndarray(self._host.flatten(order))
 
-    def astype(
-        self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True
-    ) -> ndarray:
+    def astype(self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None, copy: bool = True) -> ndarray:
         to_host(self, "astype")
         with np.errstate(all="ignore"):
             return self._view(self._host.astype(check_dtype(dtype), order, copy=copy))
@@ -349,14 +355,11 @@ class ndarray:
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
         raise TypeError(
-            "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy "
-            "array explicitly."
+            "Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct a NumPy array explicitly."
         )
 
     def __array_function__(self, function: Any, types: Any, args: Any, keywords: Any) -> NoReturn:
-        raise TypeError(
-            f"numpy.{function.__name__} was called with a device array; use the backend's function"
-        )
+        raise TypeError(f"numpy.{function.__name__} was called with a device array; use the backend's function")
 
     def __deepcopy__(self, memo: Any) -> ndarray:
         return self.copy()
@@ -399,9 +402,7 @@ class Index:
             elif part is None or part is Ellipsis or isinstance(part, (bool, int, np.integer, slice)):
                 found.append(part)
             else:
-                raise IndexError(
-                    f"Unsupported type {type(part)}: an index is of device arrays, integers and slices"
-                )
+                raise IndexError(f"Unsupported type {type(part)}: an index is of device arrays, integers and slices")
             axis += x.ndim - taken if part is Ellipsis else self._taken(part)
         if not any(part is Ellipsis for part in parts):
             found.append(...)  # so that NumPy gives a 0-d array, not a scalar
@@ -425,9 +426,7 @@ class Index:
         return host % n if n else host
 
 
-def write_in_any_order(
-    target: Any, index: Any, values: Any, combine: Callable[..., Any] | None = None
-) -> None:
+def write_in_any_order(target: Any, index: Any, values: Any, combine: Callable[..., Any] | None = None) -> None:
     """Write `values` to target[index], any duplicate last, or `combine` them with a ufunc's `at`."""
     places = np.arange(target.size).reshape(target.shape)[index]
     values = np.broadcast_to(values, places.shape).reshape(-1)

@@ -131,9 +131,7 @@ class Function:
         if self.signature is not None:
             for parameter, value in self.signature.bind(*args, **keywords).arguments.items():
                 if parameter in ARRAYS and type(value) in (list, tuple):
-                    raise TypeError(
-                        f"{name}: argument '{parameter}' is a {type(value).__name__}, not a device array"
-                    )
+                    raise TypeError(f"{name}: argument '{parameter}' is a {type(value).__name__}, not a device array")
         if name in WAITS:
             ledger.sync(name)
         hosts = [to_host(x, name) for x in args]
@@ -200,9 +198,7 @@ def _complex(x: Any) -> Any:
 # -- functions with rules of their own -----------------------------------------------------------------------
 
 
-def array(
-    obj: Any, dtype: Any = None, copy: bool = True, order: str = "K", subok: bool = False, ndmin: int = 0
-) -> Any:
+def array(obj: Any, dtype: Any = None, copy: bool = True, order: str = "K", subok: bool = False, ndmin: int = 0) -> Any:
     """cupy.array: the way from the host."""
     if isinstance(obj, ndarray):
         return ndarray(np.array(to_host(obj, "array"), dtype, copy=True, order=order))  # type: ignore[call-overload]
@@ -226,9 +222,7 @@ def garbage(shape: Any, dtype: Any = float, order: str = "C") -> ndarray:
     return ndarray(host)
 
 
-def empty_like(
-    prototype: Any, dtype: Any = None, order: str = "K", subok: Any = None, shape: Any = None
-) -> ndarray:
+def empty_like(prototype: Any, dtype: Any = None, order: str = "K", subok: Any = None, shape: Any = None) -> ndarray:
     return garbage(prototype.shape if shape is None else shape, prototype.dtype if dtype is None else dtype)
 
 
@@ -299,6 +293,16 @@ def scatter(name: str, ufunc: Any) -> Callable[..., None]:
         arrays.write_in_any_order(host, index.host, values, ufunc.at)
 
     return scatter
+
+
+def from_dlpack(array: Any) -> ndarray:
+    """cupy.from_dlpack: the same memory, without a base."""
+    capsule = array.__dlpack__()
+    if not isinstance(capsule, arrays.Capsule):
+        raise TypeError(
+            "CPU arrays cannot be directly imported to CuPy. Use `cupy.array(numpy.from_dlpack(input))` instead."
+        )
+    return ndarray(capsule.host)
 
 
 def as_strided(x: Any, shape: Any = None, strides: Any = None) -> Any:

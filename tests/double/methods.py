@@ -80,9 +80,7 @@ def _ordered(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _place(function: Callable[..., Any]) -> Callable[..., Any]:
-    def method(
-        self: ndarray, axis: Any = None, out: Any = None, dtype: Any = None, keepdims: bool = False
-    ) -> Any:
+    def method(self: ndarray, axis: Any = None, out: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
         return _reduced(function, self, axis=axis, keepdims=keepdims)
 
     return method

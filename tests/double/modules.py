@@ -26,9 +26,7 @@ class Namespace(ModuleType):
     def __getattr__(self, name: str) -> Any:
         real = self.__dict__.get("_real")
         if name.startswith("__") or not hasattr(self._host, name):
-            raise AttributeError(
-                f"module '{self.__name__}' has no attribute '{name}' (or the double cannot serve it)"
-            )
+            raise AttributeError(f"module '{self.__name__}' has no attribute '{name}' (or the double cannot serve it)")
         if (real is not None and not hasattr(real, name)) or name in MISSING:
             raise AttributeError(f"module '{self.__name__}' has no attribute '{name}'")
         host, theirs = getattr(self._host, name), getattr(real, name, None)
@@ -74,9 +72,7 @@ class Stream:
 
     null: Any = None
 
-    def __init__(
-        self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: int = 0
-    ) -> None:
+    def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: int = 0) -> None:
         self.ptr = 0 if null else id(self)
         self.device_id = arrays.current.id
 
@@ -140,9 +136,7 @@ def _modules() -> dict[str, ModuleType]:
         memGetInfo=lambda: (2**32, 2**33),
         CUDARuntimeError=CUDARuntimeError,
     )
-    pool = SimpleNamespace(
-        used_bytes=lambda: 0, total_bytes=lambda: 0, free_all_blocks=lambda stream=None: None
-    )
+    pool = SimpleNamespace(used_bytes=lambda: 0, total_bytes=lambda: 0, free_all_blocks=lambda stream=None: None)
     cuda = Namespace(
         "cupy.cuda",
         SimpleNamespace(),
@@ -163,9 +157,7 @@ def _modules() -> dict[str, ModuleType]:
     found["cupy.lib.stride_tricks"] = tricks
     found["cupy.linalg"] = Namespace("cupy.linalg", np.linalg)
     found["cupy.fft"] = Namespace("cupy.fft", np.fft)
-    found["cupy.random"] = Namespace(
-        "cupy.random", SimpleNamespace(), default_rng=Generator, Generator=Generator
-    )
+    found["cupy.random"] = Namespace("cupy.random", SimpleNamespace(), default_rng=Generator, Generator=Generator)
     found["cupy"] = Namespace(
         "cupy",
         np,
@@ -183,6 +175,7 @@ def _modules() -> dict[str, ModuleType]:
         put_along_axis=functions.put_along_axis,
         repeat=functions.repeat,
         argsort=functions.argsort,
+        from_dlpack=functions.from_dlpack,
         is_available=lambda: True,
         get_default_memory_pool=lambda: pool,
         get_default_pinned_memory_pool=lambda: SimpleNamespace(free_all_blocks=lambda: None),

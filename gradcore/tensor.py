@@ -53,6 +53,8 @@ class Tensor(Value, metaclass=_WithOperations):
         return made if cls is Tensor else made.as_subclass(cls)
 
     def __getattr__(self, name: str) -> Any:
+        if name in Tensor.__dict__:  # a property raised AttributeError: let it say again why
+            return Tensor.__dict__[name].__get__(self)
         setattr(Tensor, name, ops.method(name))
         return getattr(self, name)
 

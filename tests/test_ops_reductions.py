@@ -109,6 +109,10 @@ OTHERS = [
     *(f"L.linalg.norm(z{o})" for o in ("", ", 2", ", 'nuc'", ", inf, (0, 1)", ", 1, 0", ", -2", ", dim=-1")),
     *(f"L.linalg.matrix_norm(x{o})" for o in ("", ", 1", ", -inf, (0, 1), True", ", 2, keepdim=True", ", 'nuc', (2, 0)")),
     "L.linalg.vector_norm(x, 5, (0, 2))", "L.linalg.vector_norm(c, 3)",
+    "L.diff(x)", "L.diff(x, 2, 0)", "L.diff(z, dim=1, prepend=z[:, :1], append=z[:, 1:2])", "L.trapezoid(x, dx=.5, dim=0)",
+    "L.trapezoid(x)", "L.trapezoid(z, z.cumsum(0), dim=0)", "L.cumulative_trapezoid(x, L.arange(3), dim=1)",
+    "L.cumulative_trapezoid(z, dx=2)", "z.cov()", "L.cov(x[0], correction=0, aweights=v[:4] * v[:4])", "v.cov()",
+    "L.cov(z, fweights=L.tensor([1, 2, 0, 3]))", "z.corrcoef()", "L.dist(x, z, 3)", "x.renorm(2, 1, .5)", "L.cov(c)",
     "x.softmax(0, dtype=L.float32)", "x.quantile(L.tensor([.2, .9], dtype=L.float64), dim=1)",
     "x.quantile(.31, interpolation='nearest')", "x.quantile(.31, 0, interpolation='midpoint')",
 ]  # fmt: skip
@@ -132,7 +136,8 @@ PLAIN = [
     "L.isin(1, i)", "L.isin(i, 2, invert=True)", "x.histc(7)", "x.histc(5, -1, 1)", "v.histogram(4)",
     "v.histogram(3, range=(-1., 1.), density=True, weight=v * v)", "v.histogram(L.tensor([-1., 0, 2], dtype=L.float64))",
     "x.sum(axis=0, keepdims=True)", "x.amax(axis=(0, 1))", "x.norm(dim=[])", "z.norm(0)",
-    "L.linalg.vector_norm(c, 0, (0, 1), True)", "str(x.max(0).indices.dtype)",
+    "L.linalg.vector_norm(c, 0, (0, 1), True)", "b.diff()", "v.corrcoef()",
+    "str(x.max(0).indices.dtype)",
 ]  # fmt: skip
 
 REFUSED = [
@@ -151,6 +156,9 @@ REFUSED = [
     "L.searchsorted(v, x, side='left', right=True)", "L.searchsorted(v, x, sorter=v)", "L.isin(c, c)", "L.isin(b, b)",
     "x.quantile(1.5)", "x.half().quantile(.5)", "e.quantile(.5)", "x.quantile(.5, interpolation='best')",
     "x.unique(dim=3)", "x.max(0, out=(x[0], x[0]))", "L.sum([1, 2])", "L.max([1, 2])", "L.softmax(3, 0)", "L.all(None)",
+    "s.diff()", "x.diff(-1)", "L.trapezoid(b)",
+    "L.trapezoid(x, v)", "x.cov()", "b.cov()", "z.cov(fweights=v)", "z.cov(aweights=v)", "x.corrcoef()", "x.renorm(0, 0, 1)",
+    "v.renorm(2, 0, 1)", "x.renorm(2, 0, -1)",
     "L.cumsum(x, 0, out=L.ones(2, 3, 4).long(), dtype=L.float64)", "L.softmax(x, 0, out=L.ones(2, 3, 4))",
 ]  # fmt: skip
 

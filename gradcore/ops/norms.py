@@ -11,8 +11,10 @@ from gradcore.ops import arguments
 from gradcore.ops.arguments import converted, need_tensor
 from gradcore.ops.reductions import amax, amin, sum
 from gradcore.ops.registry import functions, op
+from gradcore.primitives import comparison as compare
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import reductions as r
+from gradcore.primitives import selection as choose
 from gradcore.recorder.value import Value
 
 if TYPE_CHECKING:
@@ -133,3 +135,27 @@ def norm_(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False,
         every = tuple(range(input._array.ndim))
         return matrix_norm(input, p, every if dims is None else dims, keepdim, dtype=dtype)
     return vector_norm(input, 2 if p is None or p == "fro" else p, dims, keepdim, dtype=dtype)
+
+
+@op(node="Dist")
+def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
+    """Return the p-norm of the difference of two Tensors that broadcast together."""
+    need_tensor(input, "dist")
+    return vector_norm(e.subtract(input, other), p)
+
+
+@op(inplace=True, out=True, node="Renorm")
+def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
+    """Scale every slice along `dim` whose p-norm exceeds `maxnorm` down to it."""
+    need_tensor(input, "renorm")
+    x, n = _prepared(input, None, "renorm"), input._array.ndim
+    if p <= 0:
+        raise RuntimeError("renorm: non-positive-norm not supported")
+    if n < 2:
+        raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {n} dimensions")
+    if maxnorm < 0:
+        raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
+    axis = arguments.axis(dim, n)
+    size = vector_norm(x, p, tuple(i for i in range(n) if i != axis), True)
+    scale = choose.where(compare.greater(size, maxnorm), e.divide(maxnorm, e.add(size, 1e-7)), 1.0)
+    return e.multiply(x, scale)  # type: ignore[no-any-return]

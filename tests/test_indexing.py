@@ -181,6 +181,21 @@ def test_random_indices_read_write_and_differentiate_as_in_torch(seed: int) -> N
             np.testing.assert_allclose(one, another, rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "uint8", "int8", "int32", "bool", "complex64"])
+@pytest.mark.parametrize("number", [0, -1, 300, -200, 1e6, 1e50, 2.7, -3.7, True, float("inf"), float("nan"), 1j, 1 + 0j])
+def test_a_number_is_stored_or_refused_as_in_torch(dtype: str, number: Any) -> None:
+    found = []
+    for T in (gradcore, torch):
+        x = T.zeros(2, dtype=getattr(T, dtype))
+        try:
+            x[0] = number
+        except (RuntimeError, TypeError) as error:
+            found.append(str(error)[:30])
+        else:
+            found.append(str(x.tolist()))
+    assert found[0] == found[1]
+
+
 def test_indices_with_two_writes_to_a_place_send_the_gradient_where_torch_does() -> None:
     found = []
     for T in (gradcore, torch):

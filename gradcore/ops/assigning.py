@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -16,7 +17,7 @@ from gradcore.primitives import indexing as p
 from gradcore.primitives import selection
 from gradcore.primitives import shape as s
 from gradcore.recorder.errors import broadcast_mismatch
-from gradcore.recorder.inplace import check_writable, overwritten, store
+from gradcore.recorder.inplace import bump, check_writable, overwritten, store
 from gradcore.recorder.primitive import renamed
 from gradcore.recorder.value import Value, wrap
 
@@ -25,14 +26,18 @@ _copied = renamed(selection.fill, "CopyBackwards")
 
 def setitem(x: Any, index: Any, value: Any) -> None:
     """Overwrite the part of `x` at `index` with `value`, a Tensor that broadcasts or a number. Raises as `getitem` does."""
-    value = _value(x, value)
+    if not isinstance(value, Value):
+        value = plain(x, value)
     if index is False:
         return
-    items = items_of(x, index)
-    view, left = basic(x, items)
+    record, at, left = basic(x, items_of(x, index))
+    if not left and x._node is None and x._meta is None and _written_plainly(x, at, value):
+        return
+    view = x if record is None else record(x, index=at)
+    value = value if isinstance(value, Value) else wrap(number(x, value))
     if not left:
         assign(view, value, "__setitem__")
-    elif isinstance(value, Value) and value._array.dtype != x._array.dtype:
+    elif value._array.dtype != x._array.dtype:
         raise RuntimeError(
             f"Index put requires the source and destination dtypes match, got {dtypes.of(x._array.dtype)._title} for the "
             f"destination and {dtypes.of(value._array.dtype)._title} for the source. (Convert the value with "
@@ -42,14 +47,26 @@ def setitem(x: Any, index: Any, value: Any) -> None:
         put(view, advanced(view, left), value, "__setitem__")
 
 
-def _value(x: Any, value: Any) -> Any:
-    """What is assigned, as a Tensor or an array scalar that the backend can take."""
+def _written_plainly(x: Any, at: tuple[Any, ...], value: Any) -> bool:
+    """Write into `x`, which has no history, if there is nothing to record, to convert or to refuse; whether it was done."""
+    array = x._array
+    if 0 in array.strides:
+        return False
+    F = of(array)
     if isinstance(value, Value):
-        return value
-    is_number = isinstance(value, (bool, int, float, complex)) or hasattr(value, "__float__")
-    if not is_number or (hasattr(value, "shape") and value.shape):
-        raise TypeError(f"can't assign a {_title(value)} to a {x.type()}")
-    return wrap(number(x, value))
+        other = value._array
+        if value._node is not None or type(other) is not type(array) or other.dtype != array.dtype:
+            return False
+        part = F.getitem(array, at)
+        same = other.shape == part.shape and F.device_of(other) == F.device_of(array)
+        if not same or F.storage(other) is F.storage(array):
+            return False
+        value = other
+    else:
+        part = F.getitem(array, at)
+    F.setitem(part, ..., value)
+    bump(x, "__setitem__")
+    return True
 
 
 def _title(value: Any) -> str:
@@ -57,23 +74,36 @@ def _title(value: Any) -> str:
     return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
 
 
-def number(x: Any, value: Any) -> Any:
-    """`value` as a 0-d array of the dtype and device of `x`. Raises RuntimeError if it does not fit there."""
-    dtype = x._array.dtype
-    if isinstance(value, complex) and dtype.kind != "c":
+def plain(x: Any, value: Any) -> Any:
+    """`value` as the Python number that `x` can hold. Raises TypeError for what is no number, RuntimeError if too large."""
+    kind = x._array.dtype.kind
+    if type(value) is float and kind == "f" and -65504 <= value <= 65504:  # what any of them holds
+        return value
+    is_number = isinstance(value, (bool, int, float, complex)) or hasattr(value, "__float__")
+    if not is_number or (hasattr(value, "shape") and value.shape):
+        raise TypeError(f"can't assign a {_title(value)} to a {x.type()}")
+    if kind == "b":
+        return bool(value)
+    if isinstance(value, complex):
+        if kind == "c":
+            return complex(value)
         if value.imag:
-            raise RuntimeError(f"value cannot be converted to type {dtypes.of(dtype).name} without overflow")
+            raise RuntimeError(f"value cannot be converted to type {x.dtype.name} without overflow ({value})")
         value = value.real
-    if dtype.kind in "iu":
-        value = int(value)
+    limits = (dtypes.iinfo if kind in "iu" else dtypes.finfo)(x.dtype)
+    least = 0 if kind == "u" and isinstance(value, float) else -limits.max - (kind == "i")
+    if kind in "iu" and math.isfinite(value) and least <= value and int(value) <= limits.max:
+        return int(value) % (limits.max + 1) if kind == "u" else int(value)
+    if kind in "iu" or (abs(value) > limits.max and math.isfinite(value) and x.dtype.itemsize > 2):
+        raise RuntimeError(f"value cannot be converted to type {x.dtype.name} without overflow ({value})")
+    return float(value) if not math.isfinite(value) or abs(value) <= limits.max else math.copysign(math.inf, value)
+
+
+def number(x: Any, value: Any) -> Any:
+    """`value` as a 0-d array of the dtype and device of `x`. Raises as `plain` does."""
     F = of(x._array)
-    try:
-        with F.on_device(F.device_of(x._array)[1]):
-            return F.full((), value, dtype)
-    except OverflowError:
-        raise RuntimeError(
-            f"value cannot be converted to type {dtypes.of(dtype).name} without overflow ({value})"
-        ) from None
+    with F.on_device(F.device_of(x._array)[1]):
+        return F.full((), plain(x, value), x._array.dtype)
 
 
 def _refuse_overlap(into: Any, array: Any, name: str) -> None:

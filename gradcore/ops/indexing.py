@@ -38,11 +38,11 @@ def select_at(x: Any, axis: int, i: int) -> Any:
     return p.select(x, index=(*(_ALL,) * axis, i))
 
 
-def basic(x: Any, items: tuple[Any, ...], *, always: bool = False) -> tuple[Any, list[Any]]:
-    """The view of `x` at the basic part of an index, and what is left: for each axis of the view, slices or arrays.
+def basic(x: Any, items: tuple[Any, ...], *, always: bool = False) -> tuple[Any, tuple[Any, ...], list[Any]]:
+    """The basic part of an index: what makes the view (None if it is all of `x`), at which index, and what is left.
 
-    An array that is a mask stands for as many axes as it has. `always` makes a view for a single slice that leaves
-    nothing out, too.
+    That is, for each axis of the view, a slice or an array; a mask stands for as many axes as it has. `always` makes a
+    view for a single slice that leaves nothing out, too.
     """
     array = x._array
     shape = array.shape
@@ -85,9 +85,7 @@ def basic(x: Any, items: tuple[Any, ...], *, always: bool = False) -> tuple[Any,
             at += k
     while left and left[-1] is _ALL:
         left.pop()
-    if record is not None:
-        x = record(x, index=tuple(view))
-    return x, left
+    return record, tuple(view), left
 
 
 def _extent(item: Any) -> int:
@@ -249,10 +247,11 @@ def getitem(x: Any, index: Any) -> Any:
     """
     if type(index) is int and x._array.ndim:
         return select_at(x, 0, index)
-    view, left = basic(x, items_of(x, index), always=True)
+    record, at, left = basic(x, items_of(x, index), always=True)
+    view = x if record is None else record(x, index=at)
     if left:
         return p.getitem(view, index=advanced(view, left))
-    return c.alias(x) if view is x else view
+    return c.alias(x) if record is None else view
 
 
 @op()

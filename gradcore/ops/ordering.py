@@ -12,6 +12,7 @@ from gradcore.ops.arguments import axis
 from gradcore.ops.registry import methods, op
 from gradcore.ops.shaping import becomes
 from gradcore.primitives import shape as p
+from gradcore.recorder.value import wrap
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
@@ -178,7 +179,8 @@ def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
     if a == b:
         raise RuntimeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")
     if k % 2:
-        return methods["transpose_"](flip(input, b if k % 4 == 1 else a), a, b)  # type: ignore[no-any-return]
+        turned = swap(flip(input, b if k % 4 == 1 else a), a, b)
+        return wrap(turned._array, turned._node)  # type: ignore[no-any-return]  # nobody has what it is a view of
     return flip(input, (a, b) if k % 4 else ())
 
 

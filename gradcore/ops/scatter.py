@@ -350,7 +350,7 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
         input, values,
         "Index put requires the source and destination dtypes match, got {} for the destination and {} for the source.",
     )  # fmt: skip
-    _, left = indexing.basic(input, indexing.items_of(input, found))
+    _, _, left = indexing.basic(input, indexing.items_of(input, found))
     index = indexing.advanced(input, left)
     return _accumulate if accumulate else _index_put, assigning.fitted(input, index, values), index
 

@@ -199,8 +199,8 @@ def expand_to(input: Any, shape: Shape) -> Any:
     lead = len(shape) - len(have)
     if lead < 0:
         raise RuntimeError(
-            f"expand({input.type()}{{{list(have)}}}, size={list(shape)}): the number of sizes provided ({len(shape)}) must be greater or equal to the number of dimensions "
-            f"in the tensor ({len(have)})"
+            f"expand({input.type()}{{{list(have)}}}, size={list(shape)}): the number of sizes provided ({len(shape)}) "
+            f"must be greater or equal to the number of dimensions in the tensor ({len(have)})"
         )
     wanted = []
     for i, n in enumerate(shape):

@@ -36,8 +36,8 @@ CLOSED = ["gradcore.graph", "gradcore.backends"]  # not even the layers below, n
 
 # Every package outside the standard library, and the only modules that may import it.
 THIRD_PARTY = {
-    "numpy": {"gradcore.backends.numpy", "gradcore.backends.cupy", "gradcore.backends.mersenne"},
-    "cupy": {"gradcore.backends.cupy"},
+    "numpy": {f"gradcore.backends.{name}" for name in ("numpy", "cupy", "mersenne", "silence")},
+    "cupy": {"gradcore.backends.cupy", "gradcore.backends.cuda"},
     "cupyx": {"gradcore.backends.cupy"},
     "scipy": {"gradcore.backends.numpy"},
     "ml_dtypes": {"gradcore.dtypes"},

@@ -12,18 +12,18 @@ import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib import util
-from pathlib import Path
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 from tests.double import methods
-from tests.double.arrays import Ledger, current, ledger, ndarray
+from tests.double.arrays import ndarray
+from tests.double.machine import Ledger, current, ledger
 
 MODULES = methods.MODULES
 
 BACKEND = "gradcore.backends.cupy"
-SOURCE = Path(__file__).resolve().parents[2] / "backends/cupy.py"
+PARTS = ("gradcore.backends.cuda", BACKEND)  # the modules that import CuPy
 
 
 class Cuda:
@@ -71,30 +71,42 @@ def _host_copy(x: Any) -> Any:
 
 
 @contextmanager
-def _in_place_of(modules: dict[str, ModuleType]) -> Iterator[None]:
+def _in_place_of(modules: dict[str, ModuleType | None]) -> Iterator[None]:
+    """Let `import` find these modules in the block, and load anew those that are None."""
     before = {name: sys.modules.get(name) for name in modules}
-    sys.modules.update(modules)
+    _replace(modules)
     try:
         yield
     finally:
-        for name, module in before.items():
-            if module is None:
-                sys.modules.pop(name, None)
-            else:
-                sys.modules[name] = module
+        _replace(before)
+
+
+def _replace(modules: dict[str, ModuleType | None]) -> None:
+    for name, module in modules.items():
+        if module is None:
+            sys.modules.pop(name, None)
+        else:
+            sys.modules[name] = module
 
 
 @cache
+def parts() -> dict[str, ModuleType]:
+    """The backend over the double: one for the whole process, so that cached kernels stay true."""
+    from gradcore import backends
+
+    known = dict(vars(backends))
+    with _in_place_of({**MODULES, **dict.fromkeys(PARTS)}):
+        found = {name: import_module(name) for name in PARTS}
+        found[BACKEND].start()
+    for name in vars(backends).keys() - known.keys():  # where importing binds them
+        delattr(backends, name)
+    vars(backends).update(known)
+    return found
+
+
 def backend() -> ModuleType:
-    """`backends/cupy.py` over the double: one module per process, so that cached kernels stay true."""
-    spec = util.spec_from_file_location(BACKEND, SOURCE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = util.module_from_spec(spec)
-    with _in_place_of({**MODULES, BACKEND: module}):
-        spec.loader.exec_module(module)
-        module.start()
-    return module
+    """`backends/cupy.py` over the double."""
+    return parts()[BACKEND]
 
 
 @contextmanager
@@ -106,7 +118,7 @@ def installed() -> Iterator[Cuda]:
     by_device, by_type = backends.by_device, backends.by_type
     device, kinds = by_device.get("cuda"), set(by_type)
     ledger.clear()
-    with _in_place_of({**MODULES, BACKEND: module}):
+    with _in_place_of({**MODULES, **parts()}):
         backends.register(ndarray, module)
         try:
             yield Cuda(module)

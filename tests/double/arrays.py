@@ -7,92 +7,14 @@ than the current one are refused, and whatever makes the host wait is written in
 
 from __future__ import annotations
 
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import numpy as np
 
+from tests.double.machine import Device, current, ledger
+
 dice = np.random.default_rng()
-
-
-class Ledger:
-    """What the double saw: waits for the device and copies to it, each with the lines that caused it."""
-
-    def __init__(self) -> None:
-        self.syncs: list[str] = []
-        self.uploads: list[str] = []
-
-    def sync(self, what: str) -> None:
-        self.syncs.append(f"{what} at {_caller()}")
-
-    def upload(self, what: str) -> None:
-        self.uploads.append(f"{what} at {_caller()}")
-
-    def clear(self) -> None:
-        self.syncs.clear()
-        self.uploads.clear()
-
-
-def _caller() -> str:
-    frame: Any = sys._getframe(2)
-    while frame is not None and "/double/" in frame.f_code.co_filename:
-        frame = frame.f_back
-    lines = []
-    while frame is not None and len(lines) < 3:
-        lines.append(f"{'/'.join(frame.f_code.co_filename.split('/')[-2:])}:{frame.f_lineno}")
-        frame = frame.f_back
-    return " < ".join(lines)
-
-
-ledger = Ledger()
-
-
-# -- devices -------------------------------------------------------------------------------------------------
-
-COUNT = 2
-
-
-class _Current(threading.local):
-    def __init__(self) -> None:
-        self.id = 0
-
-
-current = _Current()
-
-
-class Device:
-    """A device by number; in a `with` it is the current one."""
-
-    def __init__(self, id: int | None = None) -> None:
-        self.id = current.id if id is None else int(id)
-        if not 0 <= self.id < COUNT:
-            raise RuntimeError(f"cudaErrorInvalidDevice: invalid device ordinal {self.id}")
-        self._outside: list[int] = []
-
-    def __enter__(self) -> Device:
-        self._outside.append(current.id)
-        current.id = self.id
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        current.id = self._outside.pop()
-
-    def use(self) -> None:
-        current.id = self.id
-
-    def synchronize(self) -> None:
-        ledger.sync("Device.synchronize")
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Device) and other.id == self.id
-
-    def __hash__(self) -> int:
-        return hash(self.id)
-
-    def __repr__(self) -> str:
-        return f"<CUDA Device {self.id}>"
 
 
 # -- across the border ---------------------------------------------------------------------------------------

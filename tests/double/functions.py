@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from tests.double import arrays
-from tests.double.arrays import check_dtype, from_host, ledger, ndarray, to_host
+from tests.double.arrays import check_dtype, from_host, ndarray, to_host
+from tests.double.machine import ledger
 
 
 def words(text: str) -> frozenset[str]:

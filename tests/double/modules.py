@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from tests.double import arrays, functions
-from tests.double.arrays import Device, ledger, ndarray
+from tests.double import functions
+from tests.double.arrays import ndarray
 from tests.double.functions import NARROW, Function, Ufunc, imported, words
+from tests.double.machine import COUNT, Device, current, ledger
 
 
 class Namespace(ModuleType):
@@ -74,7 +75,7 @@ class Stream:
 
     def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: int = 0) -> None:
         self.ptr = 0 if null else id(self)
-        self.device_id = arrays.current.id
+        self.device_id = current.id
 
     def __enter__(self) -> Stream:
         return self
@@ -121,9 +122,9 @@ def _each(scalar: Any) -> Any:
 
 def _modules() -> dict[str, ModuleType]:
     runtime = SimpleNamespace(
-        getDeviceCount=lambda: arrays.COUNT,
-        getDevice=lambda: arrays.current.id,
-        setDevice=lambda id: setattr(arrays.current, "id", id),
+        getDeviceCount=lambda: COUNT,
+        getDevice=lambda: current.id,
+        setDevice=lambda id: setattr(current, "id", id),
         deviceSynchronize=lambda: ledger.sync("deviceSynchronize"),
         runtimeGetVersion=lambda: 12090,
         driverGetVersion=lambda: 12090,

@@ -1,0 +1,36 @@
+"""NumPy's floating-point warnings, switched off and back; must not know what is computed meanwhile."""
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+
+def _find_error_state() -> tuple[Callable[[], Any], Callable[[Any], None], Callable[..., Any]]:
+    """Return (quiet, unquiet, quietly), which switch NumPy's floating-point warnings off here and back.
+
+    torch never warns of 1/0 or log(0). np.errstate around every call costs 0.9 us; np.seterr would change the
+    user's own NumPy code; a warnings filter loses against a later `error` or `always` (pytest's, for one) and
+    does not see the ufuncs that NumPy's own Python code calls. Since NumPy 2 the error state is a context
+    variable: to set and reset it costs 0.08 us. It is found as the one that np.seterr changes, so that only
+    public functions are used. `quietly(f, ...)` calls `f` in a context of its own at half that cost; it
+    raises RuntimeError while another thread is inside.
+    """
+    before, after = contextvars.copy_context(), contextvars.copy_context()
+    after.run(np.seterr, all="ignore")
+    changed = [variable for variable in after if before.get(variable) is not after[variable]]
+    if len(changed) == 1:
+        return partial(changed[0].set, after[changed[0]]), changed[0].reset, after.run
+
+    def enter() -> Any:
+        state = np.errstate(all="ignore")
+        state.__enter__()
+        return state
+
+    return enter, lambda state: state.__exit__(None, None, None), after.run
+
+
+quiet, unquiet, quietly = _find_error_state()

@@ -31,6 +31,7 @@ LATER: Final = (
     "differences",
     "distributions",
     "einsum",
+    "elimination",
     "embedding",
     "factorizations",
     "joining",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gradcore.backends import of
 from gradcore.ops.filling import empty, eye
 from gradcore.ops.linalg import adjoint, attempt, check, check_floating, check_matrices, info_of
 from gradcore.ops.registry import label, op
@@ -97,6 +98,28 @@ def eigh(A: Tensor, UPLO: str = "L") -> Named:
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     """Return the eigenvalues, ascending, of hermitian matrices; one triangle of `A` is read."""
     return _eigh(A, UPLO)[0]
+
+
+_Eig = return_type("linalg_eig", "eigenvalues", "eigenvectors")
+
+
+def _eig(A: Tensor) -> tuple[Tensor, Tensor]:
+    check(A, "linalg.eig")
+    if not bool(of(A._array).isfinite(A._array).all()):
+        raise RuntimeError("torch.linalg.eig: input tensor should not contain infs or NaNs.")
+    return attempt("linalg.eig", _DIVERGED, f.eig, A)  # type: ignore[no-any-return]
+
+
+@op(namespace="linalg", method=False, out=True)
+def eig(A: Tensor) -> Named:
+    """Return the eigenvalues and eigenvectors of square matrices, which are complex."""
+    return _Eig(_eig(A))
+
+
+@op(namespace="linalg", method=False, out=True)
+def eigvals(A: Tensor) -> Tensor:
+    """Return the eigenvalues of square matrices, which are complex."""
+    return _eig(A)[0]
 
 
 _Svd = return_type("linalg_svd", "U", "S", "Vh")

@@ -201,10 +201,10 @@ def solve_triangular(
         ones = s.diagonal(e.zero(A), offset=0, axes=(A._array.ndim - 2, A._array.ndim - 1)) + 1
         axes = (A._array.ndim - 2, A._array.ndim - 1)
         triangle = e.add(triangle, s.diagonal_embed(ones, offset=0, axes=axes, shape=A._array.shape))
-    return _solved(triangle, B, left, name)
+    return solved(triangle, B, left, name)
 
 
-def _solved(A: Tensor, B: Tensor, left: bool, name: str) -> Tensor:
+def solved(A: Tensor, B: Tensor, left: bool, name: str) -> Tensor:
     """The solution for matrices B, not finite for a singular A."""
     try:
         return _solution(p.solve, A, B, left, name, vectors=False)
@@ -234,7 +234,7 @@ def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
     factor = _triangle(L, upper)
     turned = adjoint(factor)
     first, second = (turned, factor) if upper else (factor, turned)
-    return _solved(second, _solved(first, B, True, "cholesky_solve"), True, "cholesky_solve")
+    return solved(second, solved(first, B, True, "cholesky_solve"), True, "cholesky_solve")
 
 
 @op(out=True, node="CholeskyInverse")

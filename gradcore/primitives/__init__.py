@@ -20,6 +20,7 @@ FAMILIES: Final = (
     "counting",
     "cumulative",
     "elementwise",
+    "elimination",
     "embedding",
     "factorizations",
     "indexing",

@@ -95,6 +95,35 @@ def eigh(F: Any, x: Array) -> tuple[Array, Array]:
     return values, vectors
 
 
+def _eig_pull(F: Any, g: Any, values: Array, vectors: Array, x_dtype: Any) -> Array:
+    g_values, g_vectors = g
+    back = F.conj(F.matrix_transpose(vectors))
+    inner: Any = 0 if g_values is None else _diagonal(F, g_values)
+    if g_vectors is not None:
+        ones = _ones(F, values)
+        turned = F.matmul(back, g_vectors)
+        scaled = ones * F.real(turned)  # that the vectors have length 1
+        gaps = F.conj(_row(F, values) - _column(F, values)) + ones
+        inner = inner + (turned - F.matmul(F.matmul(back, vectors), scaled)) / gaps * (1 - ones)
+    made = F.solve(back, F.matmul(inner, back))
+    return made if x_dtype.kind == "c" else F.real(made)
+
+
+@primitive(
+    "general",
+    x=_eig_pull,
+    outputs=("values", "vectors"),
+    partial=True,
+    holomorphic=False,
+    node="LinalgEig",
+)
+def eig(F: Any, x: Array) -> tuple[Array, Array]:
+    """Complex eigenvalues and eigenvectors of length 1."""
+    values, vectors = attempt(F, F.eig, x, pivot=len)
+    dtype = "complex64" if x.dtype.itemsize == (8 if x.dtype.kind == "c" else 4) else "complex128"
+    return F.astype(values, dtype), F.astype(vectors, dtype)
+
+
 # -- singular values ---------------------------------------------------------------------------------------
 
 

@@ -39,6 +39,11 @@ def definite(*lead: int, n: int = 3) -> Make:
     return make
 
 
+def dominant(*lead: int, n: int = 3) -> Make:
+    """Matrices with a large diagonal, which need no pivoting and have real eigenvalues or complex ones."""
+    return lambda rng: (rng.normal(size=(*lead, n, n)) + 4 * np.eye(n),)
+
+
 def zeros(*shape: int) -> Make:
     return lambda rng: (np.zeros(shape),)
 
@@ -97,6 +102,9 @@ ALGEBRA = [
         for label, make in {"tall": normal((4, 3)), "wide": normal((2, 3, 4)), "square": spread()}.items()
     ),
     Case("pinv", definite(), {"atol": 1e-6, "rtol": 0.0, "hermitian": True}, "hermitian", smooth=False),
+    Case("lu", dominant(), complex_=True),
+    Case("lu", dominant(2), {}, "batch", complex_=True),
+    Case("eig", dominant(2), smooth=False),
     Case("qr", spread(2), {"mode": "complete"}, complex_=True),
     Case("qr", normal((5, 3)), {"mode": "reduced"}, "tall", complex_=True),
 ]

@@ -1,0 +1,108 @@
+"""torch.linalg: LU factorisations and what they solve. It must not know any derivative."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gradcore.backends import of
+from gradcore.ops.arguments import need_tensor
+from gradcore.ops.filling import empty
+from gradcore.ops.linalg import adjoint, check_floating, check_matrices, solved
+from gradcore.ops.products import matmul
+from gradcore.ops.registry import label, op
+from gradcore.ops.return_types import Named, return_type
+from gradcore.primitives import elementwise as e
+from gradcore.primitives import elimination as p
+from gradcore.primitives import shape as s
+from gradcore.primitives.indexing import basic_getitem
+from gradcore.primitives.joining import concatenate
+from gradcore.primitives.products import matrix_transpose
+from gradcore.recorder.value import wrap
+
+if TYPE_CHECKING:
+    from gradcore.tensor import Tensor
+
+_Lu = return_type("linalg_lu", "P", "L", "U")
+_LuFactor = return_type("linalg_lu_factor", "LU", "pivots")
+_LuFactorEx = return_type("linalg_lu_factor_ex", "LU", "pivots", "info")
+
+
+def _factors(A: Tensor, pivot: bool, name: str) -> tuple[Tensor | None, Any, Tensor, Tensor, Tensor | None]:
+    """P, the pivots, square L and U of as many rows and columns as both have, and what is below L or beside U."""
+    check_matrices(A, name, square=False)
+    check_floating(A, name)
+    rows, columns = A._array.shape[-2:]
+    P, pivots = p.pivoting(A) if pivot else (None, None)
+    ordered = A if P is None else matmul(matrix_transpose(P), A)
+    k = min(rows, columns)
+    L, U = p.lu(ordered if rows == columns else basic_getitem(ordered, index=(..., slice(k), slice(k))))
+    rest = None
+    if rows > columns:
+        rest = solved(U, basic_getitem(ordered, index=(..., slice(k, None), slice(None))), False, name)
+    elif columns > rows:
+        rest = solved(L, basic_getitem(ordered, index=(..., slice(k, None))), True, name)
+    return P, pivots, L, U, rest
+
+
+def _extended(A: Tensor, square: Tensor, rest: Tensor | None, below: bool) -> Tensor:
+    if rest is None or below is not (A._array.shape[-2] > A._array.shape[-1]):
+        return square
+    return concatenate(square, rest, axis=A._array.ndim - 2 + (not below))  # type: ignore[no-any-return]
+
+
+@op(namespace="linalg", method=False, out=True, node="LinalgLu")
+def lu(A: Tensor, *, pivot: bool = True) -> Named:
+    """Factorise A = P L U: a permutation (empty without `pivot`), unit lower and upper triangular matrices."""
+    P, _, L, U, rest = _factors(A, pivot, "linalg.lu")
+    P = empty(0, dtype=A.dtype, device=A.device) if P is None else P
+    return _Lu((P, _extended(A, L, rest, True), _extended(A, U, rest, False)))
+
+
+@op(namespace="linalg", method=False, out=True)
+def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -> Named:
+    """Factorise as `lu`, in one matrix, with LAPACK's pivots; `info` is the first zero pivot (0: there is none)."""
+    name = "torch.linalg.lu_factor_ex" if check_errors else "linalg.lu_factor"
+    _, pivots, L, U, rest = _factors(A, pivot, name)
+    both = e.add(s.tril(L, k=-1), U)
+    LU = _extended(A, _extended(A, both, rest, True), rest, False)
+    label(LU, "LinalgLuFactorExBackward0", (A,))
+    F = of(A._array)
+    k = L._array.shape[-1]
+    if pivots is None:
+        pivots = wrap(F.copy(F.broadcast_to(F.astype(F.arange(1, k + 1), "int32"), (*A._array.shape[:-2], k))))
+    zero = F.diagonal(U._array, 0, -2, -1) == 0 if k else F.zeros((*A._array.shape[:-2], 1), "bool")
+    first = (F.argmax(zero, -1) + 1) * F.any(zero, -1)
+    info = wrap(F.as_array(F.astype(F.as_array(first), "int32")))
+    if check_errors and info.any():
+        raise RuntimeError(f"{name}: U[{info.max().item()},{info.max().item()}] is zero and using it on lu_solve would fail")
+    return _LuFactorEx((LU, pivots, info))
+
+
+@op(namespace="linalg", method=False, out=True)
+def lu_factor(A: Tensor, *, pivot: bool = True) -> Named:
+    """Factorise as `lu`, in one matrix, with LAPACK's pivots."""
+    return _LuFactor(lu_factor_ex(A, pivot=pivot)[:2])
+
+
+@op(namespace="linalg", method=False, out=True, node="LinalgLuSolve")
+def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoint: bool = False) -> Tensor:
+    """Solve A X = B (X A = B if not `left`; with the conjugate transpose of A if `adjoint`) from `lu_factor`'s result."""
+    name = "linalg.lu_solve"
+    check_matrices(LU, name, letter="LU")
+    check_matrices(B, name, square=False, letter="B")
+    need_tensor(pivots, name, "pivots")
+    if not left:
+        return _adjoint(lu_solve(LU, pivots, _adjoint(B), adjoint=not adjoint))
+    n = LU._array.shape[-1]
+    P = p.permutation_of(pivots, size=n, dtype=LU._array.dtype)
+    axes = (LU._array.ndim - 2, LU._array.ndim - 1)
+    ones = s.diagonal_embed(
+        e.add(s.diagonal(e.zero(LU), offset=0, axes=axes), 1), offset=0, axes=axes, shape=LU._array.shape
+    )
+    L, U = e.add(s.tril(LU, k=-1), ones), s.triu(LU, k=0)
+    if adjoint:
+        return matmul(P, solved(_adjoint(L), solved(_adjoint(U), B, True, name), True, name))
+    return solved(U, solved(L, matmul(matrix_transpose(P), B), True, name), True, name)
+
+
+_adjoint = adjoint

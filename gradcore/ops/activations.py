@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from gradcore.ops import softmax as probabilities
 from gradcore.ops.arguments import need_tensor
 from gradcore.ops.direct import public
 from gradcore.ops.registry import functions, methods, op
@@ -160,11 +161,11 @@ def _dim(name: str, ndim: int) -> int:
 
 
 def _over(name: str, input: Any, dim: int | None, dtype: Any) -> Any:
-    """gradcore's function `name` over `dim`, or over what torch guesses."""
+    """`softmax` or `log_softmax` over `dim`, or over what torch guesses."""
     need_tensor(input, name)
     if dim is None:
         dim = _dim(name, input._array.ndim)
-    return functions[""][name](input, dim) if dtype is None else functions[""][name](input, dim, dtype=dtype)
+    return (probabilities.softmax if name == "softmax" else probabilities.log_softmax)(input, dim, dtype)
 
 
 @op(namespace="nn.functional", method=False)

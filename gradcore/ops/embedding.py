@@ -8,7 +8,8 @@ from gradcore import dtypes
 from gradcore.backends import of
 from gradcore.graph import modes
 from gradcore.ops.arguments import need_tensor
-from gradcore.ops.registry import functions, op
+from gradcore.ops.norms import norm_
+from gradcore.ops.registry import op
 from gradcore.primitives import embedding as p
 from gradcore.recorder.inplace import write
 
@@ -65,7 +66,7 @@ def _check_range(index: Tensor, rows: int) -> None:
 
 def _renormalize(weight: Any, index: Tensor, max_norm: float, norm_type: float) -> None:
     with modes.no_grad():
-        norms = functions[""]["norm"](weight, norm_type, 1, keepdim=True)
+        norms = norm_(weight, norm_type, 1, keepdim=True)
         F = of(weight._array)
         seen = F.zeros((weight._array.shape[0], 1), "bool")
         seen[index._array.reshape(-1)] = True

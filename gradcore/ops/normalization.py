@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 from gradcore import dtypes
 from gradcore.graph import modes
 from gradcore.ops.arguments import axis, need_tensor
+from gradcore.ops.distributions import bernoulli_
+from gradcore.ops.norms import norm_
 from gradcore.ops.registry import functions, label, op
+from gradcore.ops.selection import clamp_min
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import normalization as n
 from gradcore.primitives import shape as s
@@ -147,8 +150,7 @@ def _check_dtypes(name: str, x: Any, *parameters: Any) -> None:
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """Divide by the `p`-norm over `dim`, or by `eps` where that is larger."""
     need_tensor(input, "normalize")
-    public = functions[""]
-    size = public["clamp_min"](public["norm"](input, p, dim, keepdim=True), eps)
+    size = clamp_min(norm_(input, p, dim, keepdim=True), eps)
     return input / s.expand(size, shape=input._array.shape)  # type: ignore[no-any-return]
 
 
@@ -169,7 +171,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
 
 def _dropout(input: Any, p: float) -> Tensor:
     with modes.no_grad():
-        kept = functions[""]["empty_like"](input).bernoulli_(1 - p)
+        kept = bernoulli_(functions[""]["empty_like"](input), 1 - p)
         kept = kept.div_(1 - p) if p < 1 else kept
     return e.multiply(input, kept)  # type: ignore[no-any-return]
 

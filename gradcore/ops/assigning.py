@@ -145,6 +145,14 @@ def assign(view: Any, value: Any, name: str) -> Any:
 def put(view: Any, index: tuple[Any, ...], value: Any, name: str, accumulate: bool = False) -> Any:
     """Write `value` into the Tensor `view` at an index with arrays (add it there, with `accumulate`); recorded."""
     F = of(view._array)
+    if not accumulate and view._node is None and view._meta is None and value._node is None:
+        try:
+            F.setitem(view._array, index, value._array)
+        except (ValueError, IndexError, TypeError):
+            pass  # said below
+        else:
+            bump(view, name)
+            return view
     if value._array.size != 1 or value._node is not None or accumulate:
         value = fitted(view, index, value)
     function, write = (p.index_add, F.scatter_add) if accumulate else (p.index_put, F.setitem)

@@ -13,7 +13,7 @@ from gradcore import dtypes
 from gradcore.backends import of
 from gradcore.ops import arguments, assigning, indexing
 from gradcore.ops.arguments import axis
-from gradcore.ops.registry import methods, op
+from gradcore.ops.registry import functions, label, methods, op
 from gradcore.ops.shaping import broadcast_shapes, expand_to, reshape_to
 from gradcore.primitives import conversion as c
 from gradcore.primitives import elementwise as e
@@ -79,12 +79,19 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     n = x._array.shape[at]
     check_range(array, n, 0, lambda i: IndexError(f"index out of range in self (index {i}, dimension {at} of size {n})"))
     out = _index_select(x, index=along(at, array.reshape(-1)))
-    return out if x is input else reshape_to(out, ())  # type: ignore[no-any-return]
+    return out if x is input else scalar_again(out, _index_select)  # type: ignore[no-any-return]
 
 
 def row(x: Any) -> Any:
     """A 0-d tensor as one of shape (1,); any other as it is."""
     return x if x._array.ndim else reshape_to(x, (1,))
+
+
+def scalar_again(out: Any, function: Any) -> Any:
+    """The result of `function` on a row, as a 0-d tensor that it could have made itself."""
+    flat = reshape_to(out, ())
+    label(flat, function.primitive.node_name, (out,))
+    return wrap(flat._array, flat._node)
 
 
 def _grid(array: Any, at: int) -> tuple[Any, ...]:
@@ -204,7 +211,7 @@ def _writing(plan: Callable[..., Plan]) -> Callable[..., Any]:
         x = row(input)
         function, values, index = plan(x, *args, **keywords)
         out = function(x, values, index=index)
-        return out if x is input else reshape_to(out, ())
+        return out if x is input else scalar_again(out, function)
 
     def inside(self: Any, *args: Any, **keywords: Any) -> Any:
         x = row(self)
@@ -367,3 +374,6 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
         flat, place = flat // size, flat % size
         places.append(place)
     return _accumulate if accumulate else _put, reshape_to(source, (source._array.size,)), tuple(reversed(places))
+
+
+functions[""]["index_put_"] = methods["index_put_"]

@@ -156,7 +156,7 @@ def reshaped(function: Callable[..., Any], name: str, nodes: dict[str, str]) -> 
             if view is not None:
                 view.seen = next(stamps)
             if isinstance(out._node, Node) and out._node is not before._node:
-                out._node.step = out._node.step.relabelled(nodes[out._node.name])  # type: ignore[attr-defined]
+                out._node.step = out._node.step.relabelled(nodes[out._node.step.name])  # type: ignore[attr-defined]
         return self
 
     method.__name__ = name

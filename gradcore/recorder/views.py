@@ -114,7 +114,7 @@ def shares(out: Any, array: Any) -> bool:
     if base is array or (base is not None and base is array.base):
         return True
     F = of(array)
-    return F.storage(out) is F.storage(array)  # type: ignore[no-any-return]
+    return F.storage(out) is F.storage(array)
 
 
 def remake(value: Value, view: View) -> None:
@@ -152,7 +152,7 @@ def refuse_hazard(value: Value, modified: str = "is being") -> None:
         return
     node = value._node.node if isinstance(value._node, Output) else value._node
     nr = value._node.index if isinstance(value._node, Output) else 0
-    who = "A view" if node is None else f"Output {nr} of {node.name.partition('Backward')[0]} is a view"
+    who = "A view" if node is None else f"Output {nr} of {node.name().partition('Backward')[0]} is a view"
     if node is None or view.hazard == NO_GRAD:
         who += " was created in no_grad mode" if node is None else " of a view which was created in no_grad mode"
         how = "with grad mode enabled."

@@ -375,7 +375,7 @@ class Tensor(Value, metaclass=_WithOperations):
         return printing.tensor_repr(
             self._array,
             device=self.device,
-            grad_fn_name=None if fn is None else fn.name,
+            grad_fn_name=None if fn is None else fn.name(),
             requires_grad=node is not None,
             tensor_contents=tensor_contents,
         )

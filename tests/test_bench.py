@@ -56,7 +56,7 @@ def test_the_hundred_operations_are_a_hundred(other: str) -> None:
     nodes, seen = [case.build(LIB)().grad_fn], set()
     while nodes:
         node = nodes.pop()
-        if node is not None and node not in seen and node.name != "torch::autograd::AccumulateGrad":
+        if node is not None and node not in seen and node.name() != "torch::autograd::AccumulateGrad":
             seen.add(node)
             nodes += [target for target, _ in node.next_functions]
     assert len(seen) == 101  # and the sum

@@ -54,7 +54,7 @@ def same(theirs: Any, ours: Any) -> None:
     assert str(ours.dtype) == str(theirs.dtype)
     assert tuple(ours.shape) == tuple(theirs.shape)
     assert ours.requires_grad == theirs.requires_grad
-    assert (ours.grad_fn and ours.grad_fn.name) == (theirs.grad_fn and theirs.grad_fn.name())
+    assert (ours.grad_fn and ours.grad_fn.name()) == (theirs.grad_fn and theirs.grad_fn.name())
     np.testing.assert_array_equal(np.array(ours.detach().tolist()), np.array(theirs.detach().tolist()))
 
 
@@ -225,7 +225,7 @@ def test_there_and_back_is_recorded(strict_cuda: Any) -> None:
     x = gradcore.tensor(rng.normal(size=(2, 3)), requires_grad=True)
     on_device = x.to("cuda")
     assert on_device.device == gradcore.device("cuda", 0)
-    assert on_device.grad_fn.name == "ToCopyBackward0"
+    assert on_device.grad_fn.name() == "ToCopyBackward0"
     assert on_device.to("cuda") is on_device is on_device.cuda(0)
     weights = gradcore.tensor(rng.normal(size=(2, 3)), device="cuda", requires_grad=True)
     with strict_cuda.never_waits():

@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import gradcore
 import numpy as np
 import pytest
+
+import gradcore
 
 
 def leaf(*shape: int, seed: int = 0) -> Any:

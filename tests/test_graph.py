@@ -201,7 +201,7 @@ def test_next_functions_name_constants_and_output_numbers() -> None:
     outer = recorded(step, (inner, Output(inner, 1, 2)), ())
     assert outer.next_functions == ((inner, 0), (None, 0), (inner, 1))
     assert inner.next_functions == ((x, 0),)
-    assert outer.name == "ScaleBackward0"
+    assert outer.name() == "ScaleBackward0"
     assert repr(outer).startswith("<ScaleBackward0 object at 0x")
 
 

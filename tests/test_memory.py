@@ -8,9 +8,10 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import gradcore
 import numpy as np
 import pytest
+
+import gradcore
 
 
 @pytest.fixture

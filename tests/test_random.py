@@ -38,7 +38,7 @@ def drawn(library: Any, text: str) -> Any:
             x = eval(text, names)
         except Exception as error:
             return type(error)
-    name = x.grad_fn and (x.grad_fn.name if library is gradcore else x.grad_fn.name())
+    name = x.grad_fn and x.grad_fn.name()
     values = x.detach().numpy().copy()
     return values, str(x.dtype), x.stride(), name, library.rand(1).item()
 

@@ -11,8 +11,9 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import gradcore
 import numpy as np
+
+import gradcore
 
 Program = Callable[[Any], Any]
 

@@ -55,11 +55,13 @@ class Leaf:
 
     __slots__ = ("__weakref__", "hooks", "owner")
 
-    name = "torch::autograd::AccumulateGrad"
-
     def __init__(self, owner: Callable[[], Any] | None = None) -> None:
         self.owner = owner
         self.hooks: list[Hook] | None = None
+
+    def name(self) -> str:
+        """torch's name for such ends."""
+        return "torch::autograd::AccumulateGrad"
 
     @property
     def next_functions(self) -> tuple[()]:
@@ -89,8 +91,8 @@ class Node:
     saved: Any
     hooks: list[Hook] | None
 
-    @property
     def name(self) -> str:
+        """What the node is shown as, torch's name for it."""
         return self.step.name
 
     @property

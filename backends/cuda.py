@@ -107,7 +107,7 @@ def following(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _device_among(operands: Any) -> int | None:
     for x in operands:
-        found = x.device.id if isinstance(x, cp.ndarray) else None
+        found = x.data.device_id if isinstance(x, cp.ndarray) else None
         if type(x) in (list, tuple):
             found = _device_among(x)
         if found is not None:

@@ -85,7 +85,7 @@ def to_host(array: Any) -> Any:
 
 def to_device(array: Any, device: int | None) -> Any:
     """Return `array` on this device, itself where it is there already."""
-    if device is None or array.device.id == device:
+    if device is None or array.data.device_id == device:
         return array
     with on_device(device):
         return array.copy()
@@ -93,7 +93,7 @@ def to_device(array: Any, device: int | None) -> Any:
 
 def device_of(array: Any) -> tuple[str, int | None]:
     """Return the device type and index of `array`."""
-    return "cuda", array.device.id
+    return "cuda", array.data.device_id
 
 
 def start() -> None:

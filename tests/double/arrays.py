@@ -112,9 +112,9 @@ class Capsule:
 class Pointer:
     """Where an array begins."""
 
-    def __init__(self, host: Any) -> None:
-        self.ptr: int = host.__array_interface__["data"][0]
-        self.device_id = current.id
+    def __init__(self, array: ndarray) -> None:
+        self.ptr: int = array._host.__array_interface__["data"][0]
+        self.device_id = array._device
 
 
 class ndarray:
@@ -141,7 +141,7 @@ class ndarray:
     nbytes = property(lambda self: self._host.nbytes)
     strides = property(lambda self: self._host.strides)
     device = property(lambda self: Device(self._device))
-    data = property(lambda self: Pointer(self._host))
+    data = property(Pointer)
     flags = property(Flags)
 
     @property

@@ -75,7 +75,7 @@ globals().update(ops.functions[""])
 
 
 def __getattr__(name: str) -> _Any:
-    if name in {"cuda", "linalg", "nn", "special"}:
+    if name in {"cuda", "linalg", "masked", "nn", "special"}:
         return _import_module(f"gradcore.{name}")
     return ops.function("", name)
 

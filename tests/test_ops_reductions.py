@@ -113,6 +113,12 @@ OTHERS = [
     "L.trapezoid(x)", "L.trapezoid(z, z.cumsum(0), dim=0)", "L.cumulative_trapezoid(x, L.arange(3), dim=1)",
     "L.cumulative_trapezoid(z, dx=2)", "z.cov()", "L.cov(x[0], correction=0, aweights=v[:4] * v[:4])", "v.cov()",
     "L.cov(z, fweights=L.tensor([1, 2, 0, 3]))", "z.corrcoef()", "L.dist(x, z, 3)", "x.renorm(2, 1, .5)", "L.cov(c)",
+    *(f"L.masked.{name}(z, 1, mask=z > -.3)" for name in (
+        "sum", "prod", "amax", "amin", "mean", "var", "std", "median", "logsumexp", "cumsum", "cumprod", "argmax",
+    )),
+    *(f"L.masked.{name}(z, 0, mask=L.ones(3, 1, dtype=L.bool))" for name in ("softmax", "log_softmax", "softmin")),
+    "L.masked.norm(x, 3, (0, 1), mask=z < .2)", "L.masked.normalize(x, 2, -1, mask=z < .2)", "L.masked.mean(x)",
+    "L.masked.std(x, (0, 2), correction=0)", "L.masked.logaddexp(v, v.flip(0))", "L.masked.prod(x, (0, -1), keepdim=True)",
     "x.softmax(0, dtype=L.float32)", "x.quantile(L.tensor([.2, .9], dtype=L.float64), dim=1)",
     "x.quantile(.31, interpolation='nearest')", "x.quantile(.31, 0, interpolation='midpoint')",
 ]  # fmt: skip
@@ -137,6 +143,7 @@ PLAIN = [
     "v.histogram(3, range=(-1., 1.), density=True, weight=v * v)", "v.histogram(L.tensor([-1., 0, 2], dtype=L.float64))",
     "x.sum(axis=0, keepdims=True)", "x.amax(axis=(0, 1))", "x.norm(dim=[])", "z.norm(0)",
     "L.linalg.vector_norm(c, 0, (0, 1), True)", "b.diff()", "v.corrcoef()",
+    "L.masked.sum(i, 0, mask=b)", "L.masked.amax(i, mask=b)", "L.masked.argmin(i, 0, mask=b)",
     "str(x.max(0).indices.dtype)",
 ]  # fmt: skip
 
@@ -156,7 +163,7 @@ REFUSED = [
     "L.searchsorted(v, x, side='left', right=True)", "L.searchsorted(v, x, sorter=v)", "L.isin(c, c)", "L.isin(b, b)",
     "x.quantile(1.5)", "x.half().quantile(.5)", "e.quantile(.5)", "x.quantile(.5, interpolation='best')",
     "x.unique(dim=3)", "x.max(0, out=(x[0], x[0]))", "L.sum([1, 2])", "L.max([1, 2])", "L.softmax(3, 0)", "L.all(None)",
-    "s.diff()", "x.diff(-1)", "L.trapezoid(b)",
+    "s.diff()", "x.diff(-1)", "L.masked.mean(i, 0)", "L.trapezoid(b)",
     "L.trapezoid(x, v)", "x.cov()", "b.cov()", "z.cov(fweights=v)", "z.cov(aweights=v)", "x.corrcoef()", "x.renorm(0, 0, 1)",
     "v.renorm(2, 0, 1)", "x.renorm(2, 0, -1)",
     "L.cumsum(x, 0, out=L.ones(2, 3, 4).long(), dtype=L.float64)", "L.softmax(x, 0, out=L.ones(2, 3, 4))",

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from gradcore import dtypes
+from gradcore.backends import numpy as host
 from gradcore.backends import of
 from gradcore.graph import Leaf, Node, modes, stamps, versions
 from gradcore.recorder import errors, views
 from gradcore.recorder.record import attach, cast
 from gradcore.recorder.steps import kernels_of
-from gradcore.recorder.value import Value, wrap
+from gradcore.recorder.value import Meta, Value, wrap
 
 
 def target(t: Value) -> Any:
@@ -29,6 +30,11 @@ def inplace(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def method(self: Value, *args: Any, **keywords: Any) -> Value:
+        if (self._meta is None or _is_ordinary(self._meta)) and (self._node is None or not modes.is_grad_enabled()):
+            result = function(self, *args, **keywords)
+            if result is NotImplemented or _overwrite(self, result, name):
+                return result if result is NotImplemented else self
+            return store(self, result, name)
         check_writable(self, name)
         before = self
         if modes.is_grad_enabled() and (
@@ -44,6 +50,22 @@ def inplace(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     method.__qualname__ = f"Tensor.{name}"
     method.__doc__ = f"The in-place form of `{function.__name__}`."
     return method
+
+
+def _is_ordinary(m: Meta) -> bool:
+    return m.view is None and m.versions is None and not m.inference
+
+
+def _overwrite(t: Value, result: Value, name: str) -> bool:
+    """Write `result` into `t` if there is nothing to record and nothing to convert: what an optimizer does."""
+    array, new = t._array, result._array
+    if result._node is not None or new.dtype is not array.dtype or new.shape != array.shape or type(new) is not host.Array:
+        return False
+    if type(array) is not host.Array or not (array.flags.c_contiguous and array.flags.writeable):
+        return False
+    array[...] = new
+    versions.bump(array if array.base is None else host.storage(array), name)
+    return True
 
 
 def _flat(args: tuple[Any, ...], keywords: dict[str, Any]) -> list[Any]:
@@ -95,7 +117,7 @@ def store(t: Value, result: Value, name: str) -> Value:
     if recorded:
         if result._array.dtype != t._array.dtype:
             result = cast(result, t._array.dtype)
-        _rebase(t, result)
+        rebase(t, result)
     return t
 
 
@@ -127,7 +149,7 @@ def overwritten(
         result = wrap(t._array)
         op = function.primitive  # type: ignore[attr-defined]
         attach(op, kernels_of(op)[type(t._array)], [wrap(t._array, node), *others], params, [result])
-        _rebase(t, result)
+        rebase(t, result)
     return t
 
 
@@ -139,6 +161,11 @@ def reshaped(function: Callable[..., Any], name: str, nodes: dict[str, str]) -> 
 
     @functools.wraps(function)
     def method(self: Value, *args: Any, **keywords: Any) -> Value:
+        if (self._meta is None or _is_ordinary(self._meta)) and (self._node is None or not modes.is_grad_enabled()):
+            result = function(self, *args, **keywords)
+            if result is NotImplemented or _overwrite(self, result, name):
+                return result if result is NotImplemented else self
+            return store(self, result, name)
         check_writable(self, name)
         before = wrap(self._array, target(self))
         view = None if self._meta is None else self._meta.view
@@ -226,7 +253,7 @@ def bump(t: Value, name: str) -> None:
         versions.bump(of(t._array).storage(t._array), name)
 
 
-def _rebase(t: Value, result: Value) -> None:
+def rebase(t: Value, result: Value) -> None:
     """Give `t`, and the value it is a view of, the history of `result`."""
     view = None if t._meta is None else t._meta.view
     if view is None:

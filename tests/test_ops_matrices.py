@@ -54,6 +54,21 @@ CALLS: dict[str, tuple[F, list[tuple[tuple[int, ...], ...]]]] = {
     "pinv, hermitian": (lambda m, a: m.linalg.pinv(a + a.mH, hermitian=True), [(SQUARE,), (BATCH,)]),
     "lstsq": (lambda m, a, b: m.linalg.lstsq(a, b).solution, [(TALL, (4,)), (WIDE, (2, 3)), ((2, 4, 3), (2, 4, 1))]),
     "cond": (lambda m, a: m.stack([m.linalg.cond(a, p) for p in (None, 2, -2)]), [(SQUARE,), (BATCH,)]),
+    "lu": (lambda m, a: m.cat([x.reshape(-1) for x in m.linalg.lu(a)]), [(SQUARE,), (TALL,), (WIDE,), (BATCH,)]),
+    "lu_factor": (lambda m, a: m.linalg.lu_factor(a)[0], [(SQUARE,), (TALL,), (WIDE,), ((2, 4, 3),)]),
+    "lu_solve": (lambda m, a, b: m.linalg.lu_solve(*m.linalg.lu_factor(a), b), [(SQUARE, (3, 2)), (BATCH, (3, 1))]),
+    "lu_solve, adjoint, right": (
+        lambda m, a, b: m.linalg.lu_solve(*m.linalg.lu_factor(a), b, left=False, adjoint=True),
+        [(SQUARE, (2, 3))],
+    ),
+    "torch.lu_solve": (lambda m, a, b: m.lu_solve(b, *m.linalg.lu_factor(a)), [(SQUARE, (3, 2))]),
+    "lu_unpack": (lambda m, a: m.lu_unpack(*m.linalg.lu_factor(a))[2], [(SQUARE,), (WIDE,), (TALL,)]),
+    "matrix_exp": (lambda m, a: m.matrix_exp(a / 2), [(SQUARE,), (BATCH,), ((1, 1),)]),
+    "householder_product": (lambda m, a, t: m.linalg.householder_product(a, t), [(TALL, (2,)), (BATCH, (2, 3))]),
+    "ormqr": (lambda m, a, t, c: m.ormqr(a, t, c, transpose=True), [(TALL, (2,), (4, 3))]),
+    "ormqr, right": (lambda m, a, t, c: m.ormqr(a, t, c, left=False), [(TALL, (2,), (3, 4))]),
+    "eig": (lambda m, a: m.cat([x.abs().reshape(-1) for x in m.linalg.eig(a)]), [(SQUARE,), (BATCH,)]),
+    "eigvals": (lambda m, a: m.linalg.eigvals(a).abs().sort()[0], [(SQUARE,), (BATCH,)]),
     "tensorinv": (lambda m, a: m.linalg.tensorinv(a, ind=1), [((4, 2, 2),)]),
     "tensorsolve": (lambda m, a, b: m.linalg.tensorsolve(a, b), [((2, 3, 6), (2, 3))]),
     "vander": (lambda m, a: m.linalg.vander(a, N=4), [((3,),), ((2, 3),)]),
@@ -102,6 +117,45 @@ def test_pseudoinverses_obey_penrose(rng: np.random.Generator) -> None:
     for left, right in [(x @ y @ x, x), (y @ x @ y, y), ((x @ y).T, x @ y), ((y @ x).T, y @ x)]:
         np.testing.assert_allclose(np.asarray(left), np.asarray(right), atol=1e-10)
     assert gradcore.linalg.matrix_rank(x).item() == 2
+
+
+@pytest.mark.parametrize("shape", [SQUARE, TALL, WIDE, (2, 5, 4), (0, 2, 2), (2, 0)], ids=str)
+def test_elimination(rng: np.random.Generator, shape: tuple[int, ...]) -> None:
+    x = gradcore.from_numpy(rng.normal(size=shape))
+    p, lower, upper = gradcore.linalg.lu(x)
+    np.testing.assert_allclose(np.asarray(p @ lower @ upper), np.asarray(x), atol=1e-12)
+    packed, pivots = gradcore.linalg.lu_factor(x)
+    k = min(shape[-2:])
+    np.testing.assert_allclose(np.asarray(packed.triu()[..., :k, :]), np.asarray(upper), atol=1e-14)
+    assert pivots.shape == (*shape[:-2], k)
+    assert pivots.dtype == gradcore.int32
+
+
+def test_the_exponential(rng: np.random.Generator) -> None:
+    x = gradcore.from_numpy(rng.normal(size=(3, 3)) * [[[0.01]], [[1]], [[30]]])
+    linalg = pytest.importorskip("scipy.linalg")
+    for ours, each in zip(gradcore.matrix_exp(x), x, strict=True):  # one batch, three scales
+        theirs = linalg.expm(np.asarray(each))
+        np.testing.assert_allclose(np.asarray(ours), theirs, 1e-9, 1e-11 * np.abs(theirs).max())
+    both = gradcore.matrix_exp(x[1]) @ gradcore.matrix_exp(-x[1])
+    np.testing.assert_allclose(np.asarray(both), np.eye(3), atol=1e-10)
+
+
+def test_a_zero_pivot_has_a_number() -> None:
+    def program(m: Any) -> Any:
+        x = m.stack([m.eye(3), m.diag(m.tensor([1.0, 0.0, 2.0])), m.zeros(3, 3)])
+        return list(m.linalg.lu_factor_ex(x))
+
+    same(program, torch)
+
+
+def test_eigenvectors(rng: np.random.Generator) -> None:
+    x = gradcore.from_numpy(rng.normal(size=(2, 4, 4)))
+    values, vectors = gradcore.linalg.eig(x)
+    left, right = np.asarray(x) @ np.asarray(vectors), np.asarray(vectors) * np.asarray(values)[..., None, :]
+    np.testing.assert_allclose(left, right, atol=1e-12)
+    symmetric = gradcore.linalg.eig(x + x.mT)  # NumPy's are real here
+    assert symmetric.eigenvalues.dtype == gradcore.complex128
 
 
 def test_tolerances() -> None:
@@ -153,6 +207,9 @@ BAD: dict[str, Callable[[Any], Any]] = {
     "cond of an oblong matrix": lambda m: m.linalg.cond(m.ones(2, 3), 1),
     "tensorinv": lambda m: m.linalg.tensorinv(m.ones(2, 3, 2), ind=1),
     "tensorinv ind": lambda m: m.linalg.tensorinv(m.ones(2, 2), ind=0),
+    "eig of no number": lambda m: m.linalg.eig(m.full((2, 2), float("nan"))),
+    "lu of a vector": lambda m: m.linalg.lu(m.ones(3)),
+    "lu_solve of a vector": lambda m: m.linalg.lu_solve(m.eye(3), m.ones(3, dtype=m.int32), m.ones(3)),
     "vander": lambda m: m.linalg.vander(m.ones(3), N=1),
 }
 

@@ -29,7 +29,10 @@ _LuFactorEx = return_type("linalg_lu_factor_ex", "LU", "pivots", "info")
 
 def _factors(A: Tensor, pivot: bool, name: str) -> tuple[Tensor | None, Any, Tensor, Tensor, Tensor | None]:
     """P, the pivots, square L and U of as many rows and columns as both have, and what is below L or beside U."""
-    check_matrices(A, name, square=False)
+    need_tensor(A, name, "A")
+    if A._array.ndim < 2:
+        shape = list(A._array.shape)
+        raise RuntimeError(f"{name}: Expected tensor with 2 or more dimensions. Got size: {shape} instead")
     check_floating(A, name)
     rows, columns = A._array.shape[-2:]
     P, pivots = p.pivoting(A) if pivot else (None, None)

@@ -9,7 +9,7 @@ from gradcore import dtypes
 from gradcore.backends import of
 from gradcore.ops.arguments import need_tensor
 from gradcore.ops.products import broadcast, expanded
-from gradcore.ops.registry import op
+from gradcore.ops.registry import functions, op
 from gradcore.ops.return_types import Named, return_type
 from gradcore.primitives import comparison as c
 from gradcore.primitives import complex_parts, products
@@ -245,6 +245,17 @@ def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
     inverse = p.inv(factor, checked=False)
     turned = adjoint(inverse)
     return products.matmul(inverse, turned) if upper else products.matmul(turned, inverse)  # type: ignore[no-any-return]
+
+
+@op(out=False)
+def matrix_exp(input: Tensor) -> Tensor:
+    """Return the exponential of square matrices, the sum of their powers over factorials."""
+    check_matrices(input, "linalg.matrix_exp")
+    check_floating(input, "linalg.matrix_exp")
+    return p.matrix_exp(input)  # type: ignore[no-any-return]
+
+
+functions["linalg"]["matrix_exp"] = functions[""]["matrix_exp"]
 
 
 # -- determinants ------------------------------------------------------------------------------------------

@@ -32,9 +32,10 @@ def inplace(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     def method(self: Value, *args: Any, **keywords: Any) -> Value:
         if (self._meta is None or _is_ordinary(self._meta)) and (self._node is None or not modes.is_grad_enabled()):
             result = function(self, *args, **keywords)
-            if result is NotImplemented or _overwrite(self, result, name):
-                return result if result is NotImplemented else self
-            return store(self, result, name)
+            if result is NotImplemented:
+                return result  # type: ignore[no-any-return]
+            if result._node is None:
+                return self if _overwrite(self, result, name) else store(self, result, name)
         check_writable(self, name)
         before = self
         if modes.is_grad_enabled() and (
@@ -161,11 +162,6 @@ def reshaped(function: Callable[..., Any], name: str, nodes: dict[str, str]) -> 
 
     @functools.wraps(function)
     def method(self: Value, *args: Any, **keywords: Any) -> Value:
-        if (self._meta is None or _is_ordinary(self._meta)) and (self._node is None or not modes.is_grad_enabled()):
-            result = function(self, *args, **keywords)
-            if result is NotImplemented or _overwrite(self, result, name):
-                return result if result is NotImplemented else self
-            return store(self, result, name)
         check_writable(self, name)
         before = wrap(self._array, target(self))
         view = None if self._meta is None else self._meta.view

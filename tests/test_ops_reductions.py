@@ -113,6 +113,8 @@ OTHERS = [
     "L.trapezoid(x)", "L.trapezoid(z, z.cumsum(0), dim=0)", "L.cumulative_trapezoid(x, L.arange(3), dim=1)",
     "L.cumulative_trapezoid(z, dx=2)", "z.cov()", "L.cov(x[0], correction=0, aweights=v[:4] * v[:4])", "v.cov()",
     "L.cov(z, fweights=L.tensor([1, 2, 0, 3]))", "z.corrcoef()", "L.dist(x, z, 3)", "x.renorm(2, 1, .5)", "L.cov(c)",
+    "L.gradient(x, edge_order=2, dim=(1, 2))", "L.gradient(z, spacing=.5)", "L.gradient(z, spacing=[2., .1], dim=(1, 0))",
+    "L.gradient(z, spacing=(L.arange(4.) ** 2,), dim=1, edge_order=2)", "x.sum_to_size(3, 1)", "x.sum_to_size((2, 1, 4))",
     *(f"L.masked.{name}(z, 1, mask=z > -.3)" for name in (
         "sum", "prod", "amax", "amin", "mean", "var", "std", "median", "logsumexp", "cumsum", "cumprod", "argmax",
     )),
@@ -163,7 +165,8 @@ REFUSED = [
     "L.searchsorted(v, x, side='left', right=True)", "L.searchsorted(v, x, sorter=v)", "L.isin(c, c)", "L.isin(b, b)",
     "x.quantile(1.5)", "x.half().quantile(.5)", "e.quantile(.5)", "x.quantile(.5, interpolation='best')",
     "x.unique(dim=3)", "x.max(0, out=(x[0], x[0]))", "L.sum([1, 2])", "L.max([1, 2])", "L.softmax(3, 0)", "L.all(None)",
-    "s.diff()", "x.diff(-1)", "L.masked.mean(i, 0)", "L.trapezoid(b)",
+    "s.diff()", "x.sum_to_size(5)", "L.gradient(x, edge_order=3)", "L.gradient(x[:1])",
+    "x.diff(-1)", "L.masked.mean(i, 0)", "L.trapezoid(b)",
     "L.trapezoid(x, v)", "x.cov()", "b.cov()", "z.cov(fweights=v)", "z.cov(aweights=v)", "x.corrcoef()", "x.renorm(0, 0, 1)",
     "v.renorm(2, 0, 1)", "x.renorm(2, 0, -1)",
     "L.cumsum(x, 0, out=L.ones(2, 3, 4).long(), dtype=L.float64)", "L.softmax(x, 0, out=L.ones(2, 3, 4))",

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from gradcore.tensor import Tensor
 
 
-def _part(x: Tensor, axis: int, start: int | None, stop: int | None) -> Tensor:
-    return basic_getitem(x, index=(*(slice(None),) * axis, slice(start, stop)))  # type: ignore[no-any-return]
+def _part(x: Tensor, axis: int, start: int | None, stop: int | None) -> Any:
+    return basic_getitem(x, index=(*(slice(None),) * axis, slice(start, stop)))
 
 
 @op(out=True)
@@ -102,6 +102,74 @@ def _pairs(y: Tensor, axis: int) -> Tensor:
 
 def _end(y: Tensor, axis: int, place: int) -> Tensor:
     return basic_getitem(y, index=(*(slice(None),) * axis, place))  # type: ignore[no-any-return]
+
+
+# -- slopes ---------------------------------------------------------------------------------------------------------------
+
+
+@op(method=False)
+def gradient(input: Tensor, *, spacing: Any = None, dim: Any = None, edge_order: int = 1) -> tuple[Tensor, ...]:
+    """Return the slopes of `input` along each of `dim` (all by default), of second order inside.
+
+    `spacing` is the distance of sample points: a number (1), one for each dimension, or a Tensor of points for each.
+    """
+    need_tensor(input, "gradient")
+    axes = arguments.axes(dim, input._array.ndim)
+    if edge_order not in (1, 2):
+        raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
+    if any(input._array.shape[i] <= edge_order for i in axes):
+        raise RuntimeError("torch.gradient expected each dimension size to be at least edge_order+1")
+    each = tuple(spacing) if isinstance(spacing, (list, tuple)) else (1 if spacing is None else spacing,) * len(axes)
+    if len(each) != len(axes):
+        raise RuntimeError(
+            "torch.gradient expected spacing to be unspecified, a scalar, or a list of length equal to "
+            f"{len(axes)}, the number of dimensions, but got a list of length {len(each)}"
+        )
+    return tuple(_slope(input, points, axis, edge_order) for points, axis in zip(each, axes, strict=True))
+
+
+def _slope(x: Tensor, points: Any, axis: int, edge_order: int) -> Tensor:
+    """The slopes at each point: of the parabola through it and its neighbours, or of a line at the ends."""
+
+    def at(i: int, of: Any = x) -> Any:
+        return _part(of, axis, i, i + 1 or None)
+
+    first: Any
+    if getattr(points, "ndim", 0):
+        h = _steps(x, points, axis, "gradient")
+        first, second, last, before = at(0, h), at(1, h), at(-1, h), at(-2, h)
+        left, right = _part(h, axis, None, -1), _part(h, axis, 1, None)
+    else:
+        first = second = last = before = left = right = points
+    middle = _parabola(
+        (_part(x, axis, None, -2), _part(x, axis, 1, -1), _part(x, axis, 2, None)),
+        -right / (left * (left + right)),
+        (right - left) / (left * right),
+        left / (right * (left + right)),
+    )
+    if edge_order == 1:
+        ends = e.divide(e.subtract(at(1), at(0)), first), e.divide(e.subtract(at(-1), at(-2)), last)
+    else:
+        ends = (
+            _parabola(
+                (at(0), at(1), at(2)),
+                -(2 * first + second) / (first * (first + second)),
+                (first + second) / (first * second),
+                -first / (second * (first + second)),
+            ),
+            _parabola(
+                (at(-3), at(-2), at(-1)),
+                last / (before * (before + last)),
+                -(before + last) / (before * last),
+                (2 * last + before) / (last * (before + last)),
+            ),
+        )
+    return functions[""]["cat"]((ends[0], middle, ends[1]), axis)  # type: ignore[no-any-return]
+
+
+def _parabola(points: tuple[Tensor, Tensor, Tensor], a: Any, b: Any, c: Any) -> Tensor:
+    x, y, z = (e.multiply(p, factor) for p, factor in zip(points, (a, b, c), strict=True))
+    return e.add(e.add(x, y), z)  # type: ignore[no-any-return]
 
 
 # -- covariances --------------------------------------------------------------------------------------------------------

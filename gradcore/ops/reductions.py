@@ -70,6 +70,18 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     return average(x, axis=axes, count=_count(x, axes), keepdims=keepdim)  # type: ignore[no-any-return]
 
 
+@op(function=False)
+def sum_to_size(input: Tensor, *size: Any) -> Tensor:
+    """Add up what broadcasting `size` to the shape of `input` would repeat. Raises RuntimeError if it does not broadcast."""
+    shape, have = arguments.shape(size), input._array.shape
+    lead = len(have) - len(shape)
+    if lead < 0 or any(m not in (1, n) for m, n in zip(shape, have[lead:], strict=True)):
+        raise RuntimeError(f"size {{{list(shape)}}} is not expandable to size {{{list(have)}}}.")
+    axes = tuple(i for i, n in enumerate(have) if i < lead or (shape[i - lead] == 1 and n != 1))
+    out = _sum_over(input, axis=axes, keepdims=True) if axes else input
+    return reshape(out, shape=shape) if lead else out
+
+
 @op(out="dtype")
 def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Add up the elements that are not NaN. Raises RuntimeError for complex numbers."""

@@ -5,6 +5,7 @@ Tests of the lower layers run while the upper ones are broken; a test that needs
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Iterator
@@ -92,3 +93,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.oracle)
         if item.get_closest_marker("cuda") and not has_gpu():
             item.add_marker(no_gpu)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Add up what tests/oracle/test_opinfo.py recorded, in whichever process it ran."""
+    ops: dict[str, dict[str, bool]] = {}
+    samples: dict[str, list[int]] = {}
+    checks: dict[str, list[int]] = {}
+    for good, reports in ((True, "passed"), (False, "failed")):
+        for report in terminalreporter.stats.get(reports, []):
+            for name, value in getattr(report, "user_properties", ()):
+                if name != "oracle" or report.when != "call":
+                    continue
+                counted = json.loads(value)
+                tier, op = counted["tier"], counted["op"]
+                ops.setdefault(tier, {})[op] = good and ops.get(tier, {}).get(op, True)
+                add(samples.setdefault(tier, [0, 0]), counted["samples"])
+                for check, counts in counted["checks"].items():
+                    add(checks.setdefault(check, [0, 0]), counts)
+    for tier, verdicts in sorted(ops.items()):
+        passed, total = samples[tier]
+        terminalreporter.write_line(
+            f"oracle, {tier}: {sum(verdicts.values())} of {len(verdicts)} ops, {passed} of {total} samples in all dtypes"
+        )
+    if checks:
+        each = ", ".join(f"{check} {passed}/{total}" for check, (passed, total) in sorted(checks.items()))
+        terminalreporter.write_line(f"oracle, comparisons: {each}")
+
+
+def add(to: list[int], counts: list[int]) -> None:
+    for i, count in enumerate(counts):
+        to[i] += count

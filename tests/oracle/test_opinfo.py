@@ -1,0 +1,49 @@
+"""Every tier-1 op and companion on torch's own samples: values, variants, first and second derivatives, all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from itertools import groupby
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tests.oracle import catalogue, plan, report, trial  # noqa: E402  (they import torch)
+
+TIERS = os.environ.get("ORACLE_TIERS", f"tier1 {catalogue.COMPANION}").split()
+
+
+def work() -> list[Any]:
+    """All checks of one op and dtype, as one test."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        planned = list(plan.planned(catalogue.entries(TIERS, [])))
+    grouped = groupby(planned, key=lambda item: (item[0].tier, item[0].label, trial.REFERENCE.dtype_name(item[1])))
+    return [pytest.param(list(items), id="-".join(key)) for key, items in grouped]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("items", work())
+def test_all_samples_agree_with_torch(items: list[Any], record_property: Any) -> None:
+    library = plan.library_named("gradcore")
+    outcomes = [trial.run(check, entry, dtype, library) for entry, dtype, check in items]
+    record_property("oracle", json.dumps(counted(outcomes)))
+    assert any(outcome.total for outcome in outcomes), "nothing was compared"
+    failed = [outcome.story() for outcome in outcomes if not outcome.passed]
+    assert not failed, "\n".join(failed)
+
+
+def counted(outcomes: list[trial.Outcome]) -> dict[str, Any]:
+    """What the summary at the end of the run adds up (see tests/conftest.py)."""
+    entry = outcomes[0].entry
+    passed, total = report.samples_of(outcomes)
+    return {
+        "tier": entry.tier,
+        "op": entry.name,
+        "samples": [passed, total],
+        "checks": {o.check: [o.total - len(o.failures), o.total] for o in outcomes},
+    }

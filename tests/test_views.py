@@ -113,6 +113,8 @@ class World:
         names = {"a": self.tensors[a], "b": self.tensors[b], "i": i, "T": self.T}
         if line in STATEMENTS and 0 in names["a"].stride():
             return "refused"  # an expanded tensor: torch warns, and its gradients fail
+        if "index_add_" in line and names["a"].ndim == 0:
+            return "refused"  # gradcore takes a source of one element
         try:
             with nullcontext() if grad else self.T.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")

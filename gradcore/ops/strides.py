@@ -84,8 +84,7 @@ def diagflat(input: Tensor, offset: int = 0) -> Tensor:
 def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
     """Return the view of the storage of `input` with this shape, these strides and this offset, in elements.
 
-    Raises RuntimeError where it would reach outside the storage. The gradient is right where no two elements of `input`
-    share memory.
+    Elements of `input` that share memory share the gradient. Raises RuntimeError where it would reach outside the storage.
     """
     array = input._array
     F = of(array)

@@ -103,7 +103,12 @@ def diagonal_embed(F: Any, x: Array, *, offset: int, axes: tuple[int, int], shap
 # -- other strides over the same memory -------------------------------------------------------------------------------
 
 
-@primitive("linear", x=lambda F, g, layout, target: F.relayout(g, layout=target, target=layout), view=True, node="AsStrided")
+def _as_strided_vjp(F: Any, g: Array, layout: Layout, target: Layout) -> Array:
+    back = F.relayout(g, layout=target, target=layout)
+    return F.shared_out(back, layout=layout) if _may_overlap(layout) else back
+
+
+@primitive("linear", x=_as_strided_vjp, view=True, node="AsStrided")
 def as_strided(F: Any, x: Array, *, layout: Layout, target: Layout) -> Array:
     """The view with the shape, strides and offset `target` of the storage in which `x` had `layout`."""
     if layout == (x.shape, tuple(s // x.itemsize for s in x.strides), F.storage_offset(x)):
@@ -118,6 +123,21 @@ strider.append(as_strided)
 def relayout(F: Any, x: Array, *, layout: Layout, target: Layout) -> Array:
     """What `target` reads of a storage of zeros to which `x` was added as `layout` lays it out."""
     return _relayout(F, x, layout, target)
+
+
+@primitive("linear", x=lambda F, g, layout: F.shared_out(g, layout=layout))
+def shared_out(F: Any, x: Array, *, layout: Layout) -> Array:
+    """Each element of `x` divided by how many elements of an array laid out so are one in memory, as torch has it."""
+    return x / _relayout(F, F.ones(layout[0], x.dtype), layout, layout)
+
+
+def _may_overlap(layout: Layout) -> bool:
+    reach = 0
+    for step, n in sorted((step, n) for n, step in zip(*layout[:2], strict=True) if n > 1):
+        if step <= reach:
+            return True
+        reach += step * (n - 1)
+    return False
 
 
 def _relayout(F: Any, x: Array, layout: Layout, target: Layout) -> Array:

@@ -74,6 +74,7 @@ CASES = [
     linear("diagonal_embed", (2, 3), label="below", offset=-1, axes=(0, 2), shape=(4, 2, 4)),
     linear("as_strided", (2, 3), layout=((2, 3), (3, 1), 0), target=((2, 2), (1, 2), 1)),
     linear("relayout", (2, 2), layout=((2, 2), (1, 2), 1), target=((2, 3), (3, 1), 0)),
+    linear("shared_out", (3, 2), layout=((3, 2), (1, 1), 0)),
     linear("unfold", (2, 7), axis=1, size=3, step=2),
     linear("unfold", (5,), label="vector", axis=0, size=2, step=1),
     linear("fold", (2, 3, 3), axis=1, size=3, step=2, shape=(2, 8)),

@@ -244,7 +244,11 @@ class Tensor(Value, metaclass=_WithOperations):
         self._grad = None
 
     def backward(
-        self, gradient: Tensor | None = None, retain_graph: bool | None = None, create_graph: bool = False, inputs: Any = None
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
     ) -> None:
         """Add to the `.grad` of leaves the products of `gradient` (of this shape; 1 for a scalar) with the Jacobian.
 

@@ -20,7 +20,8 @@ from gradcore.ops import (
     reductions,
     shaping,
 )
-from gradcore.ops.registry import functions, methods
+from gradcore.ops.registry import functions as functions
+from gradcore.ops.registry import methods
 
 LATER: Final = (
     "activations",
@@ -29,6 +30,7 @@ LATER: Final = (
     "counting",
     "cumulative",
     "differences",
+    "distances",
     "distributions",
     "einsum",
     "elimination",
@@ -49,6 +51,7 @@ LATER: Final = (
     "pooling",
     "positions",
     "quantiles",
+    "rare_pointwise",
     "reflections",
     "queries",
     "sampling",

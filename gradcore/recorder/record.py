@@ -93,7 +93,8 @@ def attach(
         saved = (saved, tuple((out._array.shape, out._array.dtype) for out in differentiable))
     if fits is not None:
         saved = (saved, fits)
-    node = recorded(step, tuple(origin for origin, need in zip(origins, needs, strict=True) if need), saved)
+    targets = tuple(origin for origin, need in zip(origins, needs, strict=True) if need and origin is not None)
+    node = recorded(step, targets, saved)
     if step.several:
         for i, out in enumerate(differentiable):
             out._node = Output(node, i, len(differentiable))

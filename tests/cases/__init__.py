@@ -40,7 +40,9 @@ def normal(*shapes: tuple[int, ...], low: float | None = None, high: float | Non
     return make
 
 
-def pointwise(primitive: str, n: int = 1, *, low: float = -2.0, high: float = 2.0, complex_: bool = False, **params: Any) -> list[Case]:
+def pointwise(
+    primitive: str, n: int = 1, *, low: float = -2.0, high: float = 2.0, complex_: bool = False, **params: Any
+) -> list[Case]:
     """The cases of an elementwise primitive of `n` inputs: same shapes, 0-d, empty and, if n > 1, broadcasting ones."""
     shapes = {"same": [(2, 3)] * n, "0-d": [()] * n, "empty": [(0, 3)] * n}
     if n > 1:

@@ -58,7 +58,7 @@ class Entry:
 def tiers() -> dict[str, str]:
     """Read the tiers file and the companions: every name, and its tier."""
     rows = [line.split("\t") for line in (HERE / "ops_tiers.tsv").read_text().splitlines() if line.strip()]
-    named = {name: tier for name, tier in rows}
+    named = dict(rows)
     for line in (HERE / "ops_companions.txt").read_text().splitlines():
         if line.strip():
             named.setdefault(line.strip(), COMPANION)

@@ -16,7 +16,6 @@ from tests.oracle.catalogue import Entry
 from tests.oracle.compare import REFERENCE
 from tests.oracle.library import Library, Missing, tensors_in
 
-
 NUMPY_MAX_NDIM = 64  # torch itself has no such limit; a sample beyond it cannot be handed over
 
 

@@ -151,6 +151,8 @@ def wide(host: Callable[..., Any], args: list[Any], keywords: dict[str, Any]) ->
     narrow = next((x.dtype for x in args if isinstance(x, np.ndarray) and _half(x.dtype)), None)
     if narrow is None:
         return host(*args, **keywords)
+    if narrow.kind == "V" and host in (np.matmul, np.einsum) and max(getattr(x, "ndim", 0) for x in args) > 2:
+        raise TypeError(f"{host.__name__}: CuPy 14 has no products of batches of bfloat16")
     widened = (x.astype("f4") if isinstance(x, np.ndarray) and _half(x.dtype) else x for x in args)
     result = np.asarray(host(*widened, **keywords))
     return result.astype(narrow) if result.dtype == np.float32 and keywords.get("dtype") is None else result

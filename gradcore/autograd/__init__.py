@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from gradcore import engine
 from gradcore.autograd.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 from gradcore.tensor import Tensor
 
-__all__ = ["backward", "enable_grad", "grad", "inference_mode", "no_grad", "set_grad_enabled"]
+__all__ = ["Function", "backward", "enable_grad", "grad", "inference_mode", "no_grad", "set_grad_enabled"]
+
+# What most programs never use is imported when it is first asked for: names by their modules.
+_LATER = {"Function": "function"}
+_MODULES = {"function"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name in _LATER:
+        found = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+        return found
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
 
 TensorOrTensors = Tensor | Sequence[Tensor]
 OptionalTensors = Tensor | Sequence[Tensor | None] | None

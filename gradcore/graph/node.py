@@ -34,7 +34,10 @@ class Step(Protocol):
     name: str
     needs: tuple[bool, ...]
     frees: bool  # whether a sweep releases what the node saved; sizes alone are not worth refusing a second sweep
-    pull: Callable[[Any, Any], tuple[Any, ...]]
+
+    @property
+    def pull(self) -> Callable[[Any, Any], tuple[Any, ...]]:
+        """What takes a raw cotangent and the node's saved values to the cotangents of the targets."""
 
     def traced(self, node: Node, cotangent: Any) -> tuple[Any, ...]:
         """Pull a cotangent back by operations that are themselves recorded."""
@@ -105,9 +108,9 @@ class Node:
         return f"<{self.step.name} object at {id(self):#x}>"
 
 
-def recorded(step: Step, targets: tuple[Target, ...], saved: Any) -> Node:
-    """The newest node: an operation with this step, on values that came from `targets`."""
-    node = Node()
+def recorded(step: Step, targets: tuple[Target, ...], saved: Any, kind: type[Node] = Node) -> Node:
+    """The newest node, of class `kind`: an operation with this step, on values that came from `targets`."""
+    node = kind()
     node.stamp = next(stamps)
     node.step = step
     node.targets = targets

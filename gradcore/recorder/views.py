@@ -59,6 +59,7 @@ class View:
 
 NO_GRAD: Final = "no_grad"
 SEVERAL: Final = "several"
+CUSTOM: Final = "custom"
 
 _ADVICE: Final = {
     NO_GRAD: "Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving "
@@ -66,20 +67,25 @@ _ADVICE: Final = {
     "both outside (if you want the inplace to be tracked).",
     SEVERAL: "This view is the output of a function that returns multiple views. Such functions do not allow the output "
     "views to be modified inplace. You should replace the inplace operation by an out-of-place one.",
+    CUSTOM: "This view was created inside a custom Function (or because an input was returned as-is) and the autograd logic "
+    "to handle view+inplace would override the custom backward associated with the custom Function, leading to incorrect "
+    "gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function.",
 }
 
 
 def note_view(
-    out: Value, source: Value, function: Callable[..., Any], params: dict[str, Any], several: bool = False
+    out: Value, source: Value, function: Callable[..., Any] | None, params: dict[str, Any], several: bool = False
 ) -> None:
-    """Make `out` a view of `source` by `function`, one of `several` that it returned."""
+    """Make `out` a view of `source` by `function` (of all of it if None), one of `several` that it returned."""
     m = meta(out)
     seen = source._meta.view if source._meta is not None else None
     base = source if seen is None else seen.base
     if seen is not None and function is strider[0]:  # which reads the storage, not just what the view shows of it
         chain = _strided(base._array, out._array)
     else:
-        chain = (Chain(()) if seen is None else chain_of(source, seen)).followed_by(function, params)
+        chain = Chain(()) if seen is None else chain_of(source, seen)
+        if function is not None:
+            chain = chain.followed_by(function, params)
     hazard = SEVERAL if several else "" if modes.is_grad_enabled() else NO_GRAD
     m.view = View(base, chain, hazard or ("" if seen is None else seen.hazard))
     base_meta = meta(base)
@@ -87,6 +93,18 @@ def note_view(
         base_meta.aliases = [0]
     m.aliases = base_meta.aliases
     m.versions = base_meta.versions
+
+
+def is_view(value: Value) -> bool:
+    """Whether `value` shares the memory of another."""
+    return value._meta is not None and value._meta.view is not None
+
+
+def forbid_writes(value: Value, hazard: str) -> None:
+    """If `value` is a view, let autograd refuse from now on to write through it, because of `hazard`."""
+    if value._meta is not None and value._meta.view is not None:
+        value._meta.view.hazard = hazard
+        value._meta.view.seen = next(stamps)
 
 
 def current(value: Value) -> Target | None:

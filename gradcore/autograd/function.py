@@ -1,0 +1,331 @@
+"""torch.autograd.function: operations whose derivative the user writes. It must not know any primitive.
+
+The context holds its node weakly and the node holds the context, so a graph with Functions is freed like any other.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from gradcore.autograd.backward_step import BackwardStep, Like
+from gradcore.backends import of
+from gradcore.graph import Node, Output, modes, recorded, versions
+from gradcore.graph.node import Target
+from gradcore.graph.sweep import FREED_MESSAGE
+from gradcore.recorder import inplace, views
+from gradcore.recorder.saved import Saved
+from gradcore.recorder.value import Value, wrap
+
+__all__ = ["BackwardCFunction", "Function", "FunctionCtx", "FunctionMeta", "once_differentiable"]
+
+
+class FunctionCtx:
+    """What `forward` leaves for `backward`: saved tensors, marks on outputs, and any attribute the user sets."""
+
+    needs_input_grad: tuple[bool, ...] = ()
+    materialize_grads = True
+    to_save: tuple[Any, ...] = ()
+    saved_for_forward: tuple[Any, ...] = ()
+    dirty_tensors: tuple[Any, ...] = ()
+    non_differentiable: tuple[Any, ...] = ()
+    _node: Callable[[], Node | None] | None = None
+
+    def save_for_backward(self, *tensors: Any) -> None:
+        """Keep `tensors` (inputs, outputs or others, or None) for `backward`, where they are `saved_tensors`."""
+        self.to_save = tensors
+
+    def save_for_forward(self, *tensors: Any) -> None:
+        """Keep `tensors` for `jvp`. Raises TypeError for anything but a Tensor or None."""
+        for t in tensors:
+            if not isinstance(t, Value) and t is not None:
+                raise TypeError(
+                    "save_for_forward expects all arguments to be tensors; you should save non-tensors as attributes on "
+                    f"ctx (got {type(t).__name__})"
+                )
+        self.saved_for_forward = tensors
+
+    def mark_dirty(self, *tensors: Any) -> None:
+        """Say which inputs `forward` changed in place; each must be an output too."""
+        self.dirty_tensors = tensors
+
+    def mark_non_differentiable(self, *tensors: Any) -> None:
+        """Say which outputs have no gradient."""
+        self.non_differentiable = tensors
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """Say whether `backward` gets zeros (the default) or None for the gradients that did not arrive."""
+        self.materialize_grads = value
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """What `save_for_backward` was given. Raises RuntimeError if it was overwritten since, or freed."""
+        if self._node is None:
+            return ()
+        node = self._node()
+        if node is None or type(node.saved) is not tuple:
+            raise RuntimeError(FREED_MESSAGE)
+        return tuple(None if s is None else _unsaved(s, i, node) for i, s in enumerate(node.saved))
+
+
+def _unsaved(saved: Saved, i: int, node: Node) -> Value:
+    array = saved.array
+    if array is not None and versions.newest[0] < node.stamp:
+        write = versions.write_after(node.stamp, of(array).storage(array))
+        if write is not None:
+            raise RuntimeError(
+                "one of the variables needed for gradient computation has been modified by an inplace operation: saved "
+                f"tensor {i} of shape {list(array.shape)}, saved by {node.name()}, was overwritten by {write.by} (its "
+                f"storage is now at version {write.count}). Save a clone() of it."
+            )
+    return saved.value(node)
+
+
+class BackwardCFunction(FunctionCtx):
+    """The context of one Function; each Function has a subclass of its own, called like its node."""
+
+    _forward_cls: type[Function]
+
+
+class FunctionNode(Node):
+    """The node of a Function. The attributes that the user set on the context are its own, too."""
+
+    __slots__ = ("ctx",)
+
+    ctx: FunctionCtx
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "ctx":
+            raise AttributeError(name)
+        return getattr(self.ctx, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if hasattr(Node, name) or name == "ctx":
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self.ctx, name, value)
+
+    def __repr__(self) -> str:
+        return f"<gradcore.autograd.function.{self.step.name} object at {id(self):#x}>"
+
+
+class FunctionMeta(type):
+    """Gives each Function the class of its contexts."""
+
+    def __init__(cls, name: str, bases: tuple[type, ...], attributes: dict[str, Any]) -> None:
+        cls._backward_cls = type(f"{name}Backward", (BackwardCFunction,), {"_forward_cls": cls})
+        super().__init__(name, bases, attributes)
+
+
+class Function(metaclass=FunctionMeta):
+    """The base of operations with a derivative of their own: static methods `forward` and `backward`, run by `apply`.
+
+    `forward(ctx, *args)`, or `forward(*args)` with `setup_context(ctx, inputs, output)`, returns a Tensor or a tuple;
+    `backward(ctx, *grad_outputs)` returns a gradient, or None, for each argument of `forward`. `vjp` is another name of
+    `backward`.
+    """
+
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        raise RuntimeError(
+            f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should invoke "
+            f"them on the class itself: {type(self).__name__}.apply(...)"
+        )
+
+    @staticmethod
+    def forward(*args: Any, **keywords: Any) -> Any:
+        """Compute the outputs. Every Function has its own."""
+        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> Any:
+        """Leave in `ctx` what `backward` needs. A Function that has one has a `forward` without `ctx`."""
+        raise NotImplementedError("setup_context is not implemented.")
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        """Return the gradient of each argument of `forward`, given that of each output."""
+        raise NotImplementedError(
+            "You must implement either the backward or vjp method for your custom autograd.Function to use it with "
+            "backward mode AD."
+        )
+
+    vjp = backward
+
+    @classmethod
+    def _derivative(cls) -> Callable[..., Any]:
+        has_backward, has_vjp = cls.backward is not Function.backward, cls.vjp is not Function.vjp
+        if has_backward and has_vjp:
+            raise RuntimeError(
+                "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only implement one "
+                f"of them. ({cls.__name__})"
+            )
+        return cls.vjp if has_vjp else cls.backward
+
+    @classmethod
+    def apply(cls, *args: Any, **keywords: Any) -> Any:
+        """Run `forward` unrecorded and record the whole as one node. Returns what `forward` returns."""
+        ctx: FunctionCtx = cls._backward_cls()
+        tensors = [a if isinstance(a, Value) else None for a in args]
+        origins = [None if a is None else inplace.target(a) for a in tensors]
+        ctx.needs_input_grad = tuple(origin is not None for origin in origins)
+        with modes.no_grad():
+            if cls.setup_context is Function.setup_context:
+                output = cls.forward(ctx, *args, **keywords)
+            else:
+                output = cls.forward(*args, **keywords)
+                cls.setup_context(ctx, args, output)
+        outs = output if isinstance(output, tuple) else (output,)
+        results = _Results(cls.__name__, ctx, tensors, outs)
+        made = results.recorded(origins) if modes.is_grad_enabled() and any(ctx.needs_input_grad) else results.plain()
+        return made if isinstance(output, tuple) else made[0]
+
+
+class _Results:
+    """What `forward` returned, on its way to become outputs of a node, or plain results."""
+
+    def __init__(self, name: str, ctx: FunctionCtx, inputs: list[Any], outs: tuple[Any, ...]) -> None:
+        self.name, self.ctx, self.inputs, self.outs = name, ctx, inputs, outs
+        for kind, marked in (("mark_dirty can", ctx.dirty_tensors), ("mark_non_differentiable", ctx.non_differentiable)):
+            for i, t in enumerate(marked):
+                if not isinstance(t, Value):
+                    raise RuntimeError(f"{kind} only accept variables, but argument {i} is of type {type(t).__name__}")
+        if not all(any(t is out for out in outs) for t in ctx.dirty_tensors):
+            raise RuntimeError(
+                "Some elements marked as dirty during the forward method were not returned as output. The inputs that are "
+                f"modified inplace must all be outputs of the Function. ({name})"
+            )
+
+    def is_dirty(self, t: Any) -> bool:
+        return any(t is dirty for dirty in self.ctx.dirty_tensors)
+
+    def as_is(self, t: Any) -> bool:
+        """Whether `t` is an input that was returned untouched."""
+        return any(t is x for x in self.inputs if x is not None) and not self.is_dirty(t)
+
+    def differentiable(self, t: Any) -> bool:
+        return (
+            isinstance(t, Value)
+            and t._array.dtype.kind not in "biu"
+            and not any(t is constant for constant in self.ctx.non_differentiable)
+        )
+
+    def plain(self) -> tuple[Any, ...]:
+        """The results of a Function that is not recorded."""
+        for t in self.ctx.dirty_tensors:
+            inplace.bump(t, self.name)
+        return tuple(_alias(out) if isinstance(out, Value) and self.as_is(out) else out for out in self.outs)
+
+    def recorded(self, origins: list[Target | None]) -> tuple[Any, ...]:
+        """The results as outputs of a new node."""
+        ctx, outs = self.ctx, self.outs
+        self._check_dirty()
+        for t in ctx.dirty_tensors:
+            inplace.bump(t, self.name)
+        kinds = {id(out): i for i, out in enumerate(outs) if self.differentiable(out) and not self.as_is(out)}
+        saved = tuple(self._saved(i, t, kinds, origins) for i, t in enumerate(ctx.to_save))
+        likes = ([Like.of(x) for x in self.inputs], [Like.of(out) for out in outs])
+        step = BackwardStep(ctx, f"{self.name}Backward", *likes)
+        node: Any = recorded(step, tuple(origin for origin in origins if origin is not None), saved, FunctionNode)
+        node.ctx = ctx
+        ctx._node = weakref.ref(node)
+        several = sum(self.differentiable(out) for out in outs) > 1
+        made = tuple(self._output(out, Output(node, i, len(outs)), several) for i, out in enumerate(outs))
+        ctx.to_save = ctx.dirty_tensors = ctx.non_differentiable = ()  # outputs among them would hold their own node
+        return made
+
+    def _check_dirty(self) -> None:
+        for t in self.ctx.dirty_tensors:
+            inplace.check_writable(t, self.name)
+            if views.is_view(t) and len(self.outs) > 1:
+                raise RuntimeError(
+                    "If your Function modifies inplace an input that is a view of another Tensor, your Function cannot "
+                    f"return more than one Tensor ({self.name} returned {len(self.outs)}). Make sure that the input is not "
+                    "a view, with .clone() for example, or split it into two Functions."
+                )
+
+    def _saved(self, i: int, t: Any, outputs: dict[int, int], origins: list[Target | None]) -> Saved | None:
+        if t is None:
+            return None
+        if not isinstance(t, Value):
+            raise TypeError(
+                f"save_for_backward can only save variables, but argument {i} is of type {type(t).__name__} (set it as an "
+                "attribute of ctx)"
+            )
+        if id(t) in outputs:
+            return Saved(t._array, (outputs[id(t)], len(self.outs)))
+        own = [origin for x, origin in zip(self.inputs, origins, strict=True) if x is t]
+        return Saved(t._array, own[0] if own else inplace.target(t))
+
+    def _output(self, out: Any, place: Output, several: bool) -> Any:
+        if not isinstance(out, Value):
+            return out
+        as_is = self.as_is(out)
+        if not self.differentiable(out):
+            return wrap(out._array) if as_is else out
+        if self.is_dirty(out):
+            inplace.rebase(out, wrap(out._array, place))
+            return out
+        if as_is:
+            out = _alias(out)
+        out._node = place
+        views.forbid_writes(out, views.SEVERAL if several else views.CUSTOM)
+        return out
+
+
+def _alias(t: Value) -> Value:
+    out: Value = wrap(t._array)
+    views.note_view(out, t, None, {})
+    return out
+
+
+def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a `backward` that cannot be differentiated: its results raise when somebody tries."""
+
+    @functools.wraps(function)
+    def once(ctx: Any, *args: Any) -> Any:
+        with modes.no_grad():
+            returned = function(ctx, *args)
+        origins = tuple(
+            origin for origin in (inplace.target(a) for a in args if isinstance(a, Value)) if origin is not None
+        )
+        if not modes.is_grad_enabled() or not origins:
+            return returned
+        node = recorded(_Once(len(origins)), origins, ())
+        outs = tuple(
+            wrap(out._array, node) if isinstance(out, Value) else out
+            for out in (returned if isinstance(returned, tuple) else (returned,))
+        )
+        return outs if isinstance(returned, tuple) else outs[0]
+
+    return once
+
+
+class _Once:
+    """The step of what may not be differentiated."""
+
+    name = "Error"
+    frees = False
+
+    def __init__(self, n: int) -> None:
+        self.needs = (True,) * n
+
+    def pull(self, g: Any, saved: Any) -> tuple[Any, ...]:
+        """Refuse."""
+        raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
+
+    def traced(self, node: Node, cotangent: Any) -> tuple[Any, ...]:
+        """Refuse."""
+        return self.pull(cotangent, None)
+
+    def narrowed(self, wanted: tuple[bool, ...]) -> _Once:
+        """The same: nothing is computed."""
+        return self
+
+    def check(self, node: Node) -> None:
+        """Nothing is saved."""
+
+    def relabelled(self, name: str) -> _Once:
+        """The same."""
+        return self

@@ -91,10 +91,17 @@ def _reduced(function: Callable[..., Any], x: ndarray, **options: Any) -> Any:
         return from_host(wide(function, [to_host(x, function.__name__)], options), ())
 
 
+def _same(name: str) -> Callable[..., Any]:
+    """The function of that name as a method."""
+    return lambda self, *args, **keywords: getattr(cupy, name)(self, *args, **keywords)
+
+
 REDUCTIONS = {
     "sum": _sum, "prod": _prod, "max": _ordered(np.max), "min": _ordered(np.min), "any": _ordered(np.any),
     "all": _ordered(np.all), "argmax": _place(np.argmax), "argmin": _place(np.argmin),
 }  # fmt: skip
 for name, method in REDUCTIONS.items():
     setattr(ndarray, name, method)
+for name in "take diagonal repeat dot trace nonzero searchsorted cumsum cumprod argsort mean".split():
+    setattr(ndarray, name, _same(name))
 ndarray.conj = ndarray.conjugate = _unary("conj")  # type: ignore[attr-defined]

@@ -97,15 +97,9 @@ def _extent(item: Any) -> int:
 
 def _cut(item: slice, n: int) -> slice:
     """A slice as plain numbers; `_ALL` itself if it leaves nothing out."""
-    try:
-        start, stop, step = (None if i is None else as_int(i) for i in (item.start, item.stop, item.step))
-    except TypeError:
-        raise TypeError("slice indices must be integers or None or have an __index__ method") from None
-    if step == 0:
-        raise ValueError("slice step cannot be zero")
-    if step is not None and step < 0:
+    start, stop, step = item.indices(n)
+    if step < 0:
         raise ValueError(f"step must be greater than zero (got {step}; use flip() to reverse)")
-    start, stop, step = slice(start, stop, step).indices(n)
     return _ALL if (start, stop, step) == (0, n, 1) else slice(start, max(start, stop), step)
 
 
@@ -175,15 +169,16 @@ def _tensor_item(x: Any, item: Any) -> Any:
     kind = array.dtype.kind
     if not array.ndim and kind in "biu":
         value = array.item()
-        return bool(value) if kind == "b" or array.dtype.name == "uint8" else value
+        return bool(value) if kind == "b" or (kind, array.dtype.itemsize) == ("u", 1) else value
     return _array_item(x, array, of(array))
 
 
-_INDEX_DTYPES = ("int64", "int32", "uint8", "bool")
+_INDEX_DTYPES = frozenset({("i", 8), ("i", 4), ("u", 1), ("b", 1)})  # kinds and sizes: names take NumPy a microsecond
 
 
 def _array_item(x: Any, array: Any, source: Any) -> Any:
-    if array.dtype.name not in _INDEX_DTYPES:
+    kind = array.dtype.kind
+    if (kind, array.dtype.itemsize) not in _INDEX_DTYPES:
         raise IndexError(
             f"tensors used as indices must be long, int, byte or bool tensors (got {dtypes.of(array.dtype).name})"
         )
@@ -194,7 +189,7 @@ def _array_item(x: Any, array: Any, source: Any) -> Any:
                 f"indices should be either on cpu or on the same device as the indexed tensor ({device_name(x._array)})"
             )
         array = F.from_host(array, F.device_of(x._array)[1])
-    if array.dtype.name == "uint8":
+    if kind == "u":
         warnings.warn(
             "indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.",
             UserWarning,
@@ -245,8 +240,14 @@ def getitem(x: Any, index: Any) -> Any:
     Raises IndexError for an index out of range, too many of them, a mask of another shape or a wrong dtype, ValueError for
     a step that is not positive.
     """
-    if type(index) is int and x._array.ndim:
-        return select_at(x, 0, index)
+    kind, array = type(index), x._array
+    if array.ndim:
+        if kind is int:
+            return select_at(x, 0, index)
+        if kind is slice:
+            return p.basic_getitem(x, index=(_cut(index, array.shape[0]),))
+        if isinstance(index, Value) and index._array.ndim and index._array.dtype.kind == "i":
+            return p.getitem(x, index=(_array_item(x, index._array, of(index._array)),))
     record, at, left = basic(x, items_of(x, index), always=True)
     view = x if record is None else record(x, index=at)
     if left:

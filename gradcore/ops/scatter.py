@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def _index(x: Any, name: str, kinds: tuple[str, ...] = ("int32", "int64")) -> Any:
     """The array of an index tensor. Raises RuntimeError for another dtype."""
     arguments.need_tensor(x, name, "index")
-    if x._array.dtype.name not in kinds:
+    if x._array.dtype.kind != "i" or x._array.dtype.itemsize < (8 if len(kinds) == 1 else 4):
         if not x._array.size:
             return of(x._array).astype(x._array, "int64")
         raise RuntimeError(f"{name}(): Expected dtype {' or '.join(kinds)} for index, but got {x.dtype.name}")

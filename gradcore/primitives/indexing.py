@@ -37,7 +37,7 @@ def getitem(F: Any, x: Array, *, index: Any) -> Array:
     """The elements of `x` at an index with arrays, in C order."""
     *before, last = index
     if last.dtype != bool and all(type(each) is slice for each in before):
-        return F.take(x, last, len(before))
+        return x.take(last, len(before))
     return F.ascontiguousarray(F.getitem(x, index))
 
 

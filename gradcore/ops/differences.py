@@ -6,11 +6,18 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
-from gradcore.ops import arguments
+from gradcore.ops import arguments, counting
 from gradcore.ops.arguments import need_tensor
+from gradcore.ops.complex_numbers import conj, imag, real
+from gradcore.ops.conversion import clone
 from gradcore.ops.cumulative import cumsum
+from gradcore.ops.joining import cat
+from gradcore.ops.ordering import t
+from gradcore.ops.products import matmul
 from gradcore.ops.reductions import sum
 from gradcore.ops.registry import functions, label, op
+from gradcore.ops.shaping import squeeze
+from gradcore.ops.strides import diagonal
 from gradcore.primitives import comparison as compare
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import selection as choose
@@ -35,9 +42,9 @@ def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None
         raise RuntimeError(f"order must be non-negative but got {n}")
     axis = arguments.axis(dim, input._array.ndim)
     if n == 0:
-        return _named(functions[""]["clone"](input), "torch::autograd::CopyBackwards")
+        return _named(clone(input), "torch::autograd::CopyBackwards")
     around = [x for x in (prepend, input, append) if x is not None]
-    x: Tensor = functions[""]["cat"](around, axis) if len(around) > 1 else input
+    x: Tensor = cat(around, axis) if len(around) > 1 else input
     difference = compare.logical_xor if x._array.dtype.kind == "b" else e.subtract
     for _ in range(min(n, x._array.shape[axis])):
         x = difference(_part(x, axis, 1, None), _part(x, axis, None, -1))
@@ -164,7 +171,7 @@ def _slope(x: Tensor, points: Any, axis: int, edge_order: int) -> Tensor:
                 (2 * last + before) / (last * (before + last)),
             ),
         )
-    return functions[""]["cat"]((ends[0], middle, ends[1]), axis)  # type: ignore[no-any-return]
+    return cat((ends[0], middle, ends[1]), axis)
 
 
 def _parabola(points: tuple[Tensor, Tensor, Tensor], a: Any, b: Any, c: Any) -> Tensor:
@@ -205,8 +212,8 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, a
         dof = 0.0
     apart = e.subtract(rows, mean)
     other = apart if weights is None else e.multiply(apart, weights)
-    product = functions[""]["matmul"](apart, functions[""]["conj"](functions[""]["t"](other)))
-    return functions[""]["squeeze"](e.divide(product, dof))  # type: ignore[no-any-return]
+    product = matmul(apart, conj(t(other)))
+    return squeeze(e.divide(product, dof))
 
 
 def _weights(fweights: Tensor | None, aweights: Tensor | None, n: int) -> Tensor | None:
@@ -224,7 +231,7 @@ def _weights(fweights: Tensor | None, aweights: Tensor | None, n: int) -> Tensor
                 f"cov(): expected {name} to have the same numel as there are observations in the input but got "
                 f"{w._array.size} != {n}"
             )
-        if bool(functions[""]["any"](compare.less(w, 0))):
+        if bool(counting.any(compare.less(w, 0))):
             raise RuntimeError(f"cov(): {name} cannot be negative")
     if fweights is None or aweights is None:
         return fweights if aweights is None else aweights
@@ -243,11 +250,11 @@ def corrcoef(input: Tensor) -> Tensor:
     c = cov(input)
     if not c._array.ndim:
         return e.divide(c, c)  # type: ignore[no-any-return]
-    deviation = e.sqrt(functions[""]["diagonal"](c))
+    deviation = e.sqrt(diagonal(c))
     if c._array.dtype.kind == "c":
-        deviation = functions[""]["real"](deviation)
+        deviation = real(deviation)
     ratio = e.divide(e.divide(c, reshape(deviation, shape=(-1, 1))), reshape(deviation, shape=(1, -1)))
     if c._array.dtype.kind != "c":
         return choose.clip(ratio, lo=-1.0, hi=1.0)  # type: ignore[no-any-return]
-    parts = (choose.clip(functions[""][name](ratio), lo=-1.0, hi=1.0) for name in ("real", "imag"))
+    parts = (choose.clip(part(ratio), lo=-1.0, hi=1.0) for part in (real, imag))
     return functions[""]["complex"](*parts)  # type: ignore[no-any-return]

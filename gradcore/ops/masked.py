@@ -9,11 +9,19 @@ from math import inf, nan
 from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
+from gradcore.backends import of
 from gradcore.ops import arguments, cumulative, norms, reductions, softmax, sorting
 from gradcore.ops.arguments import converted, need_tensor
-from gradcore.ops.registry import functions, label, op
+from gradcore.ops.complex_numbers import conj
+from gradcore.ops.counting import any
+from gradcore.ops.joining import stack
+from gradcore.ops.registry import label, op
+from gradcore.ops.shaping import broadcast_tensors
+from gradcore.primitives import comparison as compare
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import selection as choose
+from gradcore.primitives.shape import expand
+from gradcore.recorder.value import wrap
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
@@ -108,8 +116,9 @@ def argmin(input: Tensor, dim: int | None = None, *, keepdim: bool = False, dtyp
 
 def _count(x: Tensor, axes: Any, keepdim: bool, mask: Tensor | None) -> Tensor:
     """How many elements are marked over `axes`."""
-    marks = functions[""]["ones_like"](x, dtype=dtypes.bool)
-    return reductions.sum(marks if mask is None else functions[""]["logical_and"](marks, mask), axes, keepdim)
+    F, shape = of(x._array), x._array.shape
+    marks = wrap(F.ones(shape, "bool")) if mask is None else expand(converted(mask, dtypes.bool, "masked"), shape=shape)
+    return reductions.sum(marks, axes, keepdim)
 
 
 @masked
@@ -136,7 +145,7 @@ def median(input: Tensor, dim: int = -1, *, keepdim: bool = False, dtype: Any = 
     out: Tensor = sorting.nanmedian(_filled(x, mask, nan, "median"), dim, keepdim)[0]
     if real:
         return out
-    if bool(functions[""]["isnan"](out).any()):
+    if bool(any(compare.isnan(out))):
         raise ValueError("masked median expects no fully masked out rows if dtype is not floating point")
     return converted(out, _kept(input, dtype), "masked.median")  # type: ignore[no-any-return]
 
@@ -152,7 +161,7 @@ def logsumexp(input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: A
 def logaddexp(input: Tensor, other: Tensor, *, dtype: Any = None, input_mask: Any = None, other_mask: Any = None) -> Tensor:
     """Return log(exp(input) + exp(other)) of the marked elements; -inf where neither is."""
     x, y = _filled(input, input_mask, -inf, "logaddexp"), _filled(other, other_mask, -inf, "logaddexp")
-    both = functions[""]["stack"](functions[""]["broadcast_tensors"](x, y))
+    both = stack(broadcast_tensors(x, y))
     out = softmax.logsumexp(both, 0)
     label(out, "LogaddexpBackward0", (both,))
     return converted(out, _kept(input, dtype), "masked.logaddexp")  # type: ignore[no-any-return]
@@ -186,9 +195,9 @@ def _deviation(x: Tensor, dim: Any, unbiased: bool | None, correction: Any, keep
     count = _count(x, axes, True, mask)
     mean = e.divide(sum(x, axes, keepdim=True, dtype=dtype, mask=mask), count)
     apart = e.subtract(x, mean)
-    square = e.multiply(apart, functions[""]["conj"](apart) if apart._array.dtype.kind == "c" else apart)
+    square = e.multiply(apart, conj(apart) if apart._array.dtype.kind == "c" else apart)
     total = sum(square, axes, keepdim=keepdim, dtype=dtype, mask=mask)
-    dof = functions[""]["clamp"](e.subtract(count, correction), min=0)
+    dof = choose.clip(e.subtract(count, correction), lo=0, hi=None)
     return converted(e.divide(total, dof.reshape(total.shape)), dtype, "masked.var")  # type: ignore[no-any-return]
 
 

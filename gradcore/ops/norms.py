@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 from gradcore import dtypes
 from gradcore.ops import arguments
 from gradcore.ops.arguments import converted, need_tensor
+from gradcore.ops.factorizations import svdvals
+from gradcore.ops.ordering import movedim
 from gradcore.ops.reductions import amax, amin, sum
-from gradcore.ops.registry import functions, op
+from gradcore.ops.registry import op
+from gradcore.ops.shaping import unsqueeze
 from gradcore.primitives import comparison as compare
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import reductions as r
@@ -89,10 +92,9 @@ def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool 
         return _largest(sums, (summed, compared), keepdim, ord > 0)
     if ord not in ("nuc", 2, -2):
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
-    movedim = functions[""]["movedim"]
-    values = functions["linalg"]["svdvals"](movedim(x, (rows, columns), (-2, -1)))
+    values = svdvals(movedim(x, (rows, columns), (-2, -1)))
     out = sum(values, -1, keepdim) if ord == "nuc" else _largest(values, (-1,), keepdim, ord == 2)
-    return movedim(functions[""]["unsqueeze"](out, -1), (-2, -1), (rows, columns)) if keepdim else out
+    return movedim(unsqueeze(out, -1), (-2, -1), (rows, columns)) if keepdim else out
 
 
 def _largest(x: Tensor, dim: tuple[int, ...], keepdim: bool, largest: bool) -> Tensor:

@@ -8,7 +8,9 @@ from gradcore import dtypes
 from gradcore.backends import of
 from gradcore.ops import arguments
 from gradcore.ops.arguments import converted, need_tensor
-from gradcore.ops.registry import functions, label, op
+from gradcore.ops.ordering import movedim
+from gradcore.ops.registry import label, op
+from gradcore.ops.shaping import squeeze
 from gradcore.ops.sorting import sort
 from gradcore.primitives import comparison as compare
 from gradcore.primitives import counting as c
@@ -56,7 +58,6 @@ def _quantile(x: Tensor, q: Any, dim: int | None, keepdim: bool, interpolation: 
         )
     q = _fraction(q, a, name)
     axis = None if dim is None else arguments.axis(dim, a.ndim)
-    movedim = functions[""]["movedim"]
     rows = reshape(x, shape=(-1,)) if axis is None or not a.ndim else movedim(x, axis, -1)
     ordered = sort(rows, -1)[0]
     out = _interpolated(ordered, reshape(q, shape=(-1,)), interpolation, skip_nan=name == "nanquantile")
@@ -64,9 +65,9 @@ def _quantile(x: Tensor, q: Any, dim: int | None, keepdim: bool, interpolation: 
         shape = (1,) * a.ndim if axis is None else tuple(1 if i == axis else n for i, n in enumerate(a.shape))
         out = reshape(movedim(out, -1, 0), shape=(*q._array.shape, *shape))
     else:
-        out = movedim(out, -1, 0) if q._array.ndim else functions[""]["squeeze"](out, -1)
+        out = movedim(out, -1, 0) if q._array.ndim else squeeze(out, -1)
     label(out, "SqueezeBackward4", (x,))
-    return out  # type: ignore[no-any-return]
+    return out
 
 
 def _fraction(q: Any, like: Any, name: str) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore import dtypes
 from gradcore.ops import arguments
 from gradcore.ops.arguments import Axes, converted, need_tensor
-from gradcore.ops.registry import functions, label, op
+from gradcore.ops.registry import label, op
 from gradcore.ops.return_types import Named, return_type
 from gradcore.primitives import comparison as compare
 from gradcore.primitives import cumulative as c
@@ -187,16 +187,16 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = N
     return _extremum(input, dim, keepdim, other, "min", _SMALLEST)
 
 
-# What an extremum is made of: the one over all, the index over a dimension, the element there.
-_LARGEST = (renamed(r.amax, "MaxBackward1"), s.argmax, renamed(s.pick, "MaxBackward0"))
-_SMALLEST = (renamed(r.amin, "MinBackward1"), s.argmin, renamed(s.pick, "MinBackward0"))
+# What an extremum is made of: that over all, that of pairs, the index over a dimension, the element there.
+_LARGEST = (renamed(r.amax, "MaxBackward1"), choose.maximum, s.argmax, renamed(s.pick, "MaxBackward0"))
+_SMALLEST = (renamed(r.amin, "MinBackward1"), choose.minimum, s.argmin, renamed(s.pick, "MinBackward0"))
 
 
 def _extremum(x: Tensor, dim: Any, keepdim: bool, other: Any, name: str, parts: tuple[Callable[..., Any], ...]) -> Any:
     need_tensor(x, name)
-    over_all, position, pick = parts
+    over_all, pairwise, position, pick = parts
     if isinstance(dim, Value) or other is not None:
-        return functions[""][f"{name}imum"](x, dim if other is None else other)
+        return pairwise(x, dim if other is None else other)
     if dim is None:
         check_ordered(x, name, f"{name}_all")
         check_not_empty(x, (), name, all_of_them=True)

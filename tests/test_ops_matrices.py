@@ -158,6 +158,38 @@ def test_eigenvectors(rng: np.random.Generator) -> None:
     assert symmetric.eigenvalues.dtype == gradcore.complex128
 
 
+@pytest.mark.parametrize("p", [0, 0.5, 1, 2, 3, float("inf")])
+@pytest.mark.parametrize(
+    "shapes", [((3, 2), (4, 2)), ((2, 1, 3, 2), (5, 4, 2)), ((30, 2), (3, 2)), ((3, 0), (2, 0))], ids=str
+)
+def test_distances(rng: np.random.Generator, shapes: Any, p: float) -> None:
+    values = [rng.normal(size=shape).tolist() for shape in shapes]
+
+    def program(m: Any) -> Any:
+        x, y = (m.tensor(v, dtype=m.float64).reshape(s).requires_grad_() for v, s in zip(values, shapes, strict=True))
+        out = m.cdist(x, y, p=p)
+        return [out.detach(), *m.autograd.grad((out * out).sum(), [x, y])]
+
+    same(program, torch, rtol=1e-7)
+
+
+def test_a_distance_of_zero_has_the_gradient_zero() -> None:
+    x = gradcore.ones(2, 3).requires_grad_()
+    gradcore.cdist(x, x.detach()).sum().backward()
+    assert x.grad.tolist() == [[0.0] * 3] * 2
+
+
+def test_the_older_names(rng: np.random.Generator) -> None:
+    x = rng.normal(size=(4, 3)).tolist()
+
+    def program(m: Any) -> Any:
+        u, s, v = m.svd(m.tensor(x, dtype=m.float64))
+        q, r = m.qr(m.tensor(x, dtype=m.float64), some=False)
+        return [u.abs(), s, v.abs(), q, r, *m.svd(m.tensor(x, dtype=m.float64), compute_uv=False)]
+
+    same(program, torch, rtol=1e-8)
+
+
 def test_tolerances() -> None:
     def program(m: Any) -> Any:
         x = m.diag(m.tensor([1.0, 1e-2, 1e-5]))
@@ -207,6 +239,10 @@ BAD: dict[str, Callable[[Any], Any]] = {
     "cond of an oblong matrix": lambda m: m.linalg.cond(m.ones(2, 3), 1),
     "tensorinv": lambda m: m.linalg.tensorinv(m.ones(2, 3, 2), ind=1),
     "tensorinv ind": lambda m: m.linalg.tensorinv(m.ones(2, 2), ind=0),
+    "distances of vectors": lambda m: m.cdist(m.ones(3), m.ones(2, 3)),
+    "distances of integers": lambda m: m.cdist(m.ones(2, 3, dtype=m.int64), m.ones(2, 3, dtype=m.int64)),
+    "distances of other lengths": lambda m: m.cdist(m.ones(2, 3), m.ones(2, 4)),
+    "distance with p < 0": lambda m: m.cdist(m.ones(2, 3), m.ones(2, 3), p=-1),
     "eig of no number": lambda m: m.linalg.eig(m.full((2, 2), float("nan"))),
     "lu of a vector": lambda m: m.linalg.lu(m.ones(3)),
     "lu_solve of a vector": lambda m: m.linalg.lu_solve(m.eye(3), m.ones(3, dtype=m.int32), m.ones(3)),

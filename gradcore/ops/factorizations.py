@@ -10,6 +10,7 @@ from gradcore.ops.linalg import adjoint, attempt, check, check_floating, check_m
 from gradcore.ops.registry import label, op
 from gradcore.ops.return_types import Named, return_type
 from gradcore.primitives import comparison as c
+from gradcore.primitives import elementwise as e
 from gradcore.primitives import factorizations as f
 from gradcore.primitives import products
 from gradcore.primitives import shape as s
@@ -166,3 +167,24 @@ def qr(A: Tensor, mode: str = "reduced") -> Named:
     else:
         q, r = f.qr(A, mode="complete" if mode == "complete" else "reduced")
     return _Qr((empty(0, dtype=A.dtype, device=A.device) if mode == "r" else q, r))
+
+
+# -- torch.svd and torch.qr ------------------------------------------------------------------------------------
+
+_OldSvd = return_type("svd", "U", "S", "V")
+_OldQr = return_type("qr", "Q", "R")
+
+
+@op(out=True)
+def svd_(input: Tensor, some: bool = True, compute_uv: bool = True) -> Named:
+    """Return U, S, V with A = U diag(S) V^H; without `compute_uv` U and V are zeros. `linalg.svd` has V^H."""
+    u, values, vh = _svd(input, not some or not compute_uv)
+    v = adjoint(vh)
+    label(v, "TransposeBackward0")
+    return _OldSvd((u, values, v) if compute_uv else (e.zero(u.detach()), values, e.zero(v.detach())))
+
+
+@op(out=True)
+def qr_(input: Tensor, some: bool = True) -> Named:
+    """Return Q and R with A = Q R: `linalg.qr`, in mode "complete" if not `some`."""
+    return _OldQr(qr(input, "reduced" if some else "complete"))

@@ -14,7 +14,7 @@ from tests.oracle.library import Library, tensors_in
 from tests.oracle.trial import Arguments, Attempt, Check, NotApplicable, Trial, attempt
 
 # A decomposition is unique up to signs or phases; op_db's output_process_fn_grad removes them.
-GAUGE = {"linalg.svd", "linalg.eigh", "linalg.eig", "svd_lowrank", "pca_lowrank"}
+GAUGE = {"linalg.svd", "svd", "linalg.eigh", "linalg.eig", "svd_lowrank", "pca_lowrank"}
 # The values are whatever the memory held.
 UNINITIALISED = {"empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided", "empty_permuted"}
 # The values are drawn; tests/oracle/randomness.py has what can be said.

@@ -38,6 +38,8 @@ REFUSED = """
     u[np.bool_(True)]
 """
 WRITES = """
+    with torch.no_grad(): w[0] = 5; w | with torch.no_grad(): w[[0]] = y; w | with torch.no_grad(): u.t()[0] = 5; u
+    with torch.no_grad(): w[0].mul_(2); w | with torch.inference_mode(): a = x * 1; a.requires_grad
     x[0] = torch.tensor([7, 8, 9]); x | x[0] = torch.tensor([7.0, 8, 9], dtype=torch.float64); x
     x[0] = np.float64(3); x | x[0] = torch.ones(1, 1, 3); x | x[[0, 1]] = torch.ones(1, 1, 3); x
     x[[0, 1]] = torch.ones(1, 2, 3); x | x[:, 1] = 4; x | x[x > 2] = torch.ones(3); x | x[x > 2] = 7; x

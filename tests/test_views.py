@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
+import weakref
 from contextlib import nullcontext
 from typing import Any
 
@@ -234,3 +236,25 @@ def test_random_programs_do_as_in_torch(data: Any) -> None:
     if other == "RuntimeError" and not both:
         return
     assert_same(one, other, told)
+
+
+def test_views_and_their_bases_need_no_collector() -> None:
+    def made() -> list[Any]:
+        leaf = gradcore.ones(4, 3, requires_grad=True)
+        base = leaf * 1
+        row, turned, strided = base[0], base.t(), base.view(-1).as_strided((2,), (1,))
+        row.mul_(2)
+        turned[1] = row[0]
+        strided += 1
+        first, second = base[2:].unbind()
+        for i in range(3):
+            base[i] = base[i + 1] * 2
+        (g,) = gradcore.autograd.grad((base * base).sum(), leaf, create_graph=True)
+        (g * g).sum().backward()
+        return [weakref.ref(t) for t in (leaf, base, row, turned, strided, first, second, g)]
+
+    gc.disable()
+    try:
+        assert [ref() for ref in made()] == [None] * 8
+    finally:
+        gc.enable()

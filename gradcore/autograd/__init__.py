@@ -14,7 +14,7 @@ __all__ = ["Function", "backward", "enable_grad", "grad", "inference_mode", "no_
 
 # What most programs never use is imported when it is first asked for: names by their modules.
 _LATER = {"Function": "function"}
-_MODULES = {"function"}
+_MODULES = {"function", "functional"}
 
 
 def __getattr__(name: str) -> Any:

@@ -31,6 +31,7 @@ FAMILIES: Final = (
     "padding",
     "pooling",
     "products",
+    "rare_pointwise",
     "reductions",
     "selection",
     "shape",

@@ -190,6 +190,26 @@ def test_what_torch_refuses_is_refused_with_its_type(expression: str, rng: np.ra
     same(run(expression, given), torch, words=0)
 
 
+HALVES = [e for e in OVER_AXES + ORDERED if e.startswith("x.") and "sort" not in e and "quantile" not in e]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("expression", HALVES)
+def test_gradients_of_halves_are_halves_of_torchs_size(expression: str, dtype: str, rng: np.random.Generator) -> None:
+    values = rng.choice(np.arange(-32, 32) / 16, size=(2, 3, 4), replace=False)  # no ties, nothing to round
+
+    def program(L: Any) -> Any:
+        x = L.from_numpy(values.copy()).to(getattr(L, dtype)).requires_grad_()
+        result = eval(expression, {"L": L, "inf": inf, "x": x})
+        outs = [o for o in (result if isinstance(result, tuple) else (result,)) if o.requires_grad]
+        if not outs:
+            return result
+        grads = L.autograd.grad([o.sum() for o in outs], [x], create_graph=True)
+        return [(str(o.dtype), o.detach().double() / 64) for o in (*outs, *grads)]
+
+    same(program, torch, rtol=0.02)
+
+
 # -- laws, without torch's derivatives ---------------------------------------------------------------------------
 
 

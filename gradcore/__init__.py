@@ -1,6 +1,7 @@
 """Gradients for the arrays people already have: PyTorch's autograd over NumPy and CuPy. See docs/architecture.md."""
 
 from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from gradcore import autograd, ops
@@ -69,6 +70,201 @@ from gradcore.tensor import Tensor
 
 # torch's names for these hide Python's own, so they are not imported by name above.
 bool, int, float = _dtypes.bool, _dtypes.int, _dtypes.float
+
+if _TYPE_CHECKING:
+    # What the registry has, for type checkers and editors; written by `python -m tests.public_names`.
+    from gradcore import cuda, linalg, nn, special
+
+    # operations: begin
+    from gradcore.ops.activations import (  # fmt: skip
+        celu as celu, celu_ as celu_, relu_ as relu_, selu as selu, selu_ as selu_,
+    )
+    from gradcore.ops.assigning import (  # fmt: skip
+        _fill as fill_, _zero as zero_,
+    )
+    from gradcore.ops.comparison import (  # fmt: skip
+        allclose as allclose, bitwise_and as bitwise_and, bitwise_left_shift as bitwise_left_shift, bitwise_not as
+        bitwise_not, bitwise_or as bitwise_or, bitwise_right_shift as bitwise_right_shift, bitwise_xor as bitwise_xor,
+        eq as eq, equal as equal, gcd as gcd, ge as ge, gt as greater, ge as greater_equal, gt as gt, heaviside as
+        heaviside, isclose as isclose, isfinite as isfinite, isinf as isinf, isnan as isnan, isneginf as isneginf,
+        isposinf as isposinf, isreal as isreal, lcm as lcm, le as le, lt as less, le as less_equal, logical_and as
+        logical_and, logical_not as logical_not, logical_or as logical_or, logical_xor as logical_xor, lt as lt, ne as
+        ne, ne as not_equal, signbit as signbit,
+    )
+    from gradcore.ops.complex_numbers import (  # fmt: skip
+        angle as angle, conj as conj, conj_physical as conj_physical, imag as imag, is_conj as is_conj, is_conj as
+        is_neg, real as real, resolve_conj as resolve_conj, resolve_conj as resolve_neg,
+    )
+    from gradcore.ops.conversion import (  # fmt: skip
+        clone as clone,
+    )
+    from gradcore.ops.convolution import (  # fmt: skip
+        conv1d as conv1d, conv2d as conv2d, conv3d as conv3d,
+    )
+    from gradcore.ops.counting import (  # fmt: skip
+        all as all, any as any, bincount as bincount, bucketize as bucketize, count_nonzero as count_nonzero, histc as
+        histc, histogram as histogram, isin as isin, searchsorted as searchsorted, unique as unique, unique_consecutive
+        as unique_consecutive,
+    )
+    from gradcore.ops.creation import (  # fmt: skip
+        as_tensor as as_tensor, asarray as asarray, from_dlpack as from_dlpack, from_numpy as from_numpy, frombuffer as
+        frombuffer, tensor as tensor,
+    )
+    from gradcore.ops.cumulative import (  # fmt: skip
+        cummax as cummax, cummin as cummin, cumprod as cumprod, cumsum as cumsum, logcumsumexp as logcumsumexp,
+    )
+    from gradcore.ops.differences import (  # fmt: skip
+        corrcoef as corrcoef, cov as cov, cumulative_trapezoid as cumulative_trapezoid, diff as diff, gradient as
+        gradient, trapezoid as trapezoid, trapezoid as trapz,
+    )
+    from gradcore.ops.distances import (  # fmt: skip
+        cdist as cdist,
+    )
+    from gradcore.ops.distributions import (  # fmt: skip
+        bernoulli as bernoulli, multinomial as multinomial, normal as normal,
+    )
+    from gradcore.ops.einsum import (  # fmt: skip
+        einsum as einsum,
+    )
+    from gradcore.ops.factorizations import (  # fmt: skip
+        cholesky_ as cholesky, qr_ as qr, svd_ as svd,
+    )
+    from gradcore.ops.filling import (  # fmt: skip
+        arange as arange, empty as empty, empty_strided as empty_strided, eye as eye, full as full, full_like as
+        full_like, linspace as linspace, logspace as logspace, ones as ones, range_ as range, scalar_tensor as
+        scalar_tensor, zeros as zeros,
+    )
+    from gradcore.ops.indexing import (  # fmt: skip
+        narrow as narrow, narrow_copy as narrow_copy, select as select,
+    )
+    from gradcore.ops.joining import (  # fmt: skip
+        cat as cat, chunk as chunk, column_stack as column_stack, cat as concat, cat as concatenate, dsplit as dsplit,
+        dstack as dstack, hsplit as hsplit, hstack as hstack, vstack as row_stack, split as split, split_with_sizes as
+        split_with_sizes, stack as stack, tensor_split as tensor_split, unbind as unbind, vsplit as vsplit, vstack as
+        vstack,
+    )
+    from gradcore.ops.least_squares import (  # fmt: skip
+        pinverse as pinverse,
+    )
+    from gradcore.ops.linalg import (  # fmt: skip
+        cholesky_inverse as cholesky_inverse, cholesky_solve as cholesky_solve, det_ as det, inverse as inverse, logdet
+        as logdet, matrix_exp as matrix_exp, slogdet_ as slogdet,
+    )
+    from gradcore.ops.masks import (  # fmt: skip
+        index_fill as index_fill, masked_fill as masked_fill, masked_scatter as masked_scatter, masked_select as
+        masked_select,
+    )
+    from gradcore.ops.matrix_products import (  # fmt: skip
+        chain_matmul as chain_matmul, cross_ as cross, kron as kron, matrix_power as matrix_power,
+    )
+    from gradcore.ops.normalization import (  # fmt: skip
+        _torch_dropout as dropout, layer_norm as layer_norm,
+    )
+    from gradcore.ops.norms import (  # fmt: skip
+        dist as dist, norm_ as norm, renorm as renorm,
+    )
+    from gradcore.ops.ordering import (  # fmt: skip
+        adjoint as adjoint, flip as flip, fliplr as fliplr, flipud as flipud, movedim as moveaxis, movedim as movedim,
+        permute as permute, roll as roll, rot90 as rot90, swapaxes as swapaxes, transpose as swapdims, t as t, transpose
+        as transpose,
+    )
+    from gradcore.ops.pointwise import (  # fmt: skip
+        abs as abs, abs as absolute, acos as acos, add as add, acos as arccos, asin as arcsin, atan as arctan, atan2 as
+        arctan2, asin as asin, atan as atan, atan2 as atan2, cos as cos, cosh as cosh, div as div, div as divide, erf as
+        erf, exp as exp, expm1 as expm1, floor_divide as floor_divide, fmod as fmod, log as log, log10 as log10, log1p
+        as log1p, log2 as log2, mul as mul, mul as multiply, neg as neg, neg as negative, positive as positive, pow as
+        pow, reciprocal as reciprocal, remainder as remainder, rsqrt as rsqrt, rsub as rsub, sigmoid as sigmoid, sin as
+        sin, sinh as sinh, sqrt as sqrt, square as square, sub as sub, sub as subtract, tan as tan, tanh as tanh, div as
+        true_divide,
+    )
+    from gradcore.ops.pooling import (  # fmt: skip
+        max_pool2d as max_pool2d,
+    )
+    from gradcore.ops.positions import (  # fmt: skip
+        argwhere as argwhere, nonzero as nonzero, tril_indices as tril_indices, triu_indices as triu_indices,
+        unravel_index as unravel_index,
+    )
+    from gradcore.ops.products import (  # fmt: skip
+        addbmm as addbmm, addmm as addmm, addmv as addmv, addr as addr, baddbmm as baddbmm, bmm as bmm, dot as dot,
+        outer as ger, inner as inner, matmul as matmul, mm as mm, mv as mv, outer as outer, tensordot as tensordot,
+        trace as trace, vdot as vdot,
+    )
+    from gradcore.ops.quantiles import (  # fmt: skip
+        nanquantile as nanquantile, quantile as quantile,
+    )
+    from gradcore.ops.queries import (  # fmt: skip
+        is_nonzero as is_nonzero, is_same_size as is_same_size, is_storage as is_storage, is_tensor as is_tensor, numel
+        as numel, result_type as result_type,
+    )
+    from gradcore.ops.rare_pointwise import (  # fmt: skip
+        acosh as acosh, addcdiv as addcdiv, addcmul as addcmul, acosh as arccosh, asinh as arcsinh, atanh as arctanh,
+        asinh as asinh, atanh as atanh, copysign as copysign, deg2rad as deg2rad, exp2 as exp2, fmax as fmax, fmin as
+        fmin, frac as frac, hypot as hypot, lerp as lerp, logaddexp as logaddexp, logaddexp2 as logaddexp2, logit as
+        logit, nan_to_num as nan_to_num, rad2deg as rad2deg, sinc as sinc, xlogy as xlogy,
+    )
+    from gradcore.ops.reductions import (  # fmt: skip
+        amax as amax, amin as amin, aminmax as aminmax, argmax as argmax, argmin as argmin, max as max, mean as mean,
+        min as min, nanmean as nanmean, nansum as nansum, prod as prod, std as std, std_mean as std_mean, sum as sum,
+        var as var, var_mean as var_mean,
+    )
+    from gradcore.ops.reflections import (  # fmt: skip
+        householder_product as householder_product, lu as lu, lu_solve as lu_solve, lu_unpack as lu_unpack,
+        householder_product as orgqr, ormqr as ormqr,
+    )
+    from gradcore.ops.sampling import (  # fmt: skip
+        rand as rand, rand_like as rand_like, randint as randint, randint_like as randint_like, randn as randn,
+        randn_like as randn_like, randperm as randperm,
+    )
+    from gradcore.ops.scatter import (  # fmt: skip
+        gather as gather, index_add as index_add, index_copy as index_copy, index_put as index_put, index_select as
+        index_select, put as put, repeat_interleave as repeat_interleave, scatter as scatter, scatter_add as
+        scatter_add, take as take, take_along_dim as take_along_dim,
+    )
+    from gradcore.ops.selection import (  # fmt: skip
+        ceil as ceil, clamp as clamp, clamp_max as clamp_max, clamp_min as clamp_min, clamp as clip, fill as fill, trunc
+        as fix, floor as floor, maximum as maximum, minimum as minimum, round as round, sgn as sgn, sign as sign, trunc
+        as trunc, where as where,
+    )
+    from gradcore.ops.shaping import (  # fmt: skip
+        atleast_1d as atleast_1d, atleast_2d as atleast_2d, atleast_3d as atleast_3d, broadcast_shapes as
+        broadcast_shapes, broadcast_tensors as broadcast_tensors, broadcast_to as broadcast_to, flatten as flatten,
+        meshgrid as meshgrid, ravel as ravel, reshape as reshape, squeeze as squeeze, tile as tile, unflatten as
+        unflatten, unsqueeze as unsqueeze,
+    )
+    from gradcore.ops.softmax import (  # fmt: skip
+        log_softmax as log_softmax, logsumexp as logsumexp, softmax as softmax,
+    )
+    from gradcore.ops.sorting import (  # fmt: skip
+        argsort as argsort, kthvalue as kthvalue, median as median, mode as mode, msort as msort, nanmedian as
+        nanmedian, sort as sort, topk as topk,
+    )
+    from gradcore.ops.strides import (  # fmt: skip
+        as_strided as as_strided, diag as diag, diag_embed as diag_embed, diagflat as diagflat, diagonal as diagonal,
+        diagonal_scatter as diagonal_scatter, select_scatter as select_scatter, slice_scatter as slice_scatter, tril as
+        tril, triu as triu,
+    )
+    BFloat16Tensor: _Any
+    BoolTensor: _Any
+    ByteTensor: _Any
+    CharTensor: _Any
+    DoubleTensor: _Any
+    FloatTensor: _Any
+    HalfTensor: _Any
+    IntTensor: _Any
+    LongTensor: _Any
+    ShortTensor: _Any
+    as_strided_: _Any
+    complex: _Any
+    empty_like: _Any
+    index_put_: _Any
+    is_complex: _Any
+    is_floating_point: _Any
+    is_signed: _Any
+    ones_like: _Any
+    polar: _Any
+    relu: _Any
+    zeros_like: _Any
+    # operations: end
 
 # The operations. Namespaces and operations that most programs never use are imported when they are first asked for.
 globals().update(ops.functions[""])

@@ -1,0 +1,61 @@
+"""Every operation is where users look for it, at run time and for type checkers. It must not test what they do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+import gradcore
+from gradcore import ops
+from gradcore.ops.registry import functions, methods
+from tests import public_names
+from tests.public_names import FILES, ROOT, block, written
+
+
+@pytest.mark.parametrize("namespace", FILES)
+def test_the_lists_for_type_checkers_are_up_to_date(namespace: str) -> None:
+    assert written(namespace) == block(namespace), "run: python -m tests.public_names"
+
+
+def test_every_function_is_found_in_its_namespace() -> None:
+    ops.load()
+    for namespace, named in functions.items():
+        module = import_module(f"gradcore.{namespace}".rstrip("."))
+        for name, function in named.items():
+            assert getattr(module, name) is function, f"{module.__name__}.{name}"
+
+
+def test_every_method_is_found_on_tensors_and_their_class() -> None:
+    ops.load()
+    x = gradcore.ones(2, 2)
+    for name, method in methods.items():
+        assert name in vars(gradcore.Tensor) or getattr(gradcore.Tensor, name) is method
+        if not isinstance(method, property):
+            assert hasattr(x, name)
+
+
+def run(code: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_what_few_programs_use_is_imported_when_first_asked_for() -> None:
+    loaded = "print(*(m for m in sys.modules if m.startswith('gradcore.')))"
+    before = run(f"import sys, gradcore; {loaded}")
+    after = run(f"import sys, gradcore; gradcore.einsum; {loaded}")
+    assert "gradcore.ops.einsum" not in before
+    assert "gradcore.ops.einsum" in after
+    assert "gradcore.nn" not in before
+
+
+def test_unknown_names_are_refused_as_python_does() -> None:
+    with pytest.raises(AttributeError, match="module 'gradcore' has no attribute 'summ'"):
+        gradcore.summ  # noqa: B018
+    with pytest.raises(AttributeError, match="'Tensor' object has no attribute 'summ'"):
+        gradcore.ones(2).summ  # noqa: B018
+    with pytest.raises(AttributeError):
+        gradcore.__wrapped__  # noqa: B018
+    assert public_names.home("nothing", object()) is None

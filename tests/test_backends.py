@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import math
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib import import_module, metadata, util
 from pathlib import Path
+from pkgutil import iter_modules
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -71,6 +73,23 @@ def test_a_backend_states_what_it_is(strict_cuda: Any) -> None:
         assert type(x) is module.Array
         assert module.device_of(x)[0] == device_type
         assert module.dtype("f4") == x.dtype
+
+
+def test_what_gradcore_asks_of_a_backend_is_there() -> None:
+    """Every `F.name` in gradcore is a backend's function or, in a rule, a primitive; also where no test passes."""
+    from gradcore import primitives
+    from gradcore.recorder import registry
+
+    for family in iter_modules(primitives.__path__):
+        import_module(f"gradcore.primitives.{family.name}")
+    known = {*surface(host), *registry}
+    asked = {
+        node.attr: f"{path.name}:{node.lineno}"
+        for path in (ROOT / "gradcore").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "F"
+    }
+    assert {name: where for name, where in asked.items() if name not in known and name[0] != "_"} == {}
 
 
 @pytest.mark.skipif(not HAS_CUPY, reason="needs CuPy, no GPU")

@@ -29,6 +29,9 @@ from tests.double.functions import DECOMPOSITIONS
 
 SEED = int(os.environ.get("GRADCORE_SEED", 0)) or int(np.random.SeedSequence().generate_state(1)[0])
 
+for family in pkgutil.iter_modules(primitives.__path__):  # gradcore itself imports some when they are first used
+    import_module(f"gradcore.primitives.{family.name}")
+
 
 def table() -> Iterator[Any]:
     for family in pkgutil.iter_modules(cases.__path__):

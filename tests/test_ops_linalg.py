@@ -23,9 +23,7 @@ def rng() -> np.random.Generator:
     return np.random.default_rng()
 
 
-def matrices(
-    rng: np.random.Generator, *shape: int, dtype: str = "float64", definite: bool = False
-) -> list[Any]:
+def matrices(rng: np.random.Generator, *shape: int, dtype: str = "float64", definite: bool = False) -> list[Any]:
     """Fresh matrices far from singular, hermitian and positive-definite on demand, as nested lists."""
     x = rng.normal(size=shape)
     if dtype == "complex128":
@@ -89,9 +87,7 @@ DEFINITE: dict[str, Callable[..., Any]] = {
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [(3, 3), (2, 3, 3), (1, 1), (2, 1, 2, 2)], ids=str)
 @pytest.mark.parametrize("name", [*GENERAL, *DEFINITE])
-def test_values_and_gradients(
-    rng: np.random.Generator, name: str, shape: tuple[int, ...], dtype: str
-) -> None:
+def test_values_and_gradients(rng: np.random.Generator, name: str, shape: tuple[int, ...], dtype: str) -> None:
     values = matrices(rng, *shape, dtype=dtype, definite=name in DEFINITE)
     same(checked((GENERAL | DEFINITE)[name], values, dtype), torch, rtol=TOLERANCE[dtype])
 
@@ -119,9 +115,7 @@ def test_the_definitions(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(np.asarray(sign * logabsdet.exp()), np.asarray(linalg.det(x)), 1e-12)
     values, vectors = linalg.eigh(x @ x.mT)
     np.testing.assert_allclose(np.asarray(values), np.asarray(s.flip(-1) ** 2), 1e-10)
-    np.testing.assert_allclose(
-        np.asarray((vectors * values.unsqueeze(-2)) @ vectors.mT), np.asarray(x @ x.mT), 1e-10
-    )
+    np.testing.assert_allclose(np.asarray((vectors * values.unsqueeze(-2)) @ vectors.mT), np.asarray(x @ x.mT), 1e-10)
     factor = linalg.cholesky(x @ x.mT)
     np.testing.assert_allclose(np.asarray(factor @ factor.mT), np.asarray(x @ x.mT), 1e-10)
     assert np.asarray(factor.triu(1)).any() == np.False_
@@ -142,21 +136,15 @@ def test_the_gradient_of_a_determinant_is_the_cofactors(rng: np.random.Generator
     values = rng.integers(-3, 4, (4, rank)) @ rng.integers(-3, 4, (rank, 4)).astype(float)
     x = leaf(gradcore, values.tolist())
     gradcore.linalg.det(x).backward()
-    np.testing.assert_allclose(
-        np.asarray(x.grad), cofactors(values), atol=1e-9 * (1 + np.abs(values).max() ** 3)
-    )
+    np.testing.assert_allclose(np.asarray(x.grad), cofactors(values), atol=1e-9 * (1 + np.abs(values).max() ** 3))
 
 
 def test_second_derivatives_of_the_determinant_of_a_singular_matrix() -> None:
     # det is a sum of products of two elements of a 2 by 2 matrix: d^2/da dd = 1, d^2/db dc = -1.
     x = leaf(gradcore, [[1.0, 2.0], [2.0, 4.0]])
     (first,) = gradcore.autograd.grad(gradcore.linalg.det(x), x, create_graph=True)
-    rows = [
-        gradcore.autograd.grad(first[i, j], x, retain_graph=True)[0].tolist() for i in (0, 1) for j in (0, 1)
-    ]
-    np.testing.assert_allclose(
-        rows, [[[0, 0], [0, 1]], [[0, 0], [-1, 0]], [[0, -1], [0, 0]], [[1, 0], [0, 0]]], atol=1e-12
-    )
+    rows = [gradcore.autograd.grad(first[i, j], x, retain_graph=True)[0].tolist() for i in (0, 1) for j in (0, 1)]
+    np.testing.assert_allclose(rows, [[[0, 0], [0, 1]], [[0, 0], [-1, 0]], [[0, -1], [0, 0]], [[1, 0], [0, 0]]], atol=1e-12)
 
 
 def test_a_singular_matrix_has_no_logarithm() -> None:
@@ -184,6 +172,19 @@ def test_degenerate_factors_have_no_derivative_but_values_do() -> None:
         ]
 
     same(program, torch)
+
+
+@pytest.mark.parametrize("name", ["eigh", "eig", "svd"])
+def test_a_loss_may_not_depend_on_phases(rng: np.random.Generator, name: str) -> None:
+    values = matrices(rng, 3, 3, dtype="complex128", definite=name == "eigh")
+
+    def program(m: Any) -> Any:
+        x = leaf(m, values, "complex128")
+        vectors = getattr(m.linalg, name)(x)[0 if name == "svd" else 1]
+        vectors.sum().abs().pow(2).backward() if name == "svd" else (vectors.real * vectors.imag).sum().backward()
+
+    assert outcome(program, torch)[0] == "raised"
+    same(program, torch, words=12)
 
 
 SINGULAR = [[1.0, 2.0, 3.0], [2.0, 4.0, 6.0], [0.0, 1.0, 1.0]]
@@ -264,9 +265,7 @@ SOLVED = [
 
 
 @pytest.mark.parametrize(("a", "b", "left"), SOLVED)
-def test_the_shapes_solve_takes(
-    a: tuple[int, ...], b: tuple[int, ...], left: bool, rng: np.random.Generator
-) -> None:
+def test_the_shapes_solve_takes(a: tuple[int, ...], b: tuple[int, ...], left: bool, rng: np.random.Generator) -> None:
     x, y = rng.normal(size=a) + 3 * np.eye(a[-1]), rng.normal(size=b)
 
     def program(m: Any) -> Any:
@@ -294,9 +293,7 @@ GIVEN: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("given", GIVEN)
 @pytest.mark.parametrize("name", CALLS)
 def test_what_is_refused_and_what_is_empty(name: str, given: str) -> None:
-    if given == "no tensor" and not name.startswith(
-        ("inv", "det", "cholesky", "svd", "qr", "eig", "slogdet")
-    ):
+    if given == "no tensor" and not name.startswith(("inv", "det", "cholesky", "svd", "qr", "eig", "slogdet")):
         pytest.skip("the expression itself needs a tensor")
     if given == "oblong" and name.startswith("svd"):
         pytest.skip("what is not refused has other tests")

@@ -287,9 +287,7 @@ BAD: dict[str, Callable[[Any], Any]] = {
     "tensordot twice": lambda m: m.tensordot(one(m, 2, 3), one(m, 2, 3), ([0, 0], [0, 0])),
     "tensordot dtypes": lambda m: m.tensordot(one(m, 2, 3), one(m, 3, 2, dtype="float64"), 1),
     **{
-        f"einsum {equation}": lambda m, equation=equation, shapes=shapes: m.einsum(
-            equation, *(one(m, *s) for s in shapes)
-        )
+        f"einsum {equation}": lambda m, equation=equation, shapes=shapes: m.einsum(equation, *(one(m, *s) for s in shapes))
         for equation, shapes in {
             "ij,jk": [(2, 3)],
             "ij": [(2, 3), (2, 3)],

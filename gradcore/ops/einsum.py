@@ -64,9 +64,7 @@ def _spelled(args: tuple[Any, ...]) -> tuple[str, Sequence[Any]]:
         )
     if isinstance(args[0], str):
         operands = args[1:]
-        return args[0], operands[0] if len(operands) == 1 and isinstance(
-            operands[0], (list, tuple)
-        ) else operands
+        return args[0], operands[0] if len(operands) == 1 and isinstance(operands[0], (list, tuple)) else operands
     equation = ",".join(_letters(subscripts) for subscripts in args[1::2])
     if len(args) % 2:
         equation += "->" + _letters(args[-1])
@@ -79,8 +77,7 @@ def _letters(subscripts: Any) -> str:
     for each in subscripts:
         if each is not Ellipsis and not 0 <= each < len(LETTERS):
             raise ValueError(
-                "einsum(): subscript in subscript list is not within the valid range "
-                f"[0, {len(LETTERS)}) (got {each})"
+                f"einsum(): subscript in subscript list is not within the valid range [0, {len(LETTERS)}) (got {each})"
             )
         letters.append("..." if each is Ellipsis else LETTERS[each])
     return "".join(letters)
@@ -106,9 +103,7 @@ def _parsed(equation: str, ndims: tuple[int, ...]) -> tuple[tuple[Labels, ...], 
     output = _labels(right, len(left) + 2, "in the output", None, covered)
     for label in output:
         if label[0] != "." and label not in every:
-            raise RuntimeError(
-                f"einsum(): output subscript {label} does not appear in the equation for any input operand"
-            )
+            raise RuntimeError(f"einsum(): output subscript {label} does not appear in the equation for any input operand")
         if output.count(label) > 1:
             raise RuntimeError(f"einsum(): output subscript {label} appears more than once in the output")
     return tuple(terms), output
@@ -146,8 +141,7 @@ def _labels(term: str, start: int, where: str, ndim: int | None, covered: int = 
             relation = "does not match" if ellipsis_at is None else "is more than"
             raise RuntimeError(
                 f"einsum(): the number of subscripts in the equation ({len(labels)}) {relation} the "
-                f"number of dimensions ({ndim}) {where}"
-                + (" and no ellipsis was given" if ellipsis_at is None else "")
+                f"number of dimensions ({ndim}) {where}" + (" and no ellipsis was given" if ellipsis_at is None else "")
             )
     if ellipsis_at is not None:
         labels[ellipsis_at:ellipsis_at] = _dots(covered)
@@ -162,17 +156,12 @@ def _check_sizes(terms: Sequence[Labels], operands: Sequence[Tensor]) -> None:
         for label, n in zip(term, x._array.shape, strict=True):
             if own.setdefault(label, n) != n:
                 raise RuntimeError(
-                    f"einsum(): subscript {label} is repeated for operand {i} but the sizes don't match, "
-                    f"{n} != {own[label]}"
+                    f"einsum(): subscript {label} is repeated for operand {i} but the sizes don't match, {n} != {own[label]}"
                 )
         for label, n in own.items():
             seen = sizes.get(label, 1)
             if seen != 1 != n and seen != n:
-                what = (
-                    f"dimension {label} (from the right) covered by ellipsis"
-                    if label[0] == "."
-                    else f"subscript {label}"
-                )
+                what = f"dimension {label} (from the right) covered by ellipsis" if label[0] == "." else f"subscript {label}"
                 raise RuntimeError(
                     f"einsum(): {what} has size {n} for operand {i} which does not broadcast with previously "
                     f"seen size {seen}"

@@ -155,8 +155,7 @@ def qr(A: Tensor, mode: str = "reduced") -> Named:
     check(A, "linalg.qr", square=False)
     if mode not in ("reduced", "complete", "r"):
         raise RuntimeError(
-            f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or "
-            "'complete'"
+            f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'"
         )
     rows, columns = A._array.shape[-2:]
     if rows < columns:  # Q is that of the first columns, and R what Q makes of the others too

@@ -40,9 +40,7 @@ def _tolerances(A: Tensor, atol: Any, rtol: Any) -> tuple[Any, Any]:
 
 
 @op(namespace="linalg", method=False, out=True)
-def pinv(
-    A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None
-) -> Tensor:
+def pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Tensor:
     """Return the pseudoinverse; singular values up to `atol` or `rtol` times the largest count as 0."""
     need_tensor(A, "linalg.pinv", "A")
     dtype = dtypes.of(A._array.dtype)
@@ -66,9 +64,7 @@ def pinverse(input: Tensor, rcond: Any = 1e-15) -> Tensor:
 
 
 @op(namespace="linalg", method=False, out=True)
-def matrix_rank(
-    A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None
-) -> Tensor:
+def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Tensor:
     """Return how many singular values are above `atol` and `rtol` times the largest; `tol` is an old name of `atol`."""
     check_matrices(A, "torch.linalg.matrix_rank", square=False, letter="input")
     if not A._array.size:

@@ -33,9 +33,7 @@ def check_floating(x: Tensor, name: str) -> None:
     """Raise RuntimeError for integers and for the 16-bit dtypes, for which there is no LAPACK."""
     dtype = dtypes.of(x._array.dtype)
     if not (dtype.is_floating_point or dtype.is_complex):
-        raise RuntimeError(
-            f"{name}: Expected a floating point or complex tensor as input. Got {dtype._title}"
-        )
+        raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {dtype._title}")
     if dtype.itemsize == 2:
         raise RuntimeError(f"{name}: Low precision dtypes not supported. Got {dtype._title}")
 
@@ -48,8 +46,7 @@ def check_matrices(A: Any, name: str, *, square: bool = True, letter: str = "A")
         raise RuntimeError(f"{name}: The input tensor {letter} must have at least 2 dimensions.")
     if square and shape[-1] != shape[-2]:
         raise RuntimeError(
-            f"{name}: {letter} must be batches of square matrices, but they are {shape[-2]} by {shape[-1]} "
-            "matrices"
+            f"{name}: {letter} must be batches of square matrices, but they are {shape[-2]} by {shape[-1]} matrices"
         )
 
 
@@ -72,10 +69,7 @@ def attempt(name: str, reason: str, function: Callable[..., Any], *args: Any, **
     raise error from None
 
 
-_SINGULAR = (
-    "The diagonal element {} is zero, the inversion could not be completed because the input matrix is "
-    "singular."
-)
+_SINGULAR = "The diagonal element {} is zero, the inversion could not be completed because the input matrix is singular."
 _UNSOLVED = "The solver failed because the input matrix is singular."
 
 
@@ -160,8 +154,7 @@ def _solution(
     have, want = (dtypes.of(x._array.dtype)._title for x in (A, B))
     if have != want:
         raise RuntimeError(
-            f"{name}: Expected A and B to have the same dtype, but found A of type {have} and "
-            f"B of type {want} instead"
+            f"{name}: Expected A and B to have the same dtype, but found A of type {have} and B of type {want} instead"
         )
     check_floating(A, name)
     vector = vectors and (B._array.ndim == 1 or B._array.shape == A._array.shape[:-1])
@@ -185,9 +178,7 @@ def _solution(
 
 
 @op(namespace="linalg", method=False, out=True, node="LinalgSolveTriangular")
-def solve_triangular(
-    A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False
-) -> Tensor:
+def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Tensor:
     """Solve A X = B (or X A = B) with only one triangle of `A`, whose diagonal counts as 1 if `unitriangular`.
 
     A zero on the diagonal gives a solution that is not finite.

@@ -78,9 +78,7 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
         if i == j:
             return 0, i
         outer = lengths[i] * lengths[j + 1]
-        return min(
-            (cheapest(i, k)[0] + cheapest(k + 1, j)[0] + outer * lengths[k + 1], k) for k in range(i, j)
-        )
+        return min((cheapest(i, k)[0] + cheapest(k + 1, j)[0] + outer * lengths[k + 1], k) for k in range(i, j))
 
     def chain(i: int, j: int) -> Tensor:
         k = cheapest(i, j)[1]
@@ -192,8 +190,7 @@ def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
     n, m = (functools.reduce(lambda a, b: a * b, part, 1) for part in (rows, columns))
     if n != m:
         raise RuntimeError(
-            f"Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape[:ind]), but got {m} "
-            f"!= {n}"
+            f"Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape[:ind]), but got {m} != {n}"
         )
     return s.reshape(inv(s.reshape(A, shape=(n, m))), shape=columns + rows)  # type: ignore[no-any-return]
 

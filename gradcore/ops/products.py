@@ -42,9 +42,7 @@ def product(x: Any, y: Any) -> Any:
 
 def _product(x: Tensor, y: Tensor, left: Shape, right: Shape) -> Any:
     if not left or not right:
-        raise RuntimeError(
-            f"both arguments to matmul need to be at least 1D, but they are {len(left)}D and {len(right)}D"
-        )
+        raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {len(left)}D and {len(right)}D")
     if len(right) <= 2:
         if len(left) > 2:
             _same_dtype(x, y)
@@ -167,8 +165,7 @@ def _checked_bmm(multiply: Any, x: Tensor, y: Tensor) -> Tensor:
     a, b = x._array.shape, y._array.shape
     if (*a[:-2], a[-1]) != b[:-1]:
         raise RuntimeError(
-            "Expected size for first two dimensions of batch2 tensor to be: "
-            f"{[*a[:-2], a[-1]]} but got: {list(b[:-1])}."
+            f"Expected size for first two dimensions of batch2 tensor to be: {[*a[:-2], a[-1]]} but got: {list(b[:-1])}."
         )
     if x._array.dtype != y._array.dtype:
         raise RuntimeError(f"expected scalar type {_title(x)} but found {_title(y)}; convert one of them")
@@ -187,9 +184,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
         raise RuntimeError(f"size mismatch, got input ({a[0]}), mat ({a[0]}x{a[1]}), vec ({b[0]})")
     if input._array.dtype != vec._array.dtype:
         kinds = f"{_title(vec)}, {_title(input)}, and {_title(vec)}"
-        raise RuntimeError(
-            f"addmv input tensors must have the same dtype, but got {kinds}; convert one of them"
-        )
+        raise RuntimeError(f"addmv input tensors must have the same dtype, but got {kinds}; convert one of them")
     return p.mv(input, vec)  # type: ignore[no-any-return]
 
 
@@ -215,9 +210,7 @@ def _check_vectors(x: Tensor, y: Tensor, op: str, name: str) -> None:
         raise RuntimeError(f"1D tensors expected, but got {len(a)}D and {len(b)}D tensors")
     if x._array.dtype != y._array.dtype:
         kinds = f"{_title(x)} and {_title(y)}"
-        raise RuntimeError(
-            f"dot : expected both vectors to have same dtype, but found {kinds}; convert one of them"
-        )
+        raise RuntimeError(f"dot : expected both vectors to have same dtype, but found {kinds}; convert one of them")
     if a != b:
         raise RuntimeError(
             f"inconsistent tensor size, expected tensor {list(a)} and src {list(b)} to have the same number "
@@ -238,8 +231,7 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
         return e.multiply(input, other)  # type: ignore[no-any-return]
     if a[-1] != b[-1]:
         raise RuntimeError(
-            "inner() the last dimension must match on both input tensors but got shapes "
-            f"{list(a)} and {list(b)}"
+            f"inner() the last dimension must match on both input tensors but got shapes {list(a)} and {list(b)}"
         )
     return tensordot(input, other, ([-1], [-1]))
 
@@ -254,9 +246,7 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
         "input",
         f"outer: Expected 1-D argument self, but got {getattr(input, 'ndim', 0)}-D",
     )
-    _need_ndim(
-        vec2, 1, "outer", "vec2", f"outer: Expected 1-D argument vec2, but got {getattr(vec2, 'ndim', 0)}-D"
-    )
+    _need_ndim(vec2, 1, "outer", "vec2", f"outer: Expected 1-D argument vec2, but got {getattr(vec2, 'ndim', 0)}-D")
     return e.multiply(s.reshape(input, shape=(*input._array.shape, 1)), vec2)  # type: ignore[no-any-return]
 
 
@@ -294,13 +284,9 @@ def _like(input: Tensor, x: Tensor, y: Tensor, op: str) -> None:
     for name, other in (("first", x), ("second", y)):
         need_tensor(other, op, name)
     if x._array.dtype != y._array.dtype:
-        raise RuntimeError(
-            f"mat1 and mat2 must have the same dtype, but got {_title(x)} and {_title(y)} ({op})"
-        )
+        raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {_title(x)} and {_title(y)} ({op})")
     if input._array.dtype != y._array.dtype:
-        raise RuntimeError(
-            f"self and mat2 must have the same dtype, but got {_title(input)} and {_title(y)} ({op})"
-        )
+        raise RuntimeError(f"self and mat2 must have the same dtype, but got {_title(input)} and {_title(y)} ({op})")
 
 
 @op(inplace=True, out=True, node="Addmm")
@@ -333,9 +319,7 @@ def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alph
     _need_ndim(batch1, 3, "addbmm", "batch1", "batch1 must be a 3D tensor")
     _need_ndim(batch2, 3, "addbmm", "batch2", "batch2 must be a 3D tensor")
     if (a := batch1._array.shape)[::2] != (b := batch2._array.shape)[:2]:
-        raise RuntimeError(
-            f"batch1 and batch2 of shapes {list(a)} and {list(b)} cannot be multiplied (addbmm)"
-        )
+        raise RuntimeError(f"batch1 and batch2 of shapes {list(a)} and {list(b)} cannot be multiplied (addbmm)")
     return _added(input, tensordot(batch1, batch2, ([0, 2], [0, 1])), beta, alpha, "addbmm")
 
 
@@ -358,15 +342,11 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     """
     need_tensor(a, "tensordot", "a")
     need_tensor(b, "tensordot", "b")
-    left, right = (
-        distinct(listed, x._array.ndim) for listed, x in zip(_listed(a, b, dims), (a, b), strict=True)
-    )
+    left, right = (distinct(listed, x._array.ndim) for listed, x in zip(_listed(a, b, dims), (a, b), strict=True))
     if len(left) != len(right):
         raise RuntimeError("both dimension lists should have same length")
     if a._array.dtype != b._array.dtype:
-        raise RuntimeError(
-            f"both inputs should have same dtype, but got {_title(a)} and {_title(b)}; convert one of them"
-        )
+        raise RuntimeError(f"both inputs should have same dtype, but got {_title(a)} and {_title(b)}; convert one of them")
     for i, j in zip(left, right, strict=True):
         n, m = a._array.shape[i], b._array.shape[j]
         if n == 1 != m:
@@ -375,8 +355,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
             a = sum(a, i, keepdim=True)
         elif n != m:
             raise RuntimeError(
-                f"contracted dimensions need to match, but first has size {n} in dim {i} and second has size "
-                f"{m} in dim {j}"
+                f"contracted dimensions need to match, but first has size {n} in dim {i} and second has size {m} in dim {j}"
             )
     kept_a = tuple(i for i in range(a._array.ndim) if i not in left)
     kept_b = tuple(j for j in range(b._array.ndim) if j not in right)

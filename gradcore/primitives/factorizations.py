@@ -2,7 +2,7 @@
 
 Matrices are in the last two dimensions. None of these functions is holomorphic; the rules are in torch's
 convention for complex cotangents. Factors that are unique only up to a sign or a phase have a derivative if
-the result does not depend on these, which is not checked. Formulas: Giles, "Collected matrix derivative results
+the result does not depend on these; phases are checked. Formulas: Giles, "Collected matrix derivative results
 for forward and reverse mode algorithmic differentiation" (2008), and Walter and Lehmann, "Algorithmic
 differentiation of linear algebra functions" (2010) for QR.
 """
@@ -64,6 +64,20 @@ def cholesky(F: Any, x: Array, *, upper: bool) -> Array:
     return adjoint(F, attempt(F, F.cholesky, adjoint(F, x, x.dtype), pivot=_leading_minor), x.dtype)
 
 
+# -- phases ----------------------------------------------------------------------------------------------------
+
+
+@primitive("general")
+def check_phases(F: Any, x: Array, *, rule: str, vectors: str) -> Array:
+    """`x`, whose imaginary diagonal is the change of the loss with the phases of vectors: an error unless it is 0."""
+    if x.size and not float(F.to_host(F.max(F.absolute(F.imag(F.diagonal(x, 0, -2, -1)))))) <= 1e-2:
+        raise RuntimeError(
+            f"{rule}: The {vectors} in the complex case are specified up to multiplication by e^{{i phi}}. The "
+            "specified loss function depends on this quantity, so it is ill-defined."
+        )
+    return x
+
+
 # -- eigenvalues -------------------------------------------------------------------------------------------
 
 
@@ -74,6 +88,8 @@ def _eigh_pull(F: Any, g: Any, values: Array, vectors: Array, x_dtype: Any) -> A
         return F.matmul(vectors * _row(F, g_values), back)
     ones = _ones(F, values)
     inner = F.matmul(back, g_vectors)
+    if x_dtype.kind == "c":
+        F.check_phases(inner, rule="linalg_eigh_backward", vectors="eigenvectors")
     gaps = _row(F, values) - _column(F, values) + ones
     inner = (inner - adjoint(F, inner, x_dtype)) / (gaps + gaps) * (1 - ones)
     if g_values is not None:
@@ -102,6 +118,7 @@ def _eig_pull(F: Any, g: Any, values: Array, vectors: Array, x_dtype: Any) -> Ar
     if g_vectors is not None:
         ones = _ones(F, values)
         turned = F.matmul(back, g_vectors)
+        F.check_phases(turned, rule="linalg_eig_backward", vectors="eigenvectors")
         scaled = ones * F.real(turned)  # that the vectors have length 1
         gaps = F.conj(_row(F, values) - _column(F, values)) + ones
         inner = inner + (turned - F.matmul(F.matmul(back, vectors), scaled)) / gaps * (1 - ones)
@@ -127,13 +144,9 @@ def eig(F: Any, x: Array) -> tuple[Array, Array]:
 # -- singular values ---------------------------------------------------------------------------------------
 
 
-def _svd_pull(
-    F: Any, g: Any, u: Array, s: Array, v: Array, full: bool, x_shape: tuple[int, ...], x_dtype: Any
-) -> Array:
+def _svd_pull(F: Any, g: Any, u: Array, s: Array, v: Array, full: bool, x_shape: tuple[int, ...], x_dtype: Any) -> Array:
     gu, gs, gv = g
-    if (
-        full
-    ):  # what the extra columns of `u` and rows of `v` are does not matter to a function with a derivative
+    if full:  # no function with a derivative depends on the extra columns of `u` and rows of `v`
         columns, rows = (..., slice(s.shape[-1])), (..., slice(s.shape[-1]), slice(None))
         u, v = F.basic_getitem(u, index=columns), F.basic_getitem(v, index=rows)
         gu = gu if gu is None else F.basic_getitem(gu, index=columns)
@@ -141,13 +154,15 @@ def _svd_pull(
     if gu is None and gv is None:
         return F.matmul(u * _row(F, gs), v)
     row, column, ones = _row(F, s), _column(F, s), _ones(F, s)
+    turn_u: Any = 0 if gu is None else F.matmul(adjoint(F, u, x_dtype), gu)
+    turn_v: Any = 0 if gv is None else F.matmul(v, adjoint(F, gv, x_dtype))
+    if x_dtype.kind == "c":
+        F.check_phases(turn_u + turn_v, rule="svd_backward", vectors="singular vectors")
     inner: Any = 0
     if gu is not None:
-        turn_u = F.matmul(adjoint(F, u, x_dtype), gu)
         turn_u = turn_u - adjoint(F, turn_u, x_dtype)
         inner = turn_u * row
     if gv is not None:
-        turn_v = F.matmul(v, adjoint(F, gv, x_dtype))
         inner = inner + column * (turn_v - adjoint(F, turn_v, x_dtype))
     inner = inner / (row * row - column * column + ones) * (1 - ones)
     if gu is not None and x_dtype.kind == "c":

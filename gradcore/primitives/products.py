@@ -1,5 +1,4 @@
-"""Products of vectors and matrices, with their derivatives. It must not know Tensors or broadcasting.
-"""
+"""Products of vectors and matrices, with their derivatives. It must not know Tensors or broadcasting."""
 
 from __future__ import annotations
 
@@ -22,9 +21,7 @@ def _left(F: Any, g: Array, y: Array) -> Array:
 
 
 def _right(F: Any, g: Array, x: Array) -> Array:
-    return (
-        F.dot(F.matrix_transpose(x), g) if x.ndim == 2 else F.reshape(x, shape=(*x.shape, *(1,) * g.ndim)) * g
-    )
+    return F.dot(F.matrix_transpose(x), g) if x.ndim == 2 else F.reshape(x, shape=(*x.shape, *(1,) * g.ndim)) * g
 
 
 @primitive("multilinear", x=_left, y=_right)

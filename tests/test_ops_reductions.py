@@ -270,6 +270,20 @@ def test_sums_of_many_small_numbers_keep_their_digits(rng: np.random.Generator) 
     assert gradcore.from_numpy(np.full(70000, 1.0, np.float16)).mean().item() == 1.0
 
 
+@pytest.mark.parametrize("largest", [True, False])
+def test_a_few_of_many_are_those_that_sorting_finds(largest: bool, rng: np.random.Generator) -> None:
+    x = gradcore.from_numpy(rng.permutation(3000).reshape(2, 500, 3).astype(np.float64))
+    values, indices = x.topk(7, 1, largest)
+    ordered, order = x.sort(1, largest)
+    assert bool((values == ordered[:, :7]).all())
+    assert bool((indices == order[:, :7]).all())
+    spoiled = np.where(rng.random(400) < 0.01, nan, rng.integers(0, 9, size=400))
+    values, indices = gradcore.from_numpy(spoiled).topk(20, largest=largest)
+    np.testing.assert_equal(values.numpy(), torch.from_numpy(spoiled).topk(20, largest=largest).values.numpy())
+    np.testing.assert_equal(spoiled[indices.numpy()], values.numpy())
+    assert len(set(indices.tolist())) == 20
+
+
 def test_ties_share_the_gradient_of_an_extremum_of_all_and_the_first_takes_that_of_a_dimension() -> None:
     def gradient(f: Any) -> list[float]:
         x = gradcore.tensor([1.0, 3.0, 3.0, 1.0, 2.0], requires_grad=True)

@@ -89,9 +89,21 @@ def _found(F: Any, indices: Array, axis: int, keepdims: bool) -> Array:
 
 @primitive("general")
 def argsort(F: Any, x: Array, *, axis: int, descending: bool = False, count: int | None = None) -> Array:
-    """The indices that sort `x`, or the first `count`; equal elements keep their order, NaN is largest."""
-    order = _order(F, x, axis, descending)
-    return order if count is None else _part(order, axis, 0, count)
+    """The indices that sort `x`, or the first `count`; equal elements keep their order, NaN is largest.
+
+    For a few of many, which of the elements equal to the last one are among them is left open.
+    """
+    if count is None:
+        return _order(F, x, axis, descending)
+    n = x.shape[axis] if x.ndim else 1
+    if not 0 < count < n // 16:
+        return _part(_order(F, x, axis, descending), axis, 0, count)
+    if descending:
+        few = _part(F.argpartition(x, n - count, axis), axis, n - count, None)
+    else:
+        few = _part(F.argpartition(x, count - 1, axis), axis, 0, count)
+    few = F.sort(few, axis)
+    return F.take_along_axis(few, _order(F, F.take_along_axis(x, few, axis), axis, descending), axis)
 
 
 @primitive("general")

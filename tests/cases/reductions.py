@@ -218,6 +218,7 @@ CASES = [
             ("argcummax", {"largest": False}),
         )
     ),
+    Case("argsort", normal((2, 100)), {"axis": 1, "descending": True, "count": 3}, "few", smooth=False),
     # exponentials
     *(
         case

@@ -287,7 +287,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     return p.basic_getitem(input, index=(*(_ALL,) * at, slice(first, first + length)))  # type: ignore[no-any-return]
 
 
-@op(out=True)
+@op(out="apart", node="NarrowCopy")
 def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     """Return a copy of what `narrow` returns a view of."""
     return c.copy(narrow(input, dim, start, length))  # type: ignore[no-any-return]

@@ -54,7 +54,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     return _masked_fill[from_tensor](mask, number, input)  # type: ignore[no-any-return]
 
 
-@op(inplace=True, out=True)
+@op(inplace=True, out="exact")
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """Replace the slices of `input` along `dim` at `index` by `value`, a number or a 0-d tensor."""
     at, array = axis(dim, input._array.ndim), index._array

@@ -127,7 +127,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     return _gather(x, index=_grid(array, at) or (array,))  # type: ignore[no-any-return]
 
 
-@op(out=True)
+@op(out="exact")
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """Gather along `dim` with `input` and `indices` broadcast in the other dimensions; in flat order without `dim`."""
     arguments.need_tensor(indices, "take_along_dim", "indices")
@@ -153,7 +153,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     return gather(wide, at, picks)
 
 
-@op(out=True)
+@op(out="apart")
 def take(input: Tensor, index: Tensor) -> Tensor:
     """Return the elements of `input`, as if it had one dimension, at `index`; negative integers count from the end."""
     array, n = _index(index, "take", ("int64",)), input._array.size
@@ -227,7 +227,7 @@ def _writing(plan: Callable[..., Plan]) -> Callable[..., Any]:
     functools.update_wrapper(outside, plan)
     methods[f"{name}_"] = functools.update_wrapper(inside, plan)
     inside.__name__ = f"{name}_"
-    return op(out=True)(outside)
+    return op(out="exact")(outside)
 
 
 _index_add = renamed(p.index_add, "IndexAdd")
@@ -236,7 +236,7 @@ _accumulate = renamed(p.index_add, "IndexPut")
 _index_copy = renamed(p.index_put, "IndexCopy")
 _scatter = (renamed(p.index_put, "ScatterBackward0"), renamed(p.index_put, "ScatterBackward1"))
 _scatter_add = renamed(p.index_add, "ScatterAdd")
-_put = renamed(p.index_put, "Put")
+_put = (renamed(p.index_put, "Put"), renamed(p.index_add, "Put"))
 
 
 def _slices(x: Any, dim: Any, index: Any, source: Any, name: str, kind: type[Exception]) -> tuple[int, Any, Any]:
@@ -373,7 +373,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     for size in reversed(input._array.shape):
         flat, place = flat // size, flat % size
         places.append(place)
-    return _accumulate if accumulate else _put, reshape_to(source, (source._array.size,)), tuple(reversed(places))
+    return _put[bool(accumulate)], reshape_to(source, (source._array.size,)), tuple(reversed(places))
 
 
 functions[""]["index_put_"] = methods["index_put_"]

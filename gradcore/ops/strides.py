@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gradcore.tensor import Tensor
 
 
-@op(inplace=True, out=True)
+@op(inplace=True, out="exact")
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """Return the matrices with zeros above the diagonal number `diagonal`."""
     if input._array.ndim < 2:
@@ -27,7 +27,7 @@ def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     return p.tril(input, k=diagonal)  # type: ignore[no-any-return]
 
 
-@op(inplace=True, out=True)
+@op(inplace=True, out="exact")
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """Return the matrices with zeros below the diagonal number `diagonal`."""
     if input._array.ndim < 2:
@@ -61,7 +61,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     return p.diagonal_embed(input, offset=offset, axes=axes, shape=tuple(shape))  # type: ignore[no-any-return]
 
 
-@op(out=True)
+@op(out="exact")
 def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     """Return the matrix with a vector on its diagonal number `diagonal`, or a copy of that diagonal of a matrix."""
     ndim = input._array.ndim
@@ -145,7 +145,7 @@ def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     return _replaced(input, src, basic_getitem, {"index": at}, "SelectScatter")  # type: ignore[no-any-return]
 
 
-@op(out=True)
+@op(out="exact")
 def slice_scatter(
     input: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
 ) -> Tensor:

@@ -27,6 +27,21 @@ from gradcore.ops.activations import (
 )
 from gradcore.ops.convolution import conv1d, conv2d, conv3d
 from gradcore.ops.embedding import embedding
+from gradcore.ops.gates import (
+    glu,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    mish,
+    prelu,
+    rrelu,
+    rrelu_,
+    softshrink,
+    softsign,
+    tanhshrink,
+    threshold,
+    threshold_,
+)
 from gradcore.ops.linear import linear
 from gradcore.ops.losses import (
     binary_cross_entropy,
@@ -57,6 +72,10 @@ __all__ = [
     "elu_",
     "embedding",
     "gelu",
+    "glu",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
     "hardtanh",
     "hardtanh_",
     "l1_loss",
@@ -68,14 +87,18 @@ __all__ = [
     "logsigmoid",
     "max_pool2d",
     "max_pool2d_with_indices",
+    "mish",
     "mse_loss",
     "nll_loss",
     "normalize",
     "one_hot",
     "pad",
+    "prelu",
     "relu",
     "relu6",
     "relu_",
+    "rrelu",
+    "rrelu_",
     "selu",
     "selu_",
     "sigmoid",
@@ -83,5 +106,10 @@ __all__ = [
     "softmax",
     "softmin",
     "softplus",
+    "softshrink",
+    "softsign",
     "tanh",
+    "tanhshrink",
+    "threshold",
+    "threshold_",
 ]

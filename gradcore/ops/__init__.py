@@ -36,6 +36,7 @@ LATER: Final = (
     "elimination",
     "embedding",
     "factorizations",
+    "gates",
     "joining",
     "least_squares",
     "linalg",

@@ -18,6 +18,7 @@ Array = Any
 class LinAlgError(RuntimeError):
     """A matrix that cannot be inverted or factorised; `info` says for each of a batch where (0: it can)."""
 
+    __module__ = "gradcore.linalg"
     info: Any = None
 
 

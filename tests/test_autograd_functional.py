@@ -108,8 +108,7 @@ def test_does_as_torch(case: tuple[Any, ...], create_graph: bool, strict: bool) 
     def program(lib: Any) -> Any:
         xs = tuple(tensor(lib, *shape, seed=i).requires_grad_() for i, shape in enumerate(shapes))
         vs = None if v_shapes is None else tuple(tensor(lib, *shape, seed=9 + i) for i, shape in enumerate(v_shapes))
-        unpack = lambda many: many if many is None or len(many) > 1 else many[0]
-        args = [unpack(xs)] + ([] if name in ("jacobian", "hessian") else [unpack(vs)])
+        args = [unpacked(xs)] + ([] if name in ("jacobian", "hessian") else [unpacked(vs)])
         found = getattr(lib.autograd.functional, name)(f, *args, create_graph=create_graph, strict=strict)
         again = None
         if create_graph:
@@ -118,6 +117,10 @@ def test_does_as_torch(case: tuple[Any, ...], create_graph: bool, strict: bool) 
         return shown(found), [x.grad is None for x in xs], again and shown(again)
 
     same(program, torch, words=6)
+
+
+def unpacked(many: Any) -> Any:
+    return many if many is None or len(many) > 1 else many[0]
 
 
 def flat(found: Any) -> list[Any]:

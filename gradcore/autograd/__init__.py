@@ -8,9 +8,13 @@ from typing import Any
 
 from gradcore import engine
 from gradcore.autograd.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+from gradcore.autograd.gradcheck import gradcheck, gradgradcheck
 from gradcore.tensor import Tensor
 
-__all__ = ["Function", "backward", "enable_grad", "grad", "inference_mode", "no_grad", "set_grad_enabled"]
+__all__ = [
+    "Function", "backward", "enable_grad", "grad", "gradcheck", "gradgradcheck", "inference_mode", "no_grad",
+    "set_grad_enabled",
+]  # fmt: skip
 
 # What most programs never use is imported when it is first asked for: names by their modules.
 _LATER = {"Function": "function"}

@@ -1,0 +1,168 @@
+"""`gradcheck` finds wrong derivatives and says which; beside torch where torch says as much."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradcore
+from gradcore.autograd import gradcheck, gradgradcheck
+from gradcore.autograd.gradcheck import GradcheckError
+from tests.twin import attempt, same
+
+torch = pytest.importorskip("torch")
+
+
+def leaf(lib: Any, *shape: int, seed: int = 0, dtype: str = "float64") -> Any:
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=shape) + (1j * rng.normal(size=shape) if "complex" in dtype else 0)
+    return lib.tensor(values.tolist(), dtype=getattr(lib, dtype), requires_grad=True)
+
+
+def custom(lib: Any, forward: Any, backward: Any) -> Any:
+    methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    return type("Custom", (lib.autograd.Function,), methods).apply
+
+
+def wrong_sign(lib: Any) -> Any:
+    return custom(lib, lambda ctx, x: (ctx.save_for_backward(x), x.sin())[1], lambda ctx, g: -g * ctx.saved_tensors[0].cos())
+
+
+def right(lib: Any) -> Any:
+    return custom(lib, lambda ctx, x: (ctx.save_for_backward(x), x.sin())[1], lambda ctx, g: g * ctx.saved_tensors[0].cos())
+
+
+RIGHT: list[tuple[str, Callable[[Any], Any], tuple[Any, ...]]] = [
+    ("product", lambda lib: lambda x, y: x * y, ((3,), (2, 3))),
+    ("matrix product", lambda lib: lambda x, y: x @ y, ((2, 3), (3, 2))),
+    ("several outputs", lambda lib: lambda x, y: (x.exp(), (x * y).sum()), ((3,), (3,))),
+    ("sort", lambda lib: lambda x: x.sort(), ((4,),)),
+    ("numbers among inputs", lambda lib: lambda x, n: x**n, ((3,), 3)),
+    ("0-d", lambda lib: lambda x: x.tanh(), ((),)),
+    ("nothing", lambda lib: lambda x: x.tanh(), ((0, 2),)),
+    ("custom", right, ((2, 2),)),
+    ("one input twice", lambda lib: lambda x: x * x, ((3,),)),
+    ("a view of the input", lambda lib: lambda x: x[1:], ((3,),)),
+]
+
+
+@pytest.mark.parametrize("fast_mode", [False, True])
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+@pytest.mark.parametrize(("f", "shapes"), [c[1:] for c in RIGHT], ids=[c[0] for c in RIGHT])
+def test_passes_what_is_right(f: Any, shapes: tuple[Any, ...], dtype: str, fast_mode: bool) -> None:
+    if dtype == "complex128" and f is RIGHT[3][1]:
+        pytest.skip("complex numbers have no order")
+
+    def program(lib: Any) -> Any:
+        xs = [leaf(lib, *s, seed=i, dtype=dtype) if isinstance(s, tuple) else s for i, s in enumerate(shapes)]
+        before = [x.tolist() for x in xs if not isinstance(x, int)]
+        both = [check(f(lib), xs, fast_mode=fast_mode) for check in (lib.autograd.gradcheck, lib.autograd.gradgradcheck)]
+        return both, [x.tolist() for x in xs if not isinstance(x, int)] == before
+
+    if f is RIGHT[7][1] and dtype == "complex128":  # sin's rule wants a conjugate there
+        assert not gradcheck(f(gradcore), [leaf(gradcore, 2, 2, dtype=dtype)], raise_exception=False)
+    else:
+        same(program, torch)
+
+
+def two_outputs(lib: Any, handles_none: bool) -> Any:
+    def forward(ctx: Any, x: Any) -> Any:
+        ctx.set_materialize_grads(False)
+        return x * 2, x * 3
+
+    def backward(ctx: Any, a: Any, b: Any) -> Any:
+        if handles_none:
+            return sum(g * k for g, k in ((a, 2), (b, 3)) if g is not None)
+        return a * 2 + b * 3
+
+    return custom(lib, forward, backward)
+
+
+WRONG: list[tuple[str, Callable[[Any], Any], str]] = [
+    ("sign", wrong_sign, "float64"),
+    ("sign of one output", lambda lib: lambda x: (x * 2, wrong_sign(lib)(x)), "float64"),
+    ("complex", right, "complex128"),
+    ("constant gradient", lambda lib: custom(lib, lambda ctx, x: x * 1, lambda ctx, g: g * 0 + 1), "float64"),
+    ("cut", lambda lib: lambda x: x * x.detach(), "float64"),
+    ("all cut", lambda lib: lambda x: x.detach() * 2, "float64"),
+]
+
+
+@pytest.mark.parametrize("fast_mode", [False, True])
+@pytest.mark.parametrize(("f", "dtype"), [c[1:] for c in WRONG], ids=[c[0] for c in WRONG])
+def test_refuses_what_is_wrong(f: Any, dtype: str, fast_mode: bool) -> None:
+    def program(lib: Any) -> Any:
+        x = leaf(lib, 3, dtype=dtype)
+        quiet = lib.autograd.gradcheck(f(lib), x, raise_exception=False, fast_mode=fast_mode)
+        return quiet, attempt(lambda: lib.autograd.gradcheck(f(lib), (x,), fast_mode=fast_mode))[1]
+
+    same(program, torch)
+    with pytest.raises(GradcheckError):
+        gradcheck(f(gradcore), leaf(gradcore, 3, dtype=dtype), fast_mode=fast_mode)
+
+
+def test_outputs_without_derivatives_are_left_out() -> None:
+    assert gradcheck(lambda x: (x.argmax(), x.exp(), x.detach()), leaf(gradcore, 3))
+
+
+def test_a_right_function_of_two_outputs_passes() -> None:
+    assert gradcheck(two_outputs(gradcore, True), leaf(gradcore, 3))
+    with pytest.raises(GradcheckError, match="undefined output grads, that of output 0"):
+        gradcheck(two_outputs(gradcore, False), leaf(gradcore, 3))
+
+
+def test_a_wrong_second_derivative_is_refused() -> None:
+    def first(x: Any) -> Any:
+        return custom(gradcore, lambda ctx, x: x**2, lambda ctx, g: g * 2 * x.detach())(x)
+
+    x = leaf(gradcore, 3)
+    assert gradcheck(first, x)
+    assert not gradgradcheck(first, x, raise_exception=False)
+    assert gradgradcheck(lambda x: x**2, x, gradcore.ones(3, dtype=gradcore.float64, requires_grad=True))
+    assert gradgradcheck(lambda x: x**2, x, gen_non_contig_grad_outputs=True)
+
+
+def test_a_random_backward_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    f = custom(gradcore, lambda ctx, x: x * 1, lambda ctx, g: g * (1 + 1e-7 * rng.random()))
+    assert gradcheck(f, leaf(gradcore, 3), nondet_tol=1e-5)
+    with pytest.raises(GradcheckError, match="not reentrant"):
+        gradcheck(f, leaf(gradcore, 3))
+
+
+def test_the_message_says_which_derivative() -> None:
+    def forward(ctx: Any, x: Any, y: Any) -> Any:
+        return x + y * 2
+
+    f = custom(gradcore, forward, lambda ctx, g: (g, g * gradcore.tensor([[2, 2, 2], [2, 7, 2]])))
+    x, y = leaf(gradcore, 2, 3), leaf(gradcore, 2, 3)
+    with pytest.raises(GradcheckError) as caught:
+        gradcheck(f, (x, y))
+    message = str(caught.value)
+    assert message.startswith("Jacobian mismatch for output 0 with respect to input 1,")
+    assert "of output element [1, 1] by input element [1, 1]" in message
+    expected, got = map(float, re.findall(r"(?:expected|got) ([-\d.e]+)", message))
+    assert (expected, got) == (pytest.approx(2, rel=1e-6), 7)
+    assert "1 of 36 derivatives" in message
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda lib: lib.autograd.gradcheck(lambda x: x, lib.ones(2, dtype=lib.float64)),
+        lambda lib: lib.autograd.gradcheck(lambda x: x, ()),
+        lambda lib: lib.autograd.gradcheck(lambda x: x * 2, leaf(lib, 1).expand(3)),
+        lambda lib: lib.autograd.gradcheck(lambda x: x * 2, leaf(lib, 3, dtype="float32"), raise_exception=False, eps=1e-9),
+    ],
+)
+def test_wrong_inputs_as_torch(call: Callable[[Any], Any]) -> None:
+    same(lambda lib: attempt(lambda: call(lib)), torch)
+
+
+def test_too_coarse_a_dtype_is_warned_of() -> None:
+    with pytest.warns(UserWarning, match="Input #0 requires gradient and is not a double precision"):
+        gradcheck(lambda x: x * 2, leaf(gradcore, 2, dtype="float32"), eps=1e-2, atol=1e-2)

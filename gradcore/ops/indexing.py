@@ -46,7 +46,7 @@ def basic(x: Any, items: tuple[Any, ...], *, always: bool = False) -> tuple[Any,
     """
     array = x._array
     shape = array.shape
-    taken = sum(_extent(item) for item in items)
+    taken = sum([_extent(item) for item in items])
     if taken > len(shape):
         raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
     view: list[Any] = []
@@ -90,7 +90,10 @@ def basic(x: Any, items: tuple[Any, ...], *, always: bool = False) -> tuple[Any,
 
 def _extent(item: Any) -> int:
     """How many axes an index takes up."""
-    if item is None or item is Ellipsis or type(item) is bool:
+    kind = type(item)
+    if kind is int or kind is slice:
+        return 1
+    if item is None or item is Ellipsis or kind is bool:
         return 0
     return item.ndim if getattr(getattr(item, "dtype", None), "kind", "") == "b" else 1
 
@@ -117,14 +120,15 @@ def items_of(x: Any, index: Any) -> tuple[Any, ...]:
     """An index as a tuple of ints, bools, slices, None, Ellipsis and arrays on the device of `x`."""
     if type(index) is not tuple:
         index = tuple(index) if _stands_for_a_tuple(index) else (index,)
-    if not x._array.ndim and any(type(item) is int for item in index):
-        raise IndexError(
-            "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a "
-            "0-dim tensor to a number"
-        )
-    if not x._array.ndim and any(type(item) is slice for item in index):
-        raise IndexError("slice() cannot be applied to a 0-dim tensor.")
-    return tuple(_item(x, item) for item in index)
+    if not x._array.ndim:
+        if any(type(item) is int for item in index):
+            raise IndexError(
+                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to convert a "
+                "0-dim tensor to a number"
+            )
+        if any(type(item) is slice for item in index):
+            raise IndexError("slice() cannot be applied to a 0-dim tensor.")
+    return tuple([item if type(item) in _PLAIN else _item(x, item) for item in index])
 
 
 def _stands_for_a_tuple(index: Any) -> bool:
@@ -142,9 +146,10 @@ def _stands_for_a_tuple(index: Any) -> bool:
     return True
 
 
+_PLAIN = frozenset({int, slice, bool, type(None), type(Ellipsis)})
+
+
 def _item(x: Any, item: Any) -> Any:
-    if item is None or item is Ellipsis or type(item) in {int, bool, slice}:
-        return item
     if isinstance(item, Value):
         return _tensor_item(x, item)
     if hasattr(item, "dtype") and hasattr(item, "shape"):

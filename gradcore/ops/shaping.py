@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from gradcore.backends import of
+from gradcore import dtypes
 from gradcore.ops import arguments
 from gradcore.ops.arguments import axis
 from gradcore.ops.conversion import contiguous
@@ -29,6 +29,8 @@ Shape = tuple[int, ...]
 
 def inferred(shape: Shape, count: int) -> Shape:
     """`shape` with a length of -1 replaced by what makes `count` elements. Raises RuntimeError if they do not fit."""
+    if math.prod(shape) == count and min(shape, default=0) >= 0:
+        return shape
     known = math.prod(n for n in shape if n != -1)
     for i, n in enumerate(shape):
         if n < -1:
@@ -48,16 +50,15 @@ def inferred(shape: Shape, count: int) -> Shape:
     return shape
 
 
-def is_view_of(out: Any, source: Any) -> bool:
-    """Whether `out`, made from `source`, shares its memory."""
-    F = of(out._array)
-    return F.storage(out._array) is F.storage(source._array)
+def is_view(out: Any) -> bool:
+    """Whether the result of a view operation shares the memory of what it was made from."""
+    return out._meta is not None and out._meta.view is not None
 
 
 def reshape_to(input: Any, shape: Shape) -> Any:
     """`input` in `shape`: a view if its strides allow, else a copy."""
     out = p.reshape(input, shape=shape)
-    if not is_view_of(out, input):
+    if not is_view(out):
         label(out, "UnsafeViewBackward0", (input,))
     elif not input._array.flags.c_contiguous:
         label(out, "ReshapeAliasBackward0", (input,))
@@ -73,15 +74,13 @@ def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
 @op(function=False)
 def view(self: Tensor, *sizes: Any, size: Any = None, dtype: Any = None) -> Tensor:
     """Return a view in another shape, or of the same bytes as another dtype. Raises RuntimeError if there is none."""
-    from gradcore import dtypes
-
     if len(sizes) == 1 and isinstance(sizes[0], dtypes.dtype):
         dtype = sizes[0]
     if dtype is not None:
         return _viewed_as(self, dtype)  # type: ignore[no-any-return]
     shape = inferred(arguments.shape(sizes, size), self._array.size)
     out = p.reshape(self, shape=shape)
-    if not is_view_of(out, self):
+    if not is_view(out):
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one dimension spans across two "
             f"contiguous subspaces). Use .reshape(...) instead. (shape {list(self._array.shape)} to {list(shape)})"
@@ -293,7 +292,7 @@ def tiled(x: Any, repeats: Shape) -> Any:
     pairs = p.reshape(x, shape=tuple(k for n in shape for k in (1, n)))
     spread = p.expand(pairs, shape=tuple(k for m, n in zip(repeats, shape, strict=True) for k in (m, n)))
     out = p.reshape(spread, shape=tuple(m * n for m, n in zip(repeats, shape, strict=True)))
-    if is_view_of(out, x):
+    if is_view(out):
         out = c.copy(out)
     label(out, "RepeatBackward0", (x,))
     return out

@@ -54,9 +54,9 @@ def shape(size: Sequence[Any], named: Any = None) -> Shape:
     """A shape from `*size` (integers one by one, or one sequence of them) or from the keyword argument `named`."""
     if named is not None:
         size = (named,)
-    if len(size) == 1 and type(size[0]) is not int and isinstance(size[0], Iterable):
-        if not isinstance(size[0], Value) or size[0]._array.ndim:
-            size = tuple(size[0])
+    is_one = len(size) == 1 and type(size[0]) is not int and isinstance(size[0], Iterable)
+    if is_one and not (isinstance(size[0], Value) and size[0]._array.ndim == 0):
+        size = tuple(size[0])
     return tuple(index(n) for n in size)
 
 

@@ -46,6 +46,8 @@ ORDER = """
     z.flip(()) | x.roll(shifts=1, dims=0)
 """
 JOINING = """
+    torch.block_diag(u, y, z) | torch.block_diag(u, l) | torch.cartesian_prod(y, v) | torch.cartesian_prod(y)
+    torch.combinations(v).tolist() | torch.combinations(v, 3, True).tolist() | torch.combinations(v, 0)
     torch.cat([u, w]) | torch.cat((u, w), 1) | torch.cat([u, w], dim=-1) | torch.concat([u, x])
     torch.concatenate([u, x], axis=1) | torch.cat([x, l]) | torch.cat([u])
     torch.cat([torch.tensor([]), u]) | torch.stack([u, w]) | torch.stack([u, w], 2) | torch.stack([z, z])

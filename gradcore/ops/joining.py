@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
-from itertools import pairwise
+from itertools import combinations as all_combinations
+from itertools import combinations_with_replacement, pairwise
 from operator import index
 from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
+from gradcore.backends import of
 from gradcore.ops import arguments
 from gradcore.ops.arguments import axis
 from gradcore.ops.registry import op
-from gradcore.ops.shaping import atleast_1d, atleast_2d, atleast_3d, reshape_to
+from gradcore.ops.shaping import atleast_1d, atleast_2d, atleast_3d, meshgrid, reshape_to
 from gradcore.primitives import indexing
 from gradcore.primitives import joining as p
 from gradcore.recorder.primitive import renamed
-from gradcore.recorder.value import Value
+from gradcore.recorder.value import Value, wrap
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
@@ -230,3 +232,54 @@ def _split_along(name: str, least: int, at: int) -> Any:
 
 
 hsplit, vsplit, dsplit = _split_along("hsplit", 1, 1), _split_along("vsplit", 2, 0), _split_along("dsplit", 3, 2)
+
+
+# -- blocks and products ----------------------------------------------------------------------------------------------
+
+
+@op(method=False, node="BlockDiag")
+def block_diag(*tensors: Any) -> Tensor:
+    """Return the matrix with the tensors, of at most two dimensions, as blocks on its diagonal and zeros elsewhere."""
+    found = _given(list(tensors), "block_diag")
+    for i, t in enumerate(found):
+        if t._array.ndim > 2:
+            raise RuntimeError(
+                f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has {t._array.ndim} dimensions"
+            )
+    blocks = [atleast_2d(t) for t in found]
+    width, left, rows = sum(t._array.shape[1] for t in blocks), 0, []
+    for t in blocks:
+        height, n = t._array.shape
+        F, dtype = of(t._array), t._array.dtype
+        sides = (wrap(F.zeros((height, w), dtype)) for w in (left, width - left - n))
+        rows.append(p.concatenate(next(sides), t, next(sides), axis=1))
+        left += n
+    return p.concatenate(*rows, axis=0)  # type: ignore[no-any-return]
+
+
+@op(method=False)
+def cartesian_prod(*tensors: Any) -> Tensor:
+    """Return as rows all choices of one element of each of several one-dimensional tensors."""
+    found = arguments.tensors(tensors, "cartesian_prod")
+    for t in found:
+        if t._array.ndim != 1:
+            raise RuntimeError(f"Expect a 1D vector, but got shape {list(t._array.shape)}")
+    if len(found) == 1:
+        return found[0]  # type: ignore[no-any-return]
+    grids = meshgrid(*found, indexing="ij")
+    return stack([reshape_to(g, (g._array.size,)) for g in grids], 1)
+
+
+@op()
+def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
+    """Return as rows all choices of `r` elements of a one-dimensional tensor, in the order of `itertools`."""
+    if input._array.ndim != 1:
+        raise RuntimeError(f"Expect a 1D vector, but got shape {list(input._array.shape)}")
+    if r < 0:
+        raise RuntimeError(f"Expect a non-negative number, but got {r}")
+    F, n = of(input._array), input._array.size
+    if not r:
+        return wrap(F.zeros((0,), input._array.dtype))  # type: ignore[no-any-return]
+    choices = list((combinations_with_replacement if with_replacement else all_combinations)(range(n), r))
+    places = F.reshape(F.asarray(choices, "int64"), (len(choices), r))
+    return indexing.getitem(input, index=(places,))  # type: ignore[no-any-return]

@@ -51,6 +51,14 @@ def test_what_few_programs_use_is_imported_when_first_asked_for() -> None:
     assert "gradcore.nn" not in before
 
 
+def test_properties_that_can_be_set_are_there_from_the_start() -> None:
+    # Before a property is loaded, setting it would only put a value into the tensor's dictionary.
+    code = "import gradcore; print(*(n for n, v in vars(gradcore.Tensor).items() if isinstance(v, property) and v.fset))"
+    ops.load()
+    settable = {name for name, value in methods.items() if isinstance(value, property) and value.fset}
+    assert {"real", "imag"} <= settable <= set(run(code))
+
+
 def test_unknown_names_are_refused_as_python_does() -> None:
     with pytest.raises(AttributeError, match="module 'gradcore' has no attribute 'summ'"):
         gradcore.summ  # noqa: B018

@@ -9,6 +9,7 @@ from typing import Any, Final
 from gradcore.ops import (
     assigning,
     comparison,
+    complex_numbers,
     conversion,
     creation,
     exports,
@@ -17,6 +18,7 @@ from gradcore.ops import (
     operators,
     pointwise,
     products,
+    protocols,
     reductions,
     shaping,
 )
@@ -25,11 +27,11 @@ from gradcore.ops.registry import methods
 
 LATER: Final = (
     "activations",
-    "complex_numbers",
     "convolution",
     "counting",
     "cumulative",
     "differences",
+    "distance_losses",
     "distances",
     "distributions",
     "einsum",
@@ -52,9 +54,9 @@ LATER: Final = (
     "pooling",
     "positions",
     "quantiles",
+    "queries",
     "rare_pointwise",
     "reflections",
-    "queries",
     "sampling",
     "scatter",
     "selection",

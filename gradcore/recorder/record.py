@@ -192,8 +192,12 @@ def promoted(op: Primitive, inputs: Sequence[Any], kernel: Kernel) -> list[Any]:
         if isinstance(x, Value):
             if x._array.dtype != dtype:
                 out[i] = cast(x, dtype)
+        elif any_tensor:
+            # A forward of several steps must see an array: log(2.0), say, would be a strong float64.
+            number = _as_kind(x, dtype)
+            out[i] = number if kernel.bare else kernel.F.full((), number, dtype)
         else:
-            out[i] = _as_kind(x, dtype) if any_tensor else wrap(kernel.F.asarray(x, dtype))
+            out[i] = wrap(kernel.F.asarray(x, dtype))
     return out
 
 

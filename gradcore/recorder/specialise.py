@@ -1,8 +1,8 @@
 """Straight-line recorders: the commonest case of `record.apply`, unrolled per primitive. It must not change what that means.
 
 The case: every input is a Tensor of one real dtype (or an index, a mask or None, where nothing is promoted; or, for a
-binary primitive, one is a Python number), there is one output, and no thread needs the general path. Anything else, an
-exception included, goes to `record.apply`. The code is written when the primitive is first called, since most programs use
+binary primitive, one is a Python number), and no thread needs the general path. Anything else, an exception included, goes
+to `record.apply`. The code is written when the primitive is first called, since most programs use
 few of them.
 """
 
@@ -13,7 +13,7 @@ from threading import get_ident
 from typing import Any
 
 from gradcore.backends import numpy as host
-from gradcore.graph import Node, modes, stamps
+from gradcore.graph import Node, Output, modes, stamps
 from gradcore.recorder import value, views
 from gradcore.recorder.primitive import Primitive
 from gradcore.recorder.record import apply
@@ -38,6 +38,7 @@ def specialise(op: Primitive, function: Any) -> None:
         Tensor=value.result_type[0],
         plain=value.plain,
         Node=Node,
+        Output=Output,
         stamps=stamps,
         grad_off=modes.grad_off,
         get_ident=get_ident,
@@ -87,7 +88,8 @@ def constant(array: Any, number: Any) -> Any:
 
 
 # -- the source -------------------------------------------------------------------------------------------------------
-# In it a0, a1, ... are the inputs' arrays, t0, t1, ... where the inputs came from, `out` and `result` the result.
+# In it a0, a1, ... are the inputs' arrays, t0, t1, ... where the inputs came from, `out` the array of the result and
+# `result` the result; out0, out1, ... and result0, result1, ... if there are several.
 
 UNROLLED = 2  # with more inputs than this, one table instead of a branch for each choice of inputs that need a cotangent
 
@@ -103,7 +105,17 @@ def _source(op: Primitive) -> str:
 
 
 def _straight_will_do(op: Primitive) -> bool:
-    return len(op.outputs) == 1 and op.outputs != ("outs",) and "f" not in op.refuses and _lead(op) is not None
+    one = len(op.outputs) == 1
+    fixed = op.outputs != ("outs",) and (one or not (op.view or op.kind == "elementwise"))
+    return fixed and "f" not in op.refuses and _lead(op) is not None
+
+
+def _outs(op: Primitive) -> list[str]:
+    return ["out"] if len(op.outputs) == 1 else [f"out{i}" for i in range(len(op.outputs))]
+
+
+def _results(op: Primitive) -> list[str]:
+    return ["result"] if len(op.outputs) == 1 else [f"result{i}" for i in range(len(op.outputs))]
 
 
 def _params(op: Primitive) -> str:
@@ -143,7 +155,8 @@ def _straight(op: Primitive) -> list[str]:
             lines += _input(op, i, x, f"a{lead}")
     arrays = [f"a{i}" for i in range(len(op.inputs))]
     lines += _forward(op, f"a{lead}", arrays)
-    lines += ["result = new(Tensor)", "result._array = out", "result._meta = None"]
+    for out, result in zip(_outs(op), _results(op), strict=True):
+        lines += [f"{result} = new(Tensor)", f"{result}._array = {out}", f"{result}._meta = None"]
     if op.view:
         lines += ["if out.base is not None and shares(out, a0):"]
         lines += [f"    note_view(result, {op.inputs[0]}, function, {_params(op)})"]
@@ -199,16 +212,17 @@ def _input(op: Primitive, i: int, x: str, lead: str) -> list[str]:
 
 def _forward(op: Primitive, lead: str, arrays: list[str]) -> list[str]:
     call = ", ".join((*arrays, *(f"{p}={p}" for p in op.params)))
+    outs = _outs(op)
     return [
         "try:",
         f"    if type({lead}) is Array:",
         "        kernel = host",
-        f"        out = quietly(forward, {call})",
-        "        if type(out) is not Array:",
-        "            out = as_array(out)",
+        f"        {', '.join(outs)} = quietly(forward, {call})",
+        *(f"        if type({out}) is not Array: {out} = as_array({out})" for out in outs),
         "    else:",
         f"        kernel = kernels[type({lead})]",
-        f"        out = kernel.as_array(kernel.forward({call}))",
+        f"        {', '.join(outs)} = kernel.forward({call})",
+        *(f"        {out} = kernel.as_array({out})" for out in outs),
         "except Exception:",
         f"    {_general(op)}",
     ]
@@ -217,7 +231,8 @@ def _forward(op: Primitive, lead: str, arrays: list[str]) -> list[str]:
 def _recorded(op: Primitive) -> list[str]:
     """Make the node, if one is to be made."""
     able = [i for i in range(len(op.inputs)) if op.has_rule(i)]
-    nothing = ["result._node = None", "return result"]
+    results = _results(op)
+    nothing = [*(f"{result}._node = None" for result in results), f"return {', '.join(results)}"]
     if not able:
         return nothing
     optional = op.kind != "elementwise"
@@ -226,7 +241,7 @@ def _recorded(op: Primitive) -> list[str]:
     ]
     none = " and ".join(f"t{i} is None" for i in able)
     lines += [f"if {none} or (grad_off and get_ident() in grad_off):", *_indented(nothing)]
-    if len(op.inputs) > UNROLLED:
+    if len(op.inputs) > UNROLLED or len(results) > 1:
         return lines + _from_table(op, able)
     for needs in ((True, False), (False, True)) if len(able) == 2 else ():
         lines += [f"if t{needs.index(False)} is None:", *_indented(_fitted(op, needs))]
@@ -267,7 +282,7 @@ def _saved(op: Primitive, needs: tuple[bool, ...]) -> str:
         if name in op.inputs:
             saved.append(f"a{op.inputs.index(name)}")
         elif name in op.outputs:
-            saved.append("out")
+            saved.append(_outs(op)[op.outputs.index(name)])
         elif name in op.params:
             saved.append(name)
         else:
@@ -280,21 +295,30 @@ def _saved(op: Primitive, needs: tuple[bool, ...]) -> str:
 
 def _from_table(op: Primitive, able: list[int]) -> list[str]:
     """Make the node with what `recipes` says of the inputs that need a cotangent."""
-    every = ", ".join([*(f"a{i}" for i in range(len(op.inputs))), *(f"t{i}" for i in able), "out", *op.params])
+    every = ", ".join([*(f"a{i}" for i in range(len(op.inputs))), *(f"t{i}" for i in able), *_outs(op), *op.params])
     lines = ["bits = 0"]
     for i in able:
         lines += [f"if t{i} is not None:", f"    bits += {1 << i}"]
+    differentiable = [i for i, name in enumerate(op.outputs) if name not in op.constant]
+    saved = "saved if fits is None else (saved, fits)"
+    if len(differentiable) > 1:
+        saved = f"(saved, ({''.join(f'(out{i}.shape, out{i}.dtype), ' for i in differentiable)}))"
     lines += [
         f"targets, saved, fits = recipes[bits]({every})",
-        "node = result._node = Node()",
+        "node = Node()",
         "node.stamp = next(stamps)",
         "node.step = kernel.steps[bits if fits is None else bits + FITTED]",
         "node.targets = targets",
-        "node.saved = saved if fits is None else (saved, fits)",
+        f"node.saved = {saved}",
         "node.hooks = None",
-        "return result",
     ]
-    return lines
+    for i, result in enumerate(_results(op)):
+        made = "None"
+        if i in differentiable:
+            size = len(differentiable)
+            made = "node" if size == 1 else f"Output(node, {differentiable.index(i)}, {size})"
+        lines.append(f"{result}._node = {made}")
+    return [*lines, f"return {', '.join(_results(op))}"]
 
 
 class Recipes(dict[int, Any]):
@@ -307,7 +331,7 @@ class Recipes(dict[int, Any]):
         op = self.op
         able = [i for i in range(len(op.inputs)) if op.has_rule(i)]
         needs = tuple(bool(bits >> i & 1) for i in range(len(op.inputs)))
-        every = ", ".join([*(f"a{i}" for i in range(len(op.inputs))), *(f"t{i}" for i in able), "out", *op.params])
+        every = ", ".join([*(f"a{i}" for i in range(len(op.inputs))), *(f"t{i}" for i in able), *_outs(op), *op.params])
         targets = "".join(f"t{i}, " for i, needed in enumerate(needs) if needed)
         lines = [f"def recipe({every}):"]
         fits = "None"

@@ -49,16 +49,19 @@ traced: Final = Traced()
 class Kernel:
     """A primitive on one backend: `forward` takes raw arrays, `steps` has a Step for every choice of needs.
 
+    `bare` says that the forward is one function of the backend, under another name.
     Straight-line recorders find the steps of the first input, the second and both as `step1`, `step2`, `step3`.
     """
 
-    __slots__ = ("F", "as_array", "forward", "op", "step1", "step2", "step3", "steps")
+    __slots__ = ("F", "as_array", "bare", "forward", "op", "step1", "step2", "step3", "steps")
 
     def __init__(self, op: Primitive, F: Any) -> None:
         self.op = op
         self.F = F
         self.as_array = F.as_array
-        self.forward: Callable[..., Any] = F.following(_named_function(op, F) or functools.partial(op.forward, F))
+        named = _named_function(op, F)
+        self.bare = named is not None
+        self.forward: Callable[..., Any] = F.following(named or functools.partial(op.forward, F))
         self.steps = Steps(self)
         if len(op.inputs) <= 2 and not op.variadic:
             for bits in range(1, 1 << len(op.inputs)):

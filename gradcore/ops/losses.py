@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 
 
-def _reduction(reduction: Any, size_average: bool | None = None, reduce: bool | None = None) -> str:
+def which_reduction(reduction: Any, size_average: bool | None = None, reduce: bool | None = None) -> str:
     """The name of a reduction; `size_average` and `reduce` are torch's old way to say it."""
     if size_average is not None or reduce is not None:
         reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
@@ -38,7 +38,8 @@ def _reduction(reduction: Any, size_average: bool | None = None, reduce: bool | 
     return str(reduction)
 
 
-def _reduced(loss: Any, reduction: str) -> Tensor:
+def reduced(loss: Any, reduction: str) -> Tensor:
+    """The mean or the sum of all losses, or themselves."""
     if reduction == "none":
         return loss  # type: ignore[no-any-return]
     return (mean if reduction == "mean" else sum)(loss)
@@ -51,7 +52,8 @@ def _title(x: Any) -> str:
 # -- distances -----------------------------------------------------------------------------------------------
 
 
-def _difference(name: str, input: Any, target: Any) -> Tensor:
+def differences(name: str, input: Any, target: Any) -> Tensor:
+    """`input` less `target`; warns, as torch does, where they have to be broadcast."""
     need_tensor(input, name)
     need_tensor(target, name, "target")
     have, want = tuple(target._array.shape), tuple(input._array.shape)
@@ -74,7 +76,7 @@ def _weighted(errors: Any, weight: Any, reduction: str, like: Any) -> Tensor:
     weighed = errors * weight
     if reduction == "mean":
         return e.divide(sum(weighed), sum(weight))  # type: ignore[no-any-return]
-    return _reduced(weighed, reduction)
+    return reduced(weighed, reduction)
 
 
 @op(namespace="nn.functional", method=False)
@@ -87,14 +89,14 @@ def mse_loss(
     weight: Tensor | None = None,
 ) -> Tensor:
     """Return the mean (sum, none) of the squared differences."""
-    how = _reduction(reduction, size_average, reduce)
-    difference = _difference("mse_loss", input, target)
+    how = which_reduction(reduction, size_average, reduce)
+    difference = differences("mse_loss", input, target)
     if difference._array.dtype.kind in "biuc":
         raise NotImplementedError(f"\"mse_cpu\" not implemented for '{_title(difference)}'")
     squares: Any = e.power_number(difference, exponent=2)
     if weight is not None:
         return _weighted(squares, weight, how, input)
-    loss = _reduced(squares, how)
+    loss = reduced(squares, how)
     label(loss, "MseLossBackward0")
     return loss
 
@@ -109,9 +111,9 @@ def l1_loss(
     weight: Tensor | None = None,
 ) -> Tensor:
     """Return the mean (sum, none) of the absolute differences."""
-    how = _reduction(reduction, size_average, reduce)
-    errors = absolute(_difference("l1_loss", input, target))
-    return _reduced(errors, how) if weight is None else _weighted(errors, weight, how, input)
+    how = which_reduction(reduction, size_average, reduce)
+    errors = absolute(differences("l1_loss", input, target))
+    return reduced(errors, how) if weight is None else _weighted(errors, weight, how, input)
 
 
 # -- classes -------------------------------------------------------------------------------------------------
@@ -136,7 +138,7 @@ def nll_loss(
     `weight` has one number per class, by which targets count; those that are `ignore_index` do not count at
     all.
     """
-    how = _reduction(reduction, size_average, reduce)
+    how = which_reduction(reduction, size_average, reduce)
     _check_classes("nll_loss", input, target, weight)
     return _nll(input, target, weight, ignore_index, how)
 
@@ -243,7 +245,7 @@ def cross_entropy(
     `label_smoothing` moves that part of each target evenly to all classes; `weight` and `ignore_index` as in
     `nll_loss`.
     """
-    how = _reduction(reduction, size_average, reduce)
+    how = which_reduction(reduction, size_average, reduce)
     need_tensor(input, "cross_entropy")
     need_tensor(target, "cross_entropy", "target")
     if not 0.0 <= label_smoothing <= 1.0:
@@ -306,7 +308,7 @@ def _smooth(scores: Any, target: Any, weight: Any, ignore_index: int, reduction:
     weighed = scores if weight is None else scores * _column(weight, scores._array.ndim)
     each = e.negative(sum(weighed, at)) * wrap(F.as_array(counted))
     if reduction != "mean":
-        return _reduced(each, reduction)
+        return reduced(each, reduction)
     shares = counted if weight is None else F.take(weight._array, safe) * counted
     return sum(each) / wrap(F.as_array(F.sum(shares)))
 
@@ -329,7 +331,7 @@ def binary_cross_entropy(
 ) -> Tensor:
     """Return the mean (sum, none) of the cross entropy of probabilities; logarithms count as -100 at
     least."""
-    how = _reduction(reduction, size_average, reduce)
+    how = which_reduction(reduction, size_average, reduce)
     need_tensor(input, "binary_cross_entropy")
     need_tensor(target, "binary_cross_entropy", "target")
     if target._array.shape != input._array.shape:
@@ -345,7 +347,7 @@ def binary_cross_entropy(
     if of(a).device_type == "cpu" and a.size and not (a.min() >= 0 and a.max() <= 1):
         raise RuntimeError("all elements of input should be between 0 and 1")
     loss = p.binary_cross_entropy(input, target)
-    loss = _reduced(loss if weight is None else loss * weight, how)
+    loss = reduced(loss if weight is None else loss * weight, how)
     label(loss, "BinaryCrossEntropyBackward0")
     return loss
 
@@ -362,7 +364,7 @@ def binary_cross_entropy_with_logits(
 ) -> Tensor:
     """Return the mean (sum, none) of the cross entropy of sigmoid(input); `pos_weight` multiplies its
     positive part."""
-    how = _reduction(reduction, size_average, reduce)
+    how = which_reduction(reduction, size_average, reduce)
     x: Any = input
     y: Any = target
     need_tensor(input, "binary_cross_entropy_with_logits")
@@ -380,7 +382,7 @@ def binary_cross_entropy_with_logits(
         loss = p.binary_cross_entropy_with_logits(x, y)
     else:
         loss = (1 - y) * x - (y * (pos_weight - 1) + 1) * log_sigmoid(x)  # type: ignore[operator]
-    loss = _reduced(loss if weight is None else loss * weight, how)
+    loss = reduced(loss if weight is None else loss * weight, how)
     label(loss, "BinaryCrossEntropyWithLogitsBackward0")
     return loss
 

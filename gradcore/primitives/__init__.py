@@ -19,6 +19,7 @@ FAMILIES: Final = (
     "convolution",
     "counting",
     "cumulative",
+    "distances",
     "elementwise",
     "elimination",
     "embedding",

@@ -117,6 +117,11 @@ if _TYPE_CHECKING:
         corrcoef as corrcoef, cov as cov, cumulative_trapezoid as cumulative_trapezoid, diff as diff, gradient as
         gradient, trapezoid as trapezoid, trapezoid as trapz,
     )
+    from gradcore.ops.distance_losses import (  # fmt: skip
+        cosine_embedding_loss as cosine_embedding_loss, cosine_similarity as cosine_similarity, hinge_embedding_loss as
+        hinge_embedding_loss, margin_ranking_loss as margin_ranking_loss, pairwise_distance as pairwise_distance,
+        triplet_margin_loss as triplet_margin_loss,
+    )
     from gradcore.ops.distances import (  # fmt: skip
         cdist as cdist,
     )
@@ -134,12 +139,17 @@ if _TYPE_CHECKING:
         full_like, linspace as linspace, logspace as logspace, ones as ones, range_ as range, scalar_tensor as
         scalar_tensor, zeros as zeros,
     )
+    from gradcore.ops.gates import (  # fmt: skip
+        hardshrink as hardshrink, prelu as prelu, rrelu as rrelu, rrelu_ as rrelu_, threshold as threshold, threshold_
+        as threshold_,
+    )
     from gradcore.ops.indexing import (  # fmt: skip
         narrow as narrow, narrow_copy as narrow_copy, select as select,
     )
     from gradcore.ops.joining import (  # fmt: skip
-        cat as cat, chunk as chunk, column_stack as column_stack, cat as concat, cat as concatenate, dsplit as dsplit,
-        dstack as dstack, hsplit as hsplit, hstack as hstack, vstack as row_stack, split as split, split_with_sizes as
+        block_diag as block_diag, cartesian_prod as cartesian_prod, cat as cat, chunk as chunk, column_stack as
+        column_stack, combinations as combinations, cat as concat, cat as concatenate, dsplit as dsplit, dstack as
+        dstack, hsplit as hsplit, hstack as hstack, vstack as row_stack, split as split, split_with_sizes as
         split_with_sizes, stack as stack, tensor_split as tensor_split, unbind as unbind, vsplit as vsplit, vstack as
         vstack,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gradcore import devices, dtypes, engine, ops, printing
 from gradcore.backends import of
@@ -20,17 +20,23 @@ from gradcore.recorder.value import Value, adopt, meta, wrap
 from gradcore.size import Size
 
 
-class _WithOperations(type):
-    """The class of Tensor: finds methods of operations that are not loaded yet."""
+class _Later:
+    """A method of an operation that is not loaded yet.
 
-    def __getattr__(cls, name: str) -> Any:
-        found = ops.method(name)
-        setattr(Tensor, name, found)
-        return found
+    `__getattr__` would do without a list of names, but Python reads every attribute of a class that has one slower.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, tensor: Any, owner: Any = None) -> Any:
+        found: Any = ops.method(self.name)
+        setattr(Tensor, self.name, found)
+        return getattr(Tensor if tensor is None else tensor, self.name)
 
 
 @adopt
-class Tensor(Value, metaclass=_WithOperations):
+class Tensor(Value):
     """An array with a history: torch.Tensor over a NumPy or CuPy array.
 
     `Tensor(data)` makes a tensor of the default dtype from nested sequences; `gradcore.tensor` infers the dtype.
@@ -52,11 +58,19 @@ class Tensor(Value, metaclass=_WithOperations):
             made = filling.empty(*(args or (0,)), device=device)
         return made if cls is Tensor else made.as_subclass(cls)
 
-    def __getattr__(self, name: str) -> Any:
-        if name in Tensor.__dict__:  # a property raised AttributeError: let it say again why
-            return Tensor.__dict__[name].__get__(self)
-        setattr(Tensor, name, ops.method(name))
-        return getattr(self, name)
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:  # the operations
+            ...
+
+        def __neg__(self) -> Tensor: ...
+
+        def __add__(self, other: Any) -> Tensor: ...
+
+        __pos__ = __invert__ = __neg__
+        __sub__ = __mul__ = __truediv__ = __floordiv__ = __mod__ = __pow__ = __matmul__ = __add__
+        __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rfloordiv__ = __rmod__ = __rpow__ = __rmatmul__ = __add__
+        __and__ = __or__ = __xor__ = __lshift__ = __rshift__ = __lt__ = __le__ = __gt__ = __ge__ = __add__
 
     # -- what it is ---------------------------------------------------------------------------------------------------
 
@@ -417,5 +431,7 @@ def _unpickled(cls: Any, host: Any, device: str, requires_grad: bool) -> Any:
     return made.requires_grad_(requires_grad)
 
 
+for _name in ops.METHODS:
+    setattr(Tensor, _name, _Later(_name))
 for _name, _method in methods.items():
     setattr(Tensor, _name, _method)

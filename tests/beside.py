@@ -1,14 +1,12 @@
-"""One expression run by gradcore and by torch, and what each says of the result. It must not know any operation."""
+"""One expression, over some tensors with names, run by gradcore and by torch. It must not know any operation."""
 
 from __future__ import annotations
 
-import re
-import warnings
 from typing import Any
 
 import numpy as np
 
-import gradcore
+from tests.twin import same
 
 
 def names(T: Any) -> dict[str, Any]:
@@ -28,50 +26,21 @@ def names(T: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def outcome(T: Any, code: str) -> Any:
-    """What a result says of itself, or the type and text of the error. Statements end in `; r` for the result r."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+def assert_beside(torch: Any, code: str) -> None:
+    """Compare what an expression gives in gradcore and in torch. Statements end in `; `, the last part is the result."""
+
+    def program(T: Any) -> Any:
         *statements, expression = code.split("; ")
         world = names(T)
-        try:
-            for statement in statements:
-                exec(statement, world)
-            return described(T, eval(expression, world))
-        except Exception as error:
-            return type(error).__name__, str(error)
+        for statement in statements:
+            exec(statement, world)
+        return shown(T, eval(expression, world))
+
+    same(program, torch)
 
 
-def described(T: Any, result: Any) -> Any:
-    """Everything that a program can see of a result."""
+def shown(T: Any, result: Any) -> Any:
+    """A result with what else a program can see of its memory."""
     if isinstance(result, T.Tensor):
-        node = result.grad_fn
-        host = result.detach()
-        return {
-            "shape": tuple(result.shape),
-            "dtype": str(result.dtype),
-            "values": np.array(host.tolist()).round(5).tolist(),
-            "grad_fn": None if node is None else (node.name() if callable(node.name) else node.name).rpartition("::")[2],
-            "is_view": result._is_view(),
-            "requires_grad": result.requires_grad,
-            "contiguous": result.is_contiguous(),
-            "version": result._version,
-        }
-    if isinstance(result, (tuple, list)):
-        return [described(T, each) for each in result]
-    return result
-
-
-def assert_beside(torch: Any, code: str) -> None:
-    """Compare gradcore's outcome with torch's; of an error, the type and the first words."""
-    ours, theirs = outcome(gradcore, code), outcome(torch, code)
-    if isinstance(theirs, tuple):
-        assert isinstance(ours, tuple), f"torch raises {theirs}, gradcore gives {ours}"
-        assert ours[0] == theirs[0], f"torch raises {theirs}, gradcore {ours}"
-        assert first_words(ours[1]).startswith(first_words(theirs[1])[:32]), (ours, theirs)
-    else:
-        assert ours == theirs
-
-
-def first_words(text: str) -> str:
-    return re.sub(r"\W+", " ", text.removeprefix("torch.")).strip().lower()
+        return {"tensor": result, "memory": [result._is_view(), result.is_contiguous(), result._version]}
+    return [shown(T, each) for each in result] if isinstance(result, (tuple, list)) else result

@@ -1,4 +1,4 @@
-"""Write the lists of operations that type checkers and editors read in gradcore/__init__.py and the namespaces.
+"""Write the lists of operations: for type checkers and editors, and of the methods that are imported later.
 
 At run time these names come from the registry, some when first asked for. `python -m tests.public_names` brings the lists
 up to date; tests/test_public_names.py says when they are not.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 import textwrap
 from functools import cache
@@ -16,11 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from gradcore import ops
-from gradcore.ops.registry import functions
+from gradcore.ops.registry import functions, methods
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = {"": "gradcore/__init__.py", "linalg": "gradcore/linalg.py", "special": "gradcore/special.py"}
-MARKS = re.compile(r"(?<=# operations: begin\n).*?(?=    # operations: end\n)", re.DOTALL)
+METHODS = "methods"
+FILES = {
+    METHODS: "gradcore/ops/later.py",
+    "": "gradcore/__init__.py",
+    "linalg": "gradcore/linalg.py",
+    "special": "gradcore/special.py",
+}
+MARKS = re.compile(r"(?<=# operations: begin\n).*?(?= *# operations: end\n)", re.DOTALL)
 
 
 def modules() -> list[Any]:
@@ -48,8 +55,13 @@ def home(name: str, function: Any) -> tuple[str, str] | None:
 
 
 def block(namespace: str) -> str:
-    """The lines for one namespace: imports, and declarations of what no module has under a name."""
+    """The lines for one namespace: imports, and declarations of what no module has under a name; or those for methods."""
     ops.load()
+    if namespace == METHODS:
+        code = "import gradcore; from gradcore.ops.registry import methods; print(*methods)"
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+        names = indented(" ".join(sorted(methods.keys() - done.stdout.split())))
+        return f'METHODS: Final = """\n{names}\n""".split()\n'
     imports: dict[str, list[str]] = {}
     declared: list[str] = []
     for name, function in sorted(functions[namespace].items()):
@@ -59,14 +71,14 @@ def block(namespace: str) -> str:
         else:
             imports.setdefault(where[0], []).append(f"{where[1]} as {name}")
     lines = [
-        f"    from {module} import (  # fmt: skip\n{indented(', '.join(names))}\n    )\n"
+        f"    from {module} import (  # fmt: skip\n{indented(', '.join(names))},\n    )\n"
         for module, names in sorted(imports.items())
     ]
     return "".join([*lines, *declared])
 
 
 def indented(names: str) -> str:
-    return textwrap.fill(names, 120, initial_indent=" " * 8, subsequent_indent=" " * 8, break_long_words=False) + ","
+    return textwrap.fill(names, 120, initial_indent=" " * 8, subsequent_indent=" " * 8, break_long_words=False)
 
 
 def written(namespace: str) -> str:

@@ -1,10 +1,10 @@
 """The operations as torch spells them: they normalise arguments and compose primitives.
 
-Those that most programs use are imported here; `later` has the rest, and is imported when a name is not found.
+Those that most programs use are imported here, the rest of `later.MODULES` when one of them is first asked for.
 """
 
 from importlib import import_module
-from typing import Any, Final
+from typing import Any
 
 from gradcore.ops import (
     assigning,
@@ -22,53 +22,15 @@ from gradcore.ops import (
     reductions,
     shaping,
 )
+from gradcore.ops.later import METHODS as METHODS
+from gradcore.ops.later import MODULES
 from gradcore.ops.registry import functions as functions
 from gradcore.ops.registry import methods
-
-LATER: Final = (
-    "activations",
-    "convolution",
-    "counting",
-    "cumulative",
-    "differences",
-    "distance_losses",
-    "distances",
-    "distributions",
-    "einsum",
-    "elimination",
-    "embedding",
-    "factorizations",
-    "gates",
-    "joining",
-    "least_squares",
-    "linalg",
-    "linear",
-    "losses",
-    "masked",
-    "masks",
-    "matrix_products",
-    "normalization",
-    "norms",
-    "ordering",
-    "padding",
-    "pooling",
-    "positions",
-    "quantiles",
-    "queries",
-    "rare_pointwise",
-    "reflections",
-    "sampling",
-    "scatter",
-    "selection",
-    "softmax",
-    "sorting",
-    "strides",
-)
 
 
 def load() -> None:
     """Import all the operations there are."""
-    for module in LATER:
+    for module in MODULES:
         import_module(f"{__name__}.{module}")
 
 
@@ -84,10 +46,7 @@ def function(namespace: str, name: str) -> Any:
 
 
 def method(name: str) -> Any:
-    """The method or property `name` of Tensor. Raises AttributeError if there is none."""
-    if name not in methods and not name.startswith("_"):
+    """The method or property `name` of Tensor, which has it."""
+    if name not in methods:
         load()
-    try:
-        return methods[name]
-    except KeyError:
-        raise AttributeError(f"'Tensor' object has no attribute '{name}'") from None
+    return methods[name]

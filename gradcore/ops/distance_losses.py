@@ -41,6 +41,7 @@ def _raised_to(x: Any, least: float) -> Any:
 # -- distances of pairs --------------------------------------------------------------------------------------
 
 
+@op(namespace="nn.functional", method=False)
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """Return the cosine of the angles along `dim` of two tensors that broadcast; no norm counts less than `eps`."""
     need_tensor(x1, "cosine_similarity", "x1")
@@ -54,6 +55,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     return sum(e.multiply(*unit), dim)
 
 
+@op(namespace="nn.functional", method=False)
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
     """Return the `p`-norm over the last dimension of x1 - x2 + `eps`, broadcast."""
     need_tensor(x1, "pairwise_distance", "x1")
@@ -65,8 +67,7 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
 
 
 for _function in (cosine_similarity, pairwise_distance):
-    op(namespace="nn.functional", method=False)(_function)
-    functions[""][_function.__name__] = functions["nn.functional"][_function.__name__]
+    functions[""][_function.__name__] = _function
 
 
 def _huber(name: str, input: Any, target: Any, delta: float) -> Any:
@@ -308,7 +309,7 @@ def kl_div(
     need_tensor(target, "kl_div", "target")
     each = t.exp(target) * (target - input) if log_target else xlogy(target, target) - target * input
     loss: Any = reduced(each, how)
-    return loss / input._array.shape[0] if per_batch and input._array.ndim else loss
+    return loss / input._array.shape[0] if per_batch and input._array.ndim else loss  # type: ignore[no-any-return]
 
 
 @op(namespace="nn.functional", method=False)
@@ -362,7 +363,7 @@ def gaussian_nll_loss(
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not valid")
     var = _raised_to(var, eps)
-    loss: Any = (t.log(var) + (input - target) ** 2 / var) * 0.5  # type: ignore[operator]
+    loss: Any = (t.log(var) + (input - target) ** 2 / var) * 0.5
     return reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
 
 

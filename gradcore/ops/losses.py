@@ -381,7 +381,7 @@ def binary_cross_entropy_with_logits(
     if pos_weight is None:
         loss = p.binary_cross_entropy_with_logits(x, y)
     else:
-        loss = (1 - y) * x - (y * (pos_weight - 1) + 1) * log_sigmoid(x)  # type: ignore[operator]
+        loss = (1 - y) * x - (y * (pos_weight - 1) + 1) * log_sigmoid(x)
     loss = reduced(loss if weight is None else loss * weight, how)
     label(loss, "BinaryCrossEntropyWithLogitsBackward0")
     return loss

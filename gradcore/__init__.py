@@ -79,6 +79,9 @@ if _TYPE_CHECKING:
     from gradcore.ops.activations import (  # fmt: skip
         celu as celu, celu_ as celu_, relu_ as relu_, selu as selu, selu_ as selu_,
     )
+    from gradcore.ops.arithmetic import (  # fmt: skip
+        addcdiv as addcdiv, addcmul as addcmul, deg2rad as deg2rad, hypot as hypot, lerp as lerp, rad2deg as rad2deg,
+    )
     from gradcore.ops.assigning import (  # fmt: skip
         _fill as fill_, _zero as zero_,
     )
@@ -139,6 +142,9 @@ if _TYPE_CHECKING:
         full_like, linspace as linspace, logspace as logspace, ones as ones, range_ as range, scalar_tensor as
         scalar_tensor, zeros as zeros,
     )
+    from gradcore.ops.floating_point import (  # fmt: skip
+        copysign as copysign, fmax as fmax, fmin as fmin, frac as frac, nan_to_num as nan_to_num,
+    )
     from gradcore.ops.gates import (  # fmt: skip
         hardshrink as hardshrink, prelu as prelu, rrelu as rrelu, rrelu_ as rrelu_, threshold as threshold, threshold_
         as threshold_,
@@ -159,6 +165,10 @@ if _TYPE_CHECKING:
     from gradcore.ops.linalg import (  # fmt: skip
         cholesky_inverse as cholesky_inverse, cholesky_solve as cholesky_solve, det_ as det, inverse as inverse, logdet
         as logdet, matrix_exp as matrix_exp, slogdet_ as slogdet,
+    )
+    from gradcore.ops.logarithms import (  # fmt: skip
+        acosh as acosh, acosh as arccosh, asinh as arcsinh, atanh as arctanh, asinh as asinh, atanh as atanh, exp2 as
+        exp2, logaddexp as logaddexp, logaddexp2 as logaddexp2, logit as logit, xlogy as xlogy,
     )
     from gradcore.ops.masks import (  # fmt: skip
         index_fill as index_fill, masked_fill as masked_fill, masked_scatter as masked_scatter, masked_select as
@@ -206,12 +216,6 @@ if _TYPE_CHECKING:
         is_nonzero as is_nonzero, is_same_size as is_same_size, is_storage as is_storage, is_tensor as is_tensor, numel
         as numel, result_type as result_type,
     )
-    from gradcore.ops.rare_pointwise import (  # fmt: skip
-        acosh as acosh, addcdiv as addcdiv, addcmul as addcmul, acosh as arccosh, asinh as arcsinh, atanh as arctanh,
-        asinh as asinh, atanh as atanh, copysign as copysign, deg2rad as deg2rad, exp2 as exp2, fmax as fmax, fmin as
-        fmin, frac as frac, hypot as hypot, lerp as lerp, logaddexp as logaddexp, logaddexp2 as logaddexp2, logit as
-        logit, nan_to_num as nan_to_num, rad2deg as rad2deg, sinc as sinc, xlogy as xlogy,
-    )
     from gradcore.ops.reductions import (  # fmt: skip
         amax as amax, amin as amin, aminmax as aminmax, argmax as argmax, argmin as argmin, max as max, mean as mean,
         min as min, nanmean as nanmean, nansum as nansum, prod as prod, std as std, std_mean as std_mean, sum as sum,
@@ -247,6 +251,9 @@ if _TYPE_CHECKING:
     from gradcore.ops.sorting import (  # fmt: skip
         argsort as argsort, kthvalue as kthvalue, median as median, mode as mode, msort as msort, nanmedian as
         nanmedian, sort as sort, topk as topk,
+    )
+    from gradcore.ops.special import (  # fmt: skip
+        sinc as sinc,
     )
     from gradcore.ops.strides import (  # fmt: skip
         as_strided as as_strided, diag as diag, diag_embed as diag_embed, diagflat as diagflat, diagonal as diagonal,

@@ -8,17 +8,20 @@ from gradcore.ops.registry import functions
 if TYPE_CHECKING:
     # What the registry has; written by `python -m tests.public_names`.
     # operations: begin
+    from gradcore.ops.logarithms import (  # fmt: skip
+        exp2 as exp2, logit as logit, xlogy as xlogy,
+    )
     from gradcore.ops.pointwise import (  # fmt: skip
         erf as erf, sigmoid as expit, expm1 as expm1, log1p as log1p,
-    )
-    from gradcore.ops.rare_pointwise import (  # fmt: skip
-        exp2 as exp2, logit as logit, sinc as sinc, xlogy as xlogy,
     )
     from gradcore.ops.selection import (  # fmt: skip
         round as round,
     )
     from gradcore.ops.softmax import (  # fmt: skip
         log_softmax as log_softmax, logsumexp as logsumexp, softmax as softmax,
+    )
+    from gradcore.ops.special import (  # fmt: skip
+        sinc as sinc,
     )
     # operations: end
 

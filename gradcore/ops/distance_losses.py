@@ -11,10 +11,10 @@ from gradcore import dtypes
 from gradcore.backends import of
 from gradcore.graph import modes
 from gradcore.ops.arguments import axis, need_tensor
+from gradcore.ops.logarithms import xlogy
 from gradcore.ops.losses import differences, reduced, which_reduction
 from gradcore.ops.norms import norm_, vector_norm
 from gradcore.ops.numbers import in_dtype, promoted
-from gradcore.ops.rare_pointwise import xlogy
 from gradcore.ops.reductions import sum
 from gradcore.ops.registry import functions, label, methods, op
 from gradcore.ops.selection import clamp_min

@@ -7,6 +7,7 @@ from typing import Final
 
 MODULES: Final = (
     "activations",
+    "arithmetic",
     "convolution",
     "counting",
     "cumulative",
@@ -18,11 +19,13 @@ MODULES: Final = (
     "elimination",
     "embedding",
     "factorizations",
+    "floating_point",
     "gates",
     "joining",
     "least_squares",
     "linalg",
     "linear",
+    "logarithms",
     "losses",
     "masked",
     "masks",
@@ -35,13 +38,13 @@ MODULES: Final = (
     "positions",
     "quantiles",
     "queries",
-    "rare_pointwise",
     "reflections",
     "sampling",
     "scatter",
     "selection",
     "softmax",
     "sorting",
+    "special",
     "strides",
 )
 

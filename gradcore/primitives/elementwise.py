@@ -110,6 +110,26 @@ def sign(F: Any, x: Array) -> Array:
     return F.astype(x > 0, x.dtype) - F.astype(x < 0, x.dtype)
 
 
+@primitive(
+    "elementwise",
+    x=lambda g, weight: g - g * weight,
+    y=lambda g, weight: g * weight,
+    weight=lambda g, x, y: g * (y - x),
+)
+def lerp(F: Any, x: Array, y: Array, weight: Array) -> Array:
+    """Return x + weight * (y - x): from the nearer end, so that weight 1 gives exactly `y`."""
+    step, near = y - x, abs(weight) < 0.5
+    if isinstance(near, bool):
+        return x + step * weight if near else y - step * (1 - weight)
+    return F.where(near, x + step * weight, y - step * (1 - weight))
+
+
+@primitive("elementwise", x=lambda g, x, out: g * (x / out), y=lambda g, y, out: g * (y / out), refuses="biuc")
+def hypot(F: Any, x: Array, y: Array) -> Array:
+    """Return the length of the hypotenuse, sqrt(x**2 + y**2), without overflow on the way."""
+    return F.hypot(x, y)
+
+
 # -- powers --------------------------------------------------------------------------------------------------
 
 
@@ -150,7 +170,7 @@ def power_number(F: Any, x: Array, *, exponent: Any) -> Array:
         return F.reciprocal(x)
     if exponent == -0.5:
         return F.reciprocal(F.sqrt(x))
-    return _like(F, F.power(x, exponent), x)
+    return like(F, F.power(x, exponent), x)
 
 
 def _log(number: Any) -> Any:
@@ -171,10 +191,10 @@ def _number_power_pull(F: Any, g: Array, x: Array, out: Array, base: Any, x_dtyp
 @primitive("elementwise", x=_number_power_pull, node="PowBackward2")
 def number_power(F: Any, x: Array, *, base: Any) -> Array:
     """Raise a number to the power of `x`."""
-    return _like(F, F.power(base, x), x)
+    return like(F, F.power(base, x), x)
 
 
-def _like(F: Any, out: Array, x: Array) -> Array:
+def like(F: Any, out: Array, x: Array) -> Array:
     """Return `out` in the dtype of `x`: bfloat16 does not keep itself beside Python's floats."""
     return out if out.dtype == x.dtype else F.astype(out, x.dtype)
 

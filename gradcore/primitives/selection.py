@@ -7,14 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from gradcore.primitives.elementwise import like
 from gradcore.recorder import primitive
 
 Array = Any
-
-
-def _like(F: Any, out: Array, x: Array) -> Array:
-    """Return `out` in the dtype of `x`: bfloat16 does not keep itself beside Python's floats."""
-    return out if out.dtype == x.dtype else F.astype(out, x.dtype)
 
 
 @primitive(
@@ -78,7 +74,7 @@ def _inside(F: Any, x: Array, lo: Any, hi: Any) -> Array:
 )
 def clip(F: Any, x: Array, *, lo: Any, hi: Any) -> Array:
     """Return `x` within two numbers; None leaves a side open, and `hi` wins over a larger `lo`."""
-    return _like(F, F.clip(x, lo, hi), x)
+    return like(F, F.clip(x, lo, hi), x)
 
 
 @primitive(
@@ -142,4 +138,4 @@ def trunc(F: Any, x: Array) -> Array:
 @primitive("elementwise", x=lambda F, g: F.zero(g), node="Round", refuses="bc")
 def round_half_even(F: Any, x: Array, *, decimals: int = 0) -> Array:
     """Return the nearest multiple of 10**-decimals, the even one of two."""
-    return _like(F, F.round_half_even(x, decimals), x)
+    return like(F, F.round_half_even(x, decimals), x)

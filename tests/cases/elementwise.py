@@ -135,4 +135,7 @@ CASES = [
     *(Case(name, integers(2)) for name in ("bitwise_and", "bitwise_or", "bitwise_xor", "gcd", "lcm")),
     *(Case(name, integers(2, 0, 9)) for name in ("left_shift", "right_shift")),
     Case("bitwise_not", integers(1)),
+    *pointwise("hypot", 2, low=0.3),
+    *pointwise("lerp", 3, low=0.6, high=2.0, complex_=True),
+    *pointwise("lerp", 3, low=-0.4, high=0.4, complex_=True),
 ]

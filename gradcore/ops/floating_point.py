@@ -1,0 +1,51 @@
+"""Signs, whole parts and what is no number, as torch spells them. It must not know any derivative."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gradcore import dtypes
+from gradcore.ops.arguments import need_tensor
+from gradcore.ops.direct import not_a_tensor, public
+from gradcore.ops.numbers import full, promoted
+from gradcore.ops.registry import op
+from gradcore.primitives import floating_point as p
+from gradcore.primitives.conversion import copy
+from gradcore.recorder import renamed
+from gradcore.recorder.value import Value
+
+if TYPE_CHECKING:
+    from gradcore.tensor import Tensor
+
+frac = public(p.frac, "frac")
+fmax = public(p.fmax, "fmax", inplace=False, numbers="neither")
+fmin = public(p.fmin, "fmin", inplace=False, numbers="neither")
+
+_copysign_number = renamed(p.copysign, "CopysignBackward1")
+
+
+@op(inplace=True, out=True)
+def copysign(input: Tensor, other: Any) -> Any:
+    """Return `input` with the signs of `other`, a tensor or a number."""
+    need_tensor(input, "copysign")
+    if isinstance(other, Value):
+        return p.copysign(input, other)
+    if not isinstance(other, (bool, int, float)):
+        raise not_a_tensor("copysign", "other", 2, other)
+    return _copysign_number(input, full(float(other), input, promoted(input, float(other))))
+
+
+@op(inplace=True, out="exact")
+def nan_to_num(input: Tensor, nan: float | None = None, posinf: float | None = None, neginf: float | None = None) -> Any:
+    """Replace NaN by `nan` (0) and infinities by `posinf` and `neginf` (the largest and lowest finite number)."""
+    need_tensor(input, "nan_to_num")
+    dtype = dtypes.of(input._array.dtype)
+    if not (dtype.is_floating_point or dtype.is_complex):
+        return copy(input)
+    limits = dtypes.finfo(dtype)
+    return p.nan_to_num(
+        input,
+        nan=0.0 if nan is None else nan,
+        posinf=limits.max if posinf is None else posinf,
+        neginf=limits.min if neginf is None else neginf,
+    )

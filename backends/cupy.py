@@ -225,6 +225,19 @@ def erfc(x: Any) -> Any:
 # products and linear algebra: cuSOLVER reports failure only when asked
 
 
+
+
+@shared.widened
+def special(function: str, *operands: Any) -> Any:
+    """Return SciPy's special function of this name. Raise NotImplementedError where CuPy lacks it."""
+    if not hasattr(_special, function):
+        raise NotImplementedError(f"CuPy has no special function {function}: compute it on the CPU, after x.cpu()")
+    return getattr(_special, function)(*operands)
+
+
+def fourier(transform: str, x: Any, shape: Any, axes: Any, norm: str) -> Any:
+    """Return the `transform` "fftn", "ifftn", "rfftn" or "irfftn" of `x`, in its precision."""
+    return getattr(cp.fft, transform)(x, shape, axes, norm)
 _wide_matmul = shared.widened(cp.matmul, "V")
 
 

@@ -12,7 +12,7 @@ import operator
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache, partial
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -47,6 +47,7 @@ from numpy.linalg import (
 from gradcore.backends import shared
 from gradcore.backends.shared import argmax, argmin, matrix_transpose, reshape, squeeze, swapaxes, transpose
 from gradcore.backends.silence import quiet, quietly, unquiet
+from gradcore.backends.special import erf, erfc, special
 
 name = "numpy"
 device_type = "cpu"
@@ -253,30 +254,28 @@ def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: fl
     return np.nan_to_num(x, True, nan, posinf, neginf)
 
 
-@shared.widened
-def erf(x: Any) -> Any:
-    """Return the error function of a real array; SciPy's where it is installed."""
-    return _special("erf", math.erf)(x)
+def sigmoid(x: Any) -> Any:
+    """Return 1 / (1 + exp(-x)): where exp overflows the quotient is 0, as it should be."""
+    one = _UNIT.get(x.dtype)
+    if one is None or x.ndim == 0:
+        return _any_sigmoid(x)
+    out = np.negative(x)
+    np.exp(out, out)
+    np.add(out, one, out)
+    return np.reciprocal(out, out)
 
 
-@shared.widened
-def erfc(x: Any) -> Any:
-    """Return 1 - erf(x), accurate where erf(x) is near 1; SciPy's where it is installed."""
-    return _special("erfc", math.erfc)(x)
+_any_sigmoid = _bind(shared.sigmoid)
 
 
-@cache
-def _special(function: str, scalar: Callable[[float], float]) -> Callable[[Any], Any]:
-    try:  # here, not above: importing scipy.special takes longer than importing gradcore
-        from scipy import special
-    except ImportError:
-        return partial(_each, scalar)
-    return cast("Callable[[Any], Any]", getattr(special, function))
+def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
+    """Replace NaN and the infinities; None means the largest finite value."""
+    return np.nan_to_num(x, True, nan, posinf, neginf)
 
 
-def _each(scalar: Callable[[float], float], x: Any) -> Any:
-    out = np.fromiter(map(scalar, x.ravel().tolist()), np.float64, x.size).reshape(x.shape)
-    return out.astype(x.dtype if x.dtype.kind == "f" else np.float64, copy=False)
+def fourier(transform: str, x: Any, shape: Any, axes: Any, norm: str) -> Any:
+    """Return the `transform` "fftn", "ifftn", "rfftn" or "irfftn" of `x`, in its precision."""
+    return getattr(np.fft, transform)(x, shape, axes, norm)
 
 
 # products

@@ -73,7 +73,7 @@ bool, int, float = _dtypes.bool, _dtypes.int, _dtypes.float
 
 if _TYPE_CHECKING:
     # What the registry has, for type checkers and editors; written by `python -m tests.public_names`.
-    from gradcore import cuda, linalg, nn, special
+    from gradcore import cuda, fft, linalg, nn, special
 
     # operations: begin
     from gradcore.ops.activations import (  # fmt: skip
@@ -288,7 +288,7 @@ globals().update(ops.functions[""])
 
 
 def __getattr__(name: str) -> _Any:
-    if name in {"cuda", "linalg", "masked", "nn", "special"}:
+    if name in {"cuda", "fft", "linalg", "masked", "nn", "special"}:
         return _import_module(f"gradcore.{name}")
     return ops.function("", name)
 

@@ -26,6 +26,7 @@ FILES = {
     "": "gradcore/__init__.py",
     "linalg": "gradcore/linalg.py",
     "special": "gradcore/special.py",
+    "fft": "gradcore/fft.py",
 }
 MARKS = re.compile(r"(?<=# operations: begin\n).*?(?= *# operations: end\n)", re.DOTALL)
 

@@ -36,10 +36,10 @@ CLOSED = ["gradcore.graph", "gradcore.backends"]  # not even the layers below, n
 
 # Every package outside the standard library, and the only modules that may import it.
 THIRD_PARTY = {
-    "numpy": {f"gradcore.backends.{name}" for name in ("numpy", "cupy", "mersenne", "silence")},
+    "numpy": {f"gradcore.backends.{name}" for name in ("numpy", "cupy", "mersenne", "silence", "special")},
     "cupy": {"gradcore.backends.cupy", "gradcore.backends.cuda"},
     "cupyx": {"gradcore.backends.cupy"},
-    "scipy": {"gradcore.backends.numpy"},
+    "scipy": {"gradcore.backends.special"},
     "ml_dtypes": {"gradcore.dtypes"},
 }
 LAZY = ["cupy", "cupyx", "scipy", "torch", "ml_dtypes", "matplotlib", "sklearn"]

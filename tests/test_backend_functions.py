@@ -96,6 +96,17 @@ CALLS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], Callable[..., Any]]]
         (np.array([0.0, 1.0], "f2"),),
         lambda x: np.array([1, 0.1573], "f2"),
     ),
+    "special": (
+        lambda F, x: F.special("digamma", x),
+        (np.array([1.0, 0.5], "f4"),),
+        lambda x: np.array([-0.5772156649, -1.9635100260], "f4"),
+    ),
+    "fourier": (lambda F, x: F.fourier("rfftn", x, None, (0, 1), "ortho"), (A,), lambda x: np.fft.rfftn(x, norm="ortho")),
+    "fourier back": (
+        lambda F, x: F.fourier("irfftn", x, (3, 5), (0, 1), "backward"),
+        (Z,),
+        lambda x: np.fft.irfftn(x, (3, 5), (0, 1)),
+    ),
     "where": (lambda F, x: F.where(x > 0, x, 0.0), (A,), lambda x: np.where(x > 0, x, 0.0)),
     "floor of integers": (lambda F, x: F.floor(x), (INTS,), lambda x: x),
     "divide integers": (lambda F, x: F.divide(x, 2), (INTS,), lambda x: x / 2),

@@ -20,7 +20,7 @@ import pytest
 
 from gradcore import backends
 from gradcore.backends import numpy as host
-from gradcore.backends import shared
+from gradcore.backends import shared, special
 from tests import double
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -392,11 +392,14 @@ def test_computing_on_the_host_loads_no_device_library() -> None:
 def test_special_functions_do_without_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng().normal(size=(2, 3))
     monkeypatch.setitem(sys.modules, "scipy", None)
-    host._special.cache_clear()
+    for found in (special._scipy, special._or_else):
+        found.cache_clear()
     try:
         mine = host.erf(x), host.erfc(x.astype("f4")), host.erf(np.array(0.5))
+        with pytest.raises(ImportError, match="digamma needs SciPy: pip install scipy"):
+            host.special("digamma", x)
     finally:
-        host._special.cache_clear()
+        special._or_else.cache_clear()
     assert mine[0].dtype == np.float64
     assert mine[1].dtype == np.float32
     np.testing.assert_allclose(mine[0][0, 0], np.vectorize(math.erf)(x)[0, 0], rtol=1e-15)

@@ -19,6 +19,7 @@ MODULES: Final = (
     "elimination",
     "embedding",
     "factorizations",
+    "fft",
     "floating_point",
     "gates",
     "joining",

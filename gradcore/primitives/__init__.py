@@ -25,6 +25,7 @@ FAMILIES: Final = (
     "embedding",
     "factorizations",
     "floating_point",
+    "fourier",
     "indexing",
     "joining",
     "linalg",

@@ -102,7 +102,8 @@ if _TYPE_CHECKING:
         clone as clone,
     )
     from gradcore.ops.convolution import (  # fmt: skip
-        conv1d as conv1d, conv2d as conv2d, conv3d as conv3d,
+        conv1d as conv1d, conv2d as conv2d, conv3d as conv3d, conv_transpose1d as conv_transpose1d, conv_transpose2d as
+        conv_transpose2d, conv_transpose3d as conv_transpose3d,
     )
     from gradcore.ops.counting import (  # fmt: skip
         all as all, any as any, bincount as bincount, bucketize as bucketize, count_nonzero as count_nonzero, histc as
@@ -188,6 +189,10 @@ if _TYPE_CHECKING:
         permute as permute, roll as roll, rot90 as rot90, swapaxes as swapaxes, transpose as swapdims, t as t, transpose
         as transpose,
     )
+    from gradcore.ops.patches import (  # fmt: skip
+        channel_shuffle as channel_shuffle, channel_shuffle as native_channel_shuffle, pixel_shuffle as pixel_shuffle,
+        pixel_unshuffle as pixel_unshuffle,
+    )
     from gradcore.ops.pointwise import (  # fmt: skip
         abs as abs, abs as absolute, acos as acos, add as add, acos as arccos, asin as arcsin, atan as arctan, atan2 as
         arctan2, asin as asin, atan as atan, atan2 as atan2, cos as cos, cosh as cosh, div as div, div as divide, erf as
@@ -198,7 +203,8 @@ if _TYPE_CHECKING:
         true_divide,
     )
     from gradcore.ops.pooling import (  # fmt: skip
-        max_pool2d as max_pool2d,
+        avg_pool1d as avg_pool1d, max_pool1d as max_pool1d, max_pool1d_with_indices as max_pool1d_with_indices,
+        max_pool2d as max_pool2d, max_pool3d as max_pool3d,
     )
     from gradcore.ops.positions import (  # fmt: skip
         argwhere as argwhere, nonzero as nonzero, tril_indices as tril_indices, triu_indices as triu_indices,

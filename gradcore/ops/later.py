@@ -35,6 +35,7 @@ MODULES: Final = (
     "norms",
     "ordering",
     "padding",
+    "patches",
     "pooling",
     "positions",
     "quantiles",

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from math import prod
 from operator import index
 from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
 from gradcore.ops.arguments import axis, need_tensor
+from gradcore.ops.pointwise import abs as absolute
 from gradcore.ops.registry import functions, op
+from gradcore.ops.selection import sign
 from gradcore.primitives import pooling as p
+from gradcore.primitives import shape as s
+from gradcore.primitives.activations import relu
 from gradcore.primitives.windows import Sizes, Window
 from gradcore.recorder import renamed
 
@@ -18,6 +23,43 @@ if TYPE_CHECKING:
 _max_pool = {n: renamed(p.max_pool, f"MaxPool{n}DWithIndices") for n in (2, 3)}
 _avg_pool = {n: renamed(p.avg_pool, f"AvgPool{n}D") for n in (2, 3)}
 _WORDS = {1: "one int", 2: "two ints", 3: "three ints"}
+
+
+# -- maxima --------------------------------------------------------------------------------------------------
+
+
+@op(namespace="nn.functional", method=False)
+def max_pool1d(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """Return the maximum of each window of (N, C, L) or (C, L), with `return_indices` where in L it stands.
+
+    Of equal maxima the first gets the gradient.
+    """
+    found = max_pool1d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
+    return found if return_indices else found[0]
+
+
+@op(namespace="nn.functional", method=False)
+def max_pool1d_with_indices(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """Return the maximum of each window of (N, C, L) or (C, L), and where in L it stands."""
+    window = _window("max_pool1d", input, 1, kernel_size, stride, padding, dilation, ceil_mode)
+    values, indices = _max_pool[2](raised(input), window=_raised(window))
+    return lowered(values), lowered(indices)
 
 
 @op(namespace="nn.functional", method=False)
@@ -54,6 +96,57 @@ def max_pool2d_with_indices(
     return _max_pool[2](input, window=window)  # type: ignore[no-any-return]
 
 
+@op(namespace="nn.functional", method=False)
+def max_pool3d(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """Return the maximum of each window of (N, C, D, H, W) or (C, D, H, W), with `return_indices` where in
+    D * H * W it stands.
+
+    Of equal maxima the first gets the gradient.
+    """
+    found = max_pool3d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
+    return found if return_indices else found[0]
+
+
+@op(namespace="nn.functional", method=False)
+def max_pool3d_with_indices(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """Return the maximum of each window of (N, C, D, H, W) or (C, D, H, W), and where in D * H * W it stands."""
+    window = _window("max_pool3d", input, 3, kernel_size, stride, padding, dilation, ceil_mode)
+    return _max_pool[3](input, window=window)  # type: ignore[no-any-return]
+
+
+# -- averages ------------------------------------------------------------------------------------------------
+
+
+@op(namespace="nn.functional", method=False)
+def avg_pool1d(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Tensor:
+    """Average each window of (N, C, L) or (C, L) over its cells."""
+    window = _window("avg_pool1d", input, 1, kernel_size, stride, padding, 1, ceil_mode)
+    return lowered(_avg_pool[2](raised(input), window=_raised(window), counted=bool(count_include_pad), divisor=None))
+
+
 @op(namespace="nn.functional", method=False, out=True)
 def avg_pool2d(
     input: Tensor,
@@ -65,13 +158,84 @@ def avg_pool2d(
     divisor_override: int | None = None,
 ) -> Tensor:
     """Average each window of (N, C, H, W) or (C, H, W), over its cells or by `divisor_override`."""
-    window = _window("avg_pool2d", input, 2, kernel_size, stride, padding, 1, ceil_mode)
-    if divisor_override == 0:
+    return _averaged("avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+@op(namespace="nn.functional", method=False, out=True)
+def avg_pool3d(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """Average each window of (N, C, D, H, W) or (C, D, H, W), over its cells or by `divisor_override`."""
+    return _averaged("avg_pool3d", 3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+def _averaged(
+    name: str, n: int, x: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, counted: Any, divisor: Any
+) -> Tensor:
+    window = _window(name, x, n, kernel_size, stride, padding, 1, ceil_mode)
+    if divisor == 0:
         raise RuntimeError("divisor must be not zero")
-    return _avg_pool[2](input, window=window, counted=bool(count_include_pad), divisor=divisor_override)  # type: ignore[no-any-return]
+    return _avg_pool[n](x, window=window, counted=bool(counted), divisor=divisor)  # type: ignore[no-any-return]
 
 
-functions[""]["max_pool2d"] = max_pool2d
+@op(namespace="nn.functional", method=False)
+def lp_pool1d(
+    input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+) -> Tensor:
+    """Return (sum x**p)**(1/p) of each window of (N, C, L) or (C, L); 0 where the sum is not above 0."""
+    return _power_mean(avg_pool1d, 1, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+@op(namespace="nn.functional", method=False)
+def lp_pool2d(
+    input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+) -> Tensor:
+    """Return (sum x**p)**(1/p) of each window of (N, C, H, W) or (C, H, W); 0 where the sum is not above 0."""
+    return _power_mean(avg_pool2d, 2, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+@op(namespace="nn.functional", method=False)
+def lp_pool3d(
+    input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+) -> Tensor:
+    """Return (sum x**p)**(1/p) of each window of (N, C, D, H, W) or (C, D, H, W); 0 where the sum is not above 0."""
+    return _power_mean(avg_pool3d, 3, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+def _power_mean(average: Any, n: int, x: Any, p: float, kernel_size: Any, stride: Any, ceil_mode: bool) -> Tensor:
+    need_tensor(x, f"lp_pool{n}d")
+    mean = average(x**p, kernel_size, stride, 0, ceil_mode)
+    cells = prod(_sizes(f"lp_pool{n}d", "kernel_size", kernel_size, n))
+    return (sign(mean) * relu(absolute(mean)) * cells) ** (1.0 / p)  # type: ignore[no-any-return]
+
+
+for _name in ("max_pool1d", "max_pool1d_with_indices", "max_pool2d", "max_pool3d", "avg_pool1d"):
+    functions[""][_name] = functions["nn.functional"][_name]
+
+
+# -- arguments -----------------------------------------------------------------------------------------------
+
+
+def raised(x: Any) -> Any:
+    """`x` with an axis of length 1 before its last, as torch's functions of one dimension make it."""
+    shape = x._array.shape
+    return s.unsqueeze(x, shape=(*shape[:-1], 1, shape[-1]))
+
+
+def lowered(x: Any) -> Any:
+    """`x` without its last axis but one."""
+    shape = x._array.shape
+    return s.squeeze_one(x, shape=(*shape[:-2], shape[-1]))
+
+
+def _raised(window: Window) -> Window:
+    return Window((1, *window.kernel), (1, *window.stride), (1, *window.dilation), ((0, 0), *window.padding))
 
 
 def _window(
@@ -80,7 +244,7 @@ def _window(
     """The windows these arguments describe; raises torch's RuntimeError for those that do not fit `x`."""
     need_tensor(x, name)
     shape = tuple(x._array.shape)
-    if name.startswith("avg") and len(shape) < n + 1:
+    if name == "avg_pool2d" and len(shape) < n + 1:
         axis(-n - 1, len(shape))
     if len(shape) not in (n + 1, n + 2):
         raise RuntimeError(

@@ -61,3 +61,22 @@ def convolve_kernel(F: Any, x: Array, y: Array, *, window: Window, groups: int) 
 
 def _matrices(w: Array, groups: int) -> Array:
     return w.reshape((groups, w.shape[0] // groups, prod(w.shape[1:])))
+
+
+# -- the columns alone ---------------------------------------------------------------------------------------
+
+
+@primitive(
+    "linear",
+    x=lambda F, g, x_shape, window: F.image(g, window=window, size=x_shape[len(x_shape) - window.ndim :]),
+    node="Im2Col",
+)
+def columns(F: Any, x: Array, *, window: Window) -> Array:
+    """What each window over (..., *size) sees, as (..., *kernel, *out)."""
+    return F.copy(window.columns(F, x))
+
+
+@primitive("linear", x=lambda F, g, window: F.columns(g, window=window), node="Col2Im")
+def image(F: Any, x: Array, *, window: Window, size: Sizes) -> Array:
+    """(..., *kernel, *out) added up where the windows over (..., *size) see it: the transpose of `columns`."""
+    return window.image(F, x, size)

@@ -28,6 +28,11 @@ class Window(NamedTuple):
         return len(self.kernel)
 
     @property
+    def cells(self) -> int:
+        """The number of cells that a window sees."""
+        return prod(self.kernel)
+
+    @property
     def reach(self) -> Sizes:
         """The cells from the first to the last that a window sees, along each axis."""
         return tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
@@ -75,8 +80,3 @@ class Window(NamedTuple):
         for place, index in self.taps(out):
             image[index] += columns[(..., *place, *rest)]
         return F.ascontiguousarray(image[(..., *self._inside(size))])
-
-
-def volume(sizes: Sizes) -> int:
-    """The number of cells of a block of these sizes."""
-    return prod(sizes)

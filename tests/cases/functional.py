@@ -85,6 +85,14 @@ def convolutions() -> list[Case]:
             Case("convolve", normal(x, w), params, label, complex_=True),
             Case("convolve_transposed", normal(y, w), {**params, "size": x[2:]}, label, complex_=True),
             Case("convolve_kernel", normal(x, y), params, label, complex_=True),
+            Case("columns", normal(x), {"window": geometry}, label, complex_=True),
+            Case(
+                "image",
+                normal((*x[:2], *geometry.kernel, *geometry.out(x[2:]))),
+                {"window": geometry, "size": x[2:]},
+                label,
+                complex_=True,
+            ),
         ]
     return found
 

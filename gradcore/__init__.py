@@ -79,6 +79,9 @@ if _TYPE_CHECKING:
     from gradcore.ops.activations import (  # fmt: skip
         celu as celu, celu_ as celu_, relu_ as relu_, selu as selu, selu_ as selu_,
     )
+    from gradcore.ops.adaptive_pooling import (  # fmt: skip
+        adaptive_avg_pool1d as adaptive_avg_pool1d, adaptive_max_pool1d_with_indices as adaptive_max_pool1d,
+    )
     from gradcore.ops.arithmetic import (  # fmt: skip
         addcdiv as addcdiv, addcmul as addcmul, deg2rad as deg2rad, hypot as hypot, lerp as lerp, rad2deg as rad2deg,
     )
@@ -149,6 +152,9 @@ if _TYPE_CHECKING:
     from gradcore.ops.gates import (  # fmt: skip
         hardshrink as hardshrink, prelu as prelu, rrelu as rrelu, rrelu_ as rrelu_, threshold as threshold, threshold_
         as threshold_,
+    )
+    from gradcore.ops.grids import (  # fmt: skip
+        affine_grid as affine_grid_generator, grid_sampler as grid_sampler,
     )
     from gradcore.ops.indexing import (  # fmt: skip
         narrow as narrow, narrow_copy as narrow_copy, select as select,

@@ -7,6 +7,7 @@ from typing import Final
 
 MODULES: Final = (
     "activations",
+    "adaptive_pooling",
     "arithmetic",
     "convolution",
     "counting",
@@ -22,6 +23,7 @@ MODULES: Final = (
     "fft",
     "floating_point",
     "gates",
+    "grids",
     "joining",
     "least_squares",
     "linalg",
@@ -41,6 +43,7 @@ MODULES: Final = (
     "quantiles",
     "queries",
     "reflections",
+    "resampling",
     "sampling",
     "scatter",
     "selection",

@@ -73,13 +73,13 @@ def fold(
 
 def _window(name: str, kernel: Any, dilation: Any, padding: Any, stride: Any) -> Window:
     margin = _pair(name, "padding", padding)
-    sizes = [_pair(name, n, v) for n, v in (("kernel_size", kernel), ("stride", stride), ("dilation", dilation))]
+    sizes = _pair(name, "kernel_size", kernel), _pair(name, "stride", stride), _pair(name, "dilation", dilation)
     for what, each in zip(("kernel size", "stride", "dilation"), sizes, strict=True):
         if min(each) < 1:
             raise RuntimeError(f"{what} should be greater than zero, but got {list(each)} ({name})")
     if min(margin) < 0:
         raise RuntimeError(f"padding should be non-negative, but got {list(margin)} ({name})")
-    return Window(*sizes, tuple((each, each) for each in margin))
+    return Window(sizes[0], sizes[1], sizes[2], tuple((each, each) for each in margin))
 
 
 def _pair(name: str, argument: str, value: Any) -> Sizes:

@@ -144,7 +144,8 @@ def avg_pool1d(
 ) -> Tensor:
     """Average each window of (N, C, L) or (C, L) over its cells."""
     window = _window("avg_pool1d", input, 1, kernel_size, stride, padding, 1, ceil_mode)
-    return lowered(_avg_pool[2](raised(input), window=_raised(window), counted=bool(count_include_pad), divisor=None))
+    made = _avg_pool[2](raised(input), window=_raised(window), counted=bool(count_include_pad), divisor=None)
+    return lowered(made)  # type: ignore[no-any-return]
 
 
 @op(namespace="nn.functional", method=False, out=True)

@@ -47,6 +47,25 @@ def max_pool(F: Any, x: Array, *, window: Window) -> tuple[Array, Array]:
     return F.copy(best), _positions(F, window, size, out, tap)
 
 
+@primitive("general")
+def argmax_at(F: Any, x: Array, places: Array) -> Array:
+    """Which of the cells of `x` (rows, cells) is the largest of those at `places` (taps, rows or 1, windows).
+
+    Of equal ones it is the first tap; NaN is above all.
+    """
+    shape = (x.shape[0], places.shape[2])
+    best: Any = None
+    for k in range(places.shape[0]):
+        at = F.broadcast_view(places[k], shape)
+        value = F.take_along_axis(x, at, 1)
+        if best is None:
+            best, found = value, at
+        else:
+            better = F.logical_or(value > best, value != value)
+            best, found = F.where(better, value, best), F.where(better, at, found)
+    return F.copy(found)
+
+
 def _first_taps(F: Any, window: Window, out: Sizes) -> Array:
     """The first tap of each window that is not in the padding."""
     first = F.zeros((1,) * window.ndim, "int64")
@@ -88,11 +107,8 @@ def avg_pool(F: Any, x: Array, *, window: Window, counted: bool, divisor: int | 
     """The sum over each window by `divisor`, or if that is None by its cells: those in the padding if
     `counted`."""
     size = x.shape[x.ndim - window.ndim :]
-    padded = window.padded(F, x, 0)
     out = window.out(size)
-    total: Any = None
-    for _, index in window.taps(out):
-        total = padded[index] if total is None else total + padded[index]
+    total = _box_sums(F, window, window.padded(F, x, 0), out)
     mean = total / (_cells(F, window, size, out, counted, x.dtype) if divisor is None else divisor)
     return F.astype(F.trunc(mean), x.dtype) if x.dtype.kind in "iu" else mean
 
@@ -110,6 +126,18 @@ def avg_pool_transposed(F: Any, x: Array, *, window: Window, counted: bool, divi
     repeated = F.expand_dims(share, tuple(range(x.ndim - n, x.ndim)))
     shape = (*x.shape[: x.ndim - n], *window.kernel, *out)
     return window.image(F, F.broadcast_view(repeated, shape), size)
+
+
+def _box_sums(F: Any, window: Window, x: Array, out: Sizes) -> Array:
+    """The sum over each window, along one axis after the other."""
+    first = x.ndim - window.ndim
+    for i, (n, k, s) in enumerate(zip(out, window.kernel, window.stride, strict=True)):
+        lead, total = (slice(None),) * (first + i), None
+        for start in range(k):
+            part = x[(*lead, slice(start, start + (n - 1) * s + 1, s))]
+            total = part if total is None else total + part
+        x = total
+    return x
 
 
 def _cells(F: Any, window: Window, size: Sizes, out: Sizes, counted: bool, dtype: Any) -> Any:

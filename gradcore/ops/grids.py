@@ -1,0 +1,245 @@
+"""Images read at the places of a grid, as torch.nn.functional spells it. It must not know any derivative."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from itertools import product
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from gradcore import dtypes
+from gradcore.backends import of
+from gradcore.ops.arguments import need_tensor
+from gradcore.ops.registry import functions, label, op
+from gradcore.primitives import elementwise as e
+from gradcore.primitives import grids, selection
+from gradcore.primitives import shape as s
+from gradcore.primitives.activations import masked
+from gradcore.primitives.indexing import basic_getitem
+from gradcore.primitives.joining import concatenate
+from gradcore.primitives.products import matmul, matrix_transpose
+from gradcore.primitives.resampling import cubic_weights
+from gradcore.recorder import wrap
+
+if TYPE_CHECKING:
+    from gradcore.tensor import Tensor
+
+_MODES = ("bilinear", "nearest", "bicubic")
+_PADDINGS = ("zeros", "border", "reflection")
+
+
+@op(namespace="nn.functional", method=False)
+def grid_sample(
+    input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None
+) -> Tensor:
+    """Read (N, C, H, W) at the places (N, *out, 2), or (N, C, D, H, W) at (N, *out, 3): x, y (and z) in [-1, 1].
+
+    `mode` is "bilinear", "nearest" or, of images, "bicubic"; beyond the borders are `padding_mode` "zeros", the cells of
+    the "border", or a "reflection". -1 and 1 are the centres of the outermost cells if `align_corners`, else their edges.
+    """
+    need_tensor(input, "grid_sampler")
+    need_tensor(grid, "grid_sampler", "grid")
+    for name, value, known in (("mode", mode, _MODES), ("padding_mode", padding_mode, _PADDINGS)):
+        if value not in known:
+            wanted = ", ".join(f"'{each}'" for each in known[:-1])
+            raise ValueError(
+                f"nn.functional.grid_sample(): expected {name} to be {wanted}, or '{known[-1]}', but got: '{value}'"
+            )
+    if align_corners is None:
+        warnings.warn(
+            "Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0. Please specify "
+            "align_corners=True if the old behavior is desired. See the documentation of grid_sample for details.",
+            UserWarning,
+            stacklevel=2,
+        )
+    _check(input, grid, mode)
+    shape, n = tuple(input._array.shape), input._array.ndim - 2
+    size, out = shape[2:], tuple(grid._array.shape[1:-1])
+    places = []
+    for i, m in enumerate(size):
+        at = s.reshape(basic_getitem(grid, index=(..., n - 1 - i)), shape=(shape[0], 1, prod(out)))
+        places.append(_unnormalised(at, m, bool(align_corners)))
+    weights, cells = _corners(places, size, mode, padding_mode, bool(align_corners))
+    flat = s.reshape(input, shape=(*shape[:2], prod(size)))
+    made = s.reshape(grids.gather_weighted(flat, weights, cells), shape=(*shape[:2], *out))
+    label(made, f"GridSampler{n}DBackward0", (input, grid))
+    return made  # type: ignore[no-any-return]
+
+
+@op(method=False)
+def grid_sampler(
+    input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool
+) -> Tensor:
+    """Return `nn.functional.grid_sample`, whose modes have numbers here."""
+    return grid_sample(input, grid, _MODES[interpolation_mode], _PADDINGS[padding_mode], align_corners)
+
+
+def _check(x: Any, grid: Any, mode: str) -> None:
+    shape, places = tuple(x._array.shape), tuple(grid._array.shape)
+    if x._array.dtype != grid._array.dtype:
+        raise RuntimeError(
+            "grid_sampler(): expected input and grid to have same dtype, but input has "
+            f"{x.dtype.name} and grid has {grid.dtype.name}"
+        )
+    if x._array.dtype.kind in "biuc":
+        raise NotImplementedError(f"\"grid_sampler_cpu\" not implemented for '{dtypes.of(x._array.dtype)._title}'")
+    if len(shape) not in (4, 5) or len(shape) != len(places):
+        raise RuntimeError(
+            "grid_sampler(): expected 4D or 5D input and grid with same number of dimensions, but got input with sizes "
+            f"{list(shape)} and grid with sizes {list(places)}"
+        )
+    if shape[0] != places[0]:
+        raise RuntimeError(
+            f"grid_sampler(): expected grid and input to have same batch size, but got input with sizes {list(shape)} and "
+            f"grid with sizes {list(places)}"
+        )
+    if places[-1] != len(shape) - 2:
+        raise RuntimeError(
+            f"grid_sampler(): expected grid to have size {len(shape) - 2} in last dimension, but got grid with sizes "
+            f"{list(places)}"
+        )
+    if 0 in shape[2:]:
+        raise RuntimeError(
+            "grid_sampler(): expected input to have non-empty spatial dimensions, but input has sizes "
+            f"{list(shape)} with dimension {2 + shape[2:].index(0)} being empty"
+        )
+    if mode == "bicubic" and len(shape) == 5:
+        raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
+
+
+# -- places --------------------------------------------------------------------------------------------------
+
+
+def _unnormalised(at: Any, m: int, aligned: bool) -> Any:
+    """Places from -1 to 1 counted in cells, the first of which is 0."""
+    return (at + 1) * ((m - 1) / 2) if aligned else ((at + 1) * m - 1) * 0.5
+
+
+def _limited(at: Any, m: int, padding: str, aligned: bool) -> Any:
+    """Places inside the image, if `padding` brings them there; the derivative is 0 where they were brought to an end."""
+    if padding == "zeros":
+        return at
+    if padding == "reflection":
+        at = _reflected(at, m, aligned)
+    inside = (at._array > 0) & (at._array < m - 1)
+    ends = wrap(of(at._array).clip(at._array, 0, m - 1))
+    return selection.where(wrap(inside), at, ends)
+
+
+def _reflected(at: Any, m: int, aligned: bool) -> Any:
+    low, span = (0.0, m - 1.0) if aligned else (-0.5, float(m))
+    if span == 0:
+        return selection.fill(at, 0.0)
+    F, array = of(at._array), at._array
+    times = F.floor(F.absolute(array - low) / span)
+    odd, sign = times % 2 != 0, F.where(array < low, -1.0, 1.0)
+    # |at - low| less so many spans, or what is left of the span, and `low` again: a line in `at` of slope 1 or -1.
+    slope = F.where(odd, -sign, sign)
+    offset = F.where(odd, (times + 1) * span, -times * span) + low - slope * low
+    return at * wrap(F.astype(slope, array.dtype)) + wrap(F.astype(offset, array.dtype))
+
+
+# -- which cells, and by what weight -------------------------------------------------------------------------
+
+
+def _corners(places: Sequence[Any], size: tuple[int, ...], mode: str, padding: str, aligned: bool) -> tuple[Any, Any]:
+    """The weights and the flat numbers of the cells that make up each place, both (N, cells, places)."""
+    sides = []
+    for at, m in zip(places, size, strict=True):
+        sides.append((_cubic if mode == "bicubic" else _linear if mode == "bilinear" else _nearest)(at, m, padding, aligned))
+    weights, cells = [], []
+    for chosen in product(*sides):
+        number: Any = 0
+        weight: Any = None
+        within: Any = None
+        for (share, cell, real), m in zip(chosen, size, strict=True):
+            number = number * m + cell
+            weight = share if weight is None else weight * share
+            if real is not None:
+                within = real if within is None else within & real
+        weights.append(weight if within is None else masked(weight, wrap(within)))
+        cells.append(number)
+    F = of(cells[0])
+    return concatenate(*weights, axis=1), wrap(F.concatenate(cells, 1))
+
+
+def _cell(F: Any, whole: Any, m: int, padding: str) -> tuple[Any, Any]:
+    """The numbers of cells, limited to those there are, and which of them were there without that."""
+    within = (whole >= 0) & (whole <= m - 1)
+    number = F.astype(F.clip(F.where(F.isfinite(whole), whole, -1.0), 0, m - 1), "int64")
+    return number, within if padding == "zeros" else None
+
+
+def _nearest(at: Any, m: int, padding: str, aligned: bool) -> list[Any]:
+    at = _limited(at, m, padding, aligned)
+    F = of(at._array)
+    return [(selection.fill(at, 1.0), *_cell(F, F.rint(at._array), m, padding))]
+
+
+def _linear(at: Any, m: int, padding: str, aligned: bool) -> list[Any]:
+    at = _limited(at, m, padding, aligned)
+    F = of(at._array)
+    first = F.floor(at._array)
+    beyond = e.subtract(at, wrap(first))
+    upper_number, upper_real = _cell(F, first + 1, m, "zeros")  # at the border the cell beyond it has no weight
+    return [(1 - beyond, *_cell(F, first, m, "zeros")), (beyond, upper_number, upper_real)]
+
+
+def _cubic(at: Any, m: int, padding: str, aligned: bool) -> list[Any]:
+    F = of(at._array)
+    first = F.floor(at._array)
+    found = []
+    for k, share in zip((-1, 0, 1, 2), cubic_weights(e.subtract(at, wrap(first))), strict=True):
+        place = _limited(wrap(first + k), m, padding, aligned)._array
+        found.append((share, *_cell(F, F.trunc(place), m, padding)))
+    return found
+
+
+# -- grids ---------------------------------------------------------------------------------------------------
+
+
+@op(namespace="nn.functional", method=False)
+def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
+    """Return the places for `grid_sample` that the affine maps theta, (N, 2, 3) or (N, 3, 4), send those of a result of
+    `size` (N, C, H, W) or (N, C, D, H, W) to."""
+    need_tensor(theta, "affine_grid", "theta")
+    if theta._array.dtype.kind not in "fV":
+        raise ValueError(f"Expected theta to have floating point type, but got {theta.dtype}")
+    if align_corners is None:
+        warnings.warn(
+            "Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0. Please specify "
+            "align_corners=True if the old behavior is desired. See the documentation of grid_sample for details.",
+            UserWarning,
+            stacklevel=2,
+        )
+    wanted = tuple(int(n) for n in size)
+    n, shape = len(wanted) - 2, tuple(theta._array.shape)
+    if n not in (2, 3):
+        raise NotImplementedError(
+            "affine_grid only supports 4D and 5D sizes, for 2D and 3D affine transforms, respectively. "
+            f"Got size {list(wanted)}."
+        )
+    if shape[-2:] != (n, n + 1) or len(shape) != 3:
+        raise ValueError(
+            f"Expected a batch of {n}D affine matrices of shape Nx{n}x{n + 1} for size {list(wanted)}. Got {list(shape)}."
+        )
+    if min(wanted) <= 0:
+        raise ValueError(f"Expected non-zero, positive output size. Got {list(wanted)}")
+    if shape[0] != wanted[0]:
+        raise RuntimeError(f"Expected theta to have the batch size of size {list(wanted)}, but got {list(shape)}")
+    F, dtype, out = of(theta._array), theta._array.dtype, wanted[2:]
+    base = F.ones((*out, n + 1), dtype)
+    for i, m in enumerate(out):
+        step = F.astype(F.arange(m), dtype)
+        ends = step * (2 / (m - 1)) - 1 if align_corners and m > 1 else (step * 2 + 1) / m - 1
+        along = (ends if m > 1 else ends * 0).reshape((-1, *(1,) * (n - 1 - i)))
+        base[..., n - 1 - i] = along
+    rows = F.broadcast_view(base.reshape((1, prod(out), n + 1)), (shape[0], prod(out), n + 1))
+    made = matmul(wrap(F.ascontiguousarray(rows)), matrix_transpose(theta))
+    made = s.reshape(made, shape=(shape[0], *out, n))
+    label(made, "AffineGridGeneratorBackward0", (theta,))
+    return made  # type: ignore[no-any-return]
+
+
+functions[""]["affine_grid_generator"] = affine_grid

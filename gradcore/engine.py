@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 from gradcore import dtypes
 from gradcore.backends import numpy as host
 from gradcore.backends import of
-from gradcore.graph import Leaf, Node, Output, modes, sweep, versions
+from gradcore.graph import Leaf, modes, sweep, versions
 from gradcore.graph.node import Target
 from gradcore.graph.sweep import Swept
+from gradcore.recorder.hooks import LeafHooks, add_hook, after_accumulation, before_accumulation
 from gradcore.recorder.inplace import target
 from gradcore.recorder.record import cast
 from gradcore.recorder.value import Value, wrap
@@ -21,6 +22,9 @@ from gradcore.size import Size
 
 _landing = threading.Lock()
 quiet, unquiet = host.quiet, host.unquiet
+
+# What goes on around every sweep while somebody looks at sweeps: from its roots and what is wanted to a context manager.
+observers: list[Callable[[Sequence[Target], set[Target] | None], AbstractContextManager[Any]]] = []
 
 
 def backward(
@@ -37,8 +41,9 @@ def backward(
         return
     targets, cotangents = seeds(tensors, gradients, traced)
     wanted = None if inputs is None else {_wanted(t, i, "backward") for i, t in enumerate(inputs)}
+    observed = _observed(targets, wanted) if observers else None
     if traced:
-        with modes.enable_grad():
+        with modes.enable_grad(), observed or ExitStack():
             _land(sweep(targets, cotangents, wanted, retain, True), inputs)
         return
     token = quiet()
@@ -46,27 +51,42 @@ def backward(
         _land(sweep(targets, cotangents, wanted, retain), inputs)
     finally:
         unquiet(token)
+        if observed is not None:
+            observed.close()
+
+
+def _observed(targets: Sequence[Target], wanted: set[Target] | None) -> ExitStack:
+    """All observers of one sweep, entered."""
+    with ExitStack() as stack:
+        for observer in tuple(observers):
+            stack.enter_context(observer(targets, wanted))
+        return stack.pop_all()
 
 
 def _land(swept: Swept, inputs: Sequence[Value] | None) -> None:
     """Accumulate what a sweep found; hooks have all run before the first gradient changes."""
     landed, owned = swept
+    watched = []
     for where in landed:
         if where.hooks and type(where) is Leaf:
             _run_hooks(where, landed, owned)
+            if type(where.hooks) is LeafHooks and (owner := where.variable) is not None:
+                landed[where] = c = before_accumulation(where, landed[where])
+                watched.append((where, owner, c))
+    landed = {where: c for where, c in landed.items() if c is not None} if watched else landed
     _landing.acquire()  # a third faster than `with`
     try:
         for where, c in landed.items():
-            if type(where) is Leaf and where.owner is not None:
-                owner = where.owner()
-                if owner is not None:
-                    accumulate(owner, c, where in owned)
+            if type(where) is Leaf and where.owner is not None and (t := where.owner()) is not None:
+                accumulate(t, c, where in owned)
         for t in inputs or ():
             where = target(t)
             if type(where) is not Leaf and where in landed:
                 accumulate(t, landed[where], False)
     finally:
         _landing.release()
+    for leaf_, owner, c in watched:
+        after_accumulation(leaf_, owner, c)
 
 
 def _run_hooks(where: Leaf, landed: dict[Target, Any], owned: set[Target]) -> None:
@@ -90,6 +110,7 @@ def grad(
             return grad(outputs, inputs, gradients, retain, traced)
     roots, seeded = seeds(outputs, gradients, traced)
     targets = [_wanted(t, i, "grad") for i, t in enumerate(inputs)]
+    observed = _observed(roots, set(targets)) if observers else None
     token = quiet()
     try:
         with modes.enable_grad() if traced else modes.no_grad():
@@ -99,10 +120,12 @@ def grad(
                     _run_hooks(where, landed, owned)
     finally:
         unquiet(token)
+        if observed is not None:
+            observed.close()
     cotangents = [landed.get(where) for where in targets]
     if traced:
         return cotangents
-    return [None if c is None else wrap(_own(t, c, False)) for t, c in zip(inputs, cotangents, strict=True)]
+    return [None if c is None else wrap(_own(t, c)) for t, c in zip(inputs, cotangents, strict=True)]
 
 
 def _elsewhere(array: Any) -> AbstractContextManager[Any] | None:
@@ -194,11 +217,13 @@ def _check_seed(i: int, t: Value, g: Any) -> None:
         )
 
 
-def _own(t: Value, c: Any, owned: bool) -> Any:
+def _own(t: Value, c: Any) -> Any:
     """The cotangent of `t` as an array of its dtype that nobody else holds."""
     array = t._array
     if owned and type(c) is type(array) and c.dtype is array.dtype and c.base is None and c.shape == array.shape:
         return c
+    if array is None:  # of an edge of the graph
+        return of(c).owned(of(c).as_array(c))
     F = of(array)
     if c.shape != t._array.shape:
         raise RuntimeError(
@@ -214,14 +239,18 @@ def accumulate(t: Value, c: Any, owned: bool) -> None:
     """Add the cotangent `c` (a raw array, or a Tensor with a history) to the gradient of `t`."""
     kept: Any = t._grad if type(t._node) is Leaf else getattr(t, "_grad", None)
     if kept is None:
-        t._grad = c if isinstance(c, Value) else wrap(_own(t, c, owned))
+        array = t._array
+        if owned and c.dtype is array.dtype and type(c) is type(array) and c.base is None and c.shape == array.shape:
+            t._grad = wrap(c)
+        else:
+            t._grad = c if isinstance(c, Value) else wrap(_own(t, c))
     elif isinstance(c, Value):
         t._grad = kept + c
     elif kept._node is not None:
-        t._grad = kept + wrap(_own(t, c, owned))
+        t._grad = kept + wrap(_own(t, c))
     else:
         array = kept._array
-        array += c if c.dtype is array.dtype else _own(t, c, owned)
+        array += c if c.dtype is array.dtype else _own(t, c)
         versions.bump(array if array.base is None else of(array).storage(array), "accumulation into .grad")
 
 
@@ -265,9 +294,6 @@ def check_assigned_grad(t: Value, g: Any) -> None:
         )
 
 
-# -- hooks ------------------------------------------------------------------------------------------------------------
-
-
 def retain_grad(t: Value) -> None:
     """Keep the gradient of the non-leaf `t` in its `.grad`, summed over backward passes as for a leaf."""
     owner = weakref.ref(t)
@@ -279,69 +305,4 @@ def retain_grad(t: Value) -> None:
                 accumulate(t, c, False)
         return c
 
-    add_hook(t, keep)
-
-
-def add_hook(t: Value, hook: Callable[[Any], Any]) -> Callable[[], None]:
-    """Run `hook` on every cotangent of `t` (a raw array or, in a traced sweep, a Tensor); returns how to remove it."""
-    where = target(t)
-    if isinstance(where, Output):
-        index = where.index
-
-        def on_part(parts: list[Any]) -> list[Any]:
-            if parts[index] is not None:
-                parts = [hook(part) if i == index else part for i, part in enumerate(parts)]
-            return parts
-
-        return _added(where.node, on_part)
-    assert where is not None
-    return _added(where, hook)
-
-
-class Removable:
-    """A handle of a registered hook; `remove()`, or leaving a `with` block, takes the hook off."""
-
-    def __init__(self, remove: Callable[[], None]) -> None:
-        self.remove = remove
-
-    def __enter__(self) -> Removable:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.remove()
-
-
-def register_hook(t: Value, hook: Callable[[Any], Any]) -> Removable:
-    """Show every gradient of `t` to `hook` as a Tensor; a Tensor it returns replaces the gradient."""
-    if target(t) is None:
-        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-
-    def on_cotangent(c: Any) -> Any:
-        shown = c if isinstance(c, Value) else wrap(of(t_array).as_array(c))
-        replaced = hook(shown)
-        if replaced is None:
-            return c
-        if not isinstance(replaced, Value):
-            raise TypeError(f"expected Variable, but hook returned '{type(replaced).__name__}'")
-        if replaced._array.shape != shown._array.shape:
-            raise RuntimeError(
-                f"hook '{getattr(hook, '__name__', hook)}' has changed the size of value (from "
-                f"{list(shown._array.shape)} to {list(replaced._array.shape)})"
-            )
-        return replaced if isinstance(c, Value) else replaced._array
-
-    t_array = t._array
-    return Removable(add_hook(t, on_cotangent))
-
-
-def _added(where: Node | Leaf, hook: Callable[[Any], Any]) -> Callable[[], None]:
-    if where.hooks is None:
-        where.hooks = []
-    hooks = where.hooks
-    hooks.append(hook)
-
-    def remove() -> None:
-        if hook in hooks:
-            hooks.remove(hook)
-
-    return remove
+    add_hook(t, keep, last=True)

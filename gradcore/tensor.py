@@ -15,7 +15,7 @@ from gradcore.backends import of
 from gradcore.graph import Leaf, Node, Output, modes, versions
 from gradcore.ops import assigning, creation, filling, indexing
 from gradcore.ops.registry import methods
-from gradcore.recorder import inplace, views
+from gradcore.recorder import hooks, inplace, views
 from gradcore.recorder.value import Value, adopt, meta, wrap
 from gradcore.size import Size
 
@@ -292,12 +292,19 @@ class Tensor(Value):
         """Whether this non-leaf keeps its gradient."""
         return self._meta is not None and self._meta.retains
 
-    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> engine.Removable:
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> hooks.RemovableHandle:
         """Call `hook` with every gradient of this tensor; what it returns, if anything, replaces the gradient.
 
         Returns a handle whose `remove()` takes the hook off. Raises RuntimeError if the tensor needs no gradient.
         """
-        return engine.register_hook(self, hook)
+        return hooks.register_hook(self, hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> hooks.RemovableHandle:
+        """Call `hook` with this leaf each time after its gradient has changed. Raises RuntimeError for a non-leaf.
+
+        Returns a handle whose `remove()` takes the hook off.
+        """
+        return hooks.register_post_accumulate_grad_hook(self, hook)
 
     def detach(self) -> Tensor:
         """A constant that shares this tensor's memory and version."""

@@ -21,6 +21,9 @@ inference: set[int] = set()
 # Non-empty while any thread needs the recorder's general path for every operation.
 unusual: list[object] = []
 
+# Told of every node that the general path records, in any thread; who adds to it adds to `unusual`, too.
+noticing: list[Callable[[Any], None]] = []
+
 
 class _Cleanup(threading.local):
     """Forgets a thread's modes when the thread ends, since the system reuses thread numbers."""

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
+from weakref import WeakKeyDictionary
+
+from gradcore.graph import modes
 
 # Stamps descend, so that the newest node is the smallest and a min-heap of stamps is a reverse topological order.
 stamps: Final = count(-1, -1)
@@ -49,7 +52,47 @@ class Step(Protocol):
         """Raise RuntimeError if a saved value was overwritten after the node was recorded."""
 
 
-class Leaf:
+class GraphNode:
+    """What nodes and leaves have in common: torch.autograd.graph.Node."""
+
+    __slots__ = ()
+
+    def name(self) -> str:
+        """What it is shown as, torch's name for it."""
+        raise NotImplementedError
+
+    @property
+    def next_functions(self) -> tuple[tuple[GraphNode | None, int], ...]:
+        """For each input, the node that made it (None for a constant) and which of that node's outputs it is."""
+        raise NotImplementedError
+
+    @property
+    def metadata(self) -> dict[Any, Any]:
+        """A dictionary for whatever the user wants to note."""
+        return _metadata.setdefault(self, {})
+
+    def register_hook(self, fn: Callable[..., Any]) -> Any:
+        """Call `fn(grad_inputs, grad_outputs)` after a sweep has passed; a tuple it returns replaces `grad_inputs`.
+
+        Returns a handle whose `remove()` takes the hook off.
+        """
+        return registrar[0](self, fn, False)
+
+    def register_prehook(self, fn: Callable[..., Any]) -> Any:
+        """Call `fn(grad_outputs)` before a sweep passes; a tuple it returns replaces `grad_outputs`.
+
+        Returns a handle whose `remove()` takes the hook off.
+        """
+        return registrar[0](self, fn, True)
+
+
+_metadata: WeakKeyDictionary[GraphNode, dict[Any, Any]] = WeakKeyDictionary()
+
+# What registers a user's hook of a node, which sees values: set where these are known.
+registrar: list[Callable[[Any, Callable[..., Any], bool], Any]] = []
+
+
+class Leaf(GraphNode):
     """Where gradients end: the graph's end of a value the user made and asked gradients for.
 
     `owner` is a weak reference to that value. The value owns its gradient and this leaf, never the other way round, so
@@ -79,7 +122,7 @@ class Leaf:
         return f"<AccumulateGrad object at {id(self):#x}>"
 
 
-class Node:
+class Node(GraphNode):
     """One recorded operation; `recorded` makes one.
 
     `targets` are what the inputs that need a cotangent came from, in the inputs' order; `saved` is what the step's rules
@@ -116,6 +159,9 @@ def recorded(step: Step, targets: tuple[Target, ...], saved: Any, kind: type[Nod
     node.targets = targets
     node.saved = saved
     node.hooks = None
+    if modes.noticing:
+        for notice in tuple(modes.noticing):
+            notice(node)
     return node
 
 
@@ -140,6 +186,14 @@ class Output:
 
 
 Target = Leaf | Node | Output
+
+
+class GradientEdge(NamedTuple):
+    """One output of a node, as a place to which gradients flow: torch.autograd.graph.GradientEdge."""
+
+    node: GraphNode
+    output_nr: int
+    ownership_token: Any = None
 
 
 def _function(target: Target) -> tuple[Node | Leaf, int]:

@@ -14,6 +14,7 @@ from gradcore.backends import of
 from gradcore.graph import Leaf, modes, sweep, versions
 from gradcore.graph.node import Target
 from gradcore.graph.sweep import Swept
+from gradcore.recorder import hooks
 from gradcore.recorder.hooks import LeafHooks, add_hook, after_accumulation, before_accumulation
 from gradcore.recorder.inplace import target
 from gradcore.recorder.record import cast
@@ -22,6 +23,8 @@ from gradcore.size import Size
 
 _landing = threading.Lock()
 quiet, unquiet = host.quiet, host.unquiet
+
+Removable = hooks.RemovableHandle
 
 # What goes on around every sweep while somebody looks at sweeps: from its roots and what is wanted to a context manager.
 observers: list[Callable[[Sequence[Target], set[Target] | None], AbstractContextManager[Any]]] = []
@@ -74,8 +77,7 @@ def _land(swept: Swept, inputs: Sequence[Value] | None) -> None:
                 landed[where] = c = before_accumulation(where, landed[where])
                 watched.append((where, owner, c))
     landed = {where: c for where, c in landed.items() if c is not None} if watched else landed
-    _landing.acquire()  # a third faster than `with`
-    try:
+    with _landing:  # an interrupt between acquire() and a `try` would leave it locked for ever
         for where, c in landed.items():
             if type(where) is Leaf and where.owner is not None and (t := where.owner()) is not None:
                 accumulate(t, c, where in owned)
@@ -83,8 +85,6 @@ def _land(swept: Swept, inputs: Sequence[Value] | None) -> None:
             where = target(t)
             if type(where) is not Leaf and where in landed:
                 accumulate(t, landed[where], False)
-    finally:
-        _landing.release()
     for leaf_, owner, c in watched:
         after_accumulation(leaf_, owner, c)
 
@@ -220,8 +220,6 @@ def _check_seed(i: int, t: Value, g: Any) -> None:
 def _own(t: Value, c: Any) -> Any:
     """The cotangent of `t` as an array of its dtype that nobody else holds."""
     array = t._array
-    if owned and type(c) is type(array) and c.dtype is array.dtype and c.base is None and c.shape == array.shape:
-        return c
     if array is None:  # of an edge of the graph
         return of(c).owned(of(c).as_array(c))
     F = of(array)

@@ -86,7 +86,7 @@ def watched(targets: Sequence[Target], watching: Callable[[Node], Around]) -> It
     try:
         for node in nodes_behind(targets):
             step = watching(node)
-            node.step = step  # type: ignore[assignment]
+            node.step = step
             made.append((node, step))
         yield
     finally:

@@ -35,6 +35,8 @@ def widened(function: Callable[..., Any], kinds: str = "fV") -> Callable[..., An
         if narrow is None:
             return function(*operands, **options)
         out = function(*(x.astype("f4") if is_narrow(x, kinds) else x for x in operands), **options)
+        if type(out) is tuple:
+            return tuple(part.astype(narrow) for part in out)
         return out.astype(narrow) if out.dtype.char == "f" else out
 
     return call

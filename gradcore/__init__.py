@@ -265,7 +265,8 @@ if _TYPE_CHECKING:
         nanmedian, sort as sort, topk as topk,
     )
     from gradcore.ops.special import (  # fmt: skip
-        sinc as sinc,
+        digamma as digamma, erfc as erfc, erfinv as erfinv, i0 as i0, igamma as igamma, igammac as igammac, lgamma as
+        lgamma, mvlgamma as mvlgamma, polygamma as polygamma, sinc as sinc,
     )
     from gradcore.ops.strides import (  # fmt: skip
         as_strided as as_strided, diag as diag, diag_embed as diag_embed, diagflat as diagflat, diagonal as diagonal,

@@ -24,25 +24,34 @@ logaddexp = public(p.logaddexp, "logaddexp", inplace=False, numbers="neither")
 logaddexp2 = public(p.logaddexp2, "logaddexp2", inplace=False, numbers="neither")
 
 
-# torch names the node by which operand is a number.
-_xlogy = {
-    (True, True): p.xlogy,
-    (False, True): renamed(p.xlogy, "XlogyBackward1"),
-    (True, False): renamed(p.xlogy, "XlogyBackward2"),
-}
+def named_by_numbers(primitive: Any, node: str) -> dict[tuple[bool, bool], Any]:
+    """`primitive` by whether its first and its second operand is a tensor, for which torch has a node name each."""
+    return {
+        (True, True): primitive,
+        (False, True): renamed(primitive, f"{node}Backward1"),
+        (True, False): renamed(primitive, f"{node}Backward2"),
+    }
+
+
+def applied(named: dict[tuple[bool, bool], Any], name: str, input: Any, other: Any) -> Any:
+    """The result for two operands of which one may be a number. Raises TypeError for others."""
+    x, y = operand(input), operand(other)
+    if y is NotImplemented:
+        raise not_a_tensor(name, "other", 2, other)
+    if x is NotImplemented or not (isinstance(x, Value) or isinstance(y, Value)):
+        raise not_a_tensor(name, "input", 1, input)
+    kind = (isinstance(x, Value), isinstance(y, Value))
+    dtype = promoted(x, y)
+    return named[kind](full(x, y, dtype) if not kind[0] else x, full(y, x, dtype) if not kind[1] else y)
+
+
+_xlogy = named_by_numbers(p.xlogy, "Xlogy")
 
 
 @op(inplace=True, out=True)
 def xlogy(input: Any, other: Any) -> Any:
     """Multiply by the logarithm of `other`: 0 where `input` is 0, whatever `other` but NaN; one may be a number."""
-    x, y = operand(input), operand(other)
-    if y is NotImplemented:
-        raise not_a_tensor("xlogy", "other", 2, other)
-    if x is NotImplemented or not (isinstance(x, Value) or isinstance(y, Value)):
-        raise not_a_tensor("xlogy", "input", 1, input)
-    kind = (isinstance(x, Value), isinstance(y, Value))
-    dtype = promoted(x, y)
-    return _xlogy[kind](full(x, y, dtype) if not kind[0] else x, full(y, x, dtype) if not kind[1] else y)
+    return applied(_xlogy, "xlogy", input, other)
 
 
 functions["special"]["xlogy"] = functions[""]["xlogy"]

@@ -13,6 +13,7 @@ from gradcore.recorder.primitive import registry
 
 FAMILIES: Final = (
     "activations",
+    "bessel",
     "comparison",
     "complex_parts",
     "conversion",
@@ -26,6 +27,7 @@ FAMILIES: Final = (
     "factorizations",
     "floating_point",
     "fourier",
+    "gamma",
     "grids",
     "indexing",
     "joining",

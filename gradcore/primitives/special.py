@@ -1,4 +1,4 @@
-"""Special functions, with derivatives. It must not know shapes or Tensors."""
+"""Error functions, integrals of exponentials and others, with derivatives. It must not know shapes or Tensors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from gradcore.primitives.elementwise import like
 from gradcore.recorder import primitive
 
 Array = Any
+
+_ROOT_PI = math.sqrt(math.pi)
+_ROOT_HALF = math.sqrt(0.5)
 
 
 def _sinc_pull(F: Any, g: Array, x: Array) -> Array:
@@ -21,3 +24,145 @@ def sinc(F: Any, x: Array) -> Array:
     """Return sin(pi * x) / (pi * x), which is 1 at 0."""
     z = x * math.pi
     return like(F, F.where(x == 0, 1, F.sin(z) / z), x)
+
+
+# -- the normal distribution -----------------------------------------------------------------------------------------
+
+
+@primitive("elementwise", x=lambda F, g, x: g * F.exp(-(x * x)) * (-2 / _ROOT_PI), to_float=True, refuses="c")
+def erfc(F: Any, x: Array) -> Array:
+    """Return 1 - erf(x), accurate where erf(x) is near 1."""
+    return F.erfc(x)
+
+
+@primitive("elementwise", x=lambda F, g, out: g * F.exp(out * out) * (_ROOT_PI / 2), to_float=True, refuses="c")
+def erfinv(F: Any, x: Array) -> Array:
+    """Return the number whose error function is `x`; infinite at -1 and 1, NaN beyond."""
+    return F.special("erfinv", x)
+
+
+@primitive(
+    "elementwise", x=lambda g, x, out: g * ((x + x) * out - 2 / _ROOT_PI), to_float=True, refuses="c", node="SpecialErfcx"
+)
+def erfcx(F: Any, x: Array) -> Array:
+    """Return exp(x**2) * erfc(x), without overflow for positive `x`."""
+    return F.special("erfcx", x)
+
+
+@primitive(
+    "elementwise",
+    x=lambda F, g, out: g * F.exp(out * out / 2) * math.sqrt(2 * math.pi),
+    to_float=True,
+    refuses="c",
+    node="SpecialNdtri",
+)
+def ndtri(F: Any, x: Array) -> Array:
+    """Return the quantile of the normal distribution for the probability `x`; NaN outside [0, 1]."""
+    return F.special("ndtri", x)
+
+
+@primitive(
+    "elementwise",
+    x=lambda F, g, x: g / F.erfcx(x * -_ROOT_HALF) * math.sqrt(2 / math.pi),
+    to_float=True,
+    refuses="c",
+    node="SpecialLogNdtr",
+)
+def log_ndtr(F: Any, x: Array) -> Array:
+    """Return the logarithm of the normal distribution function, accurate in both tails."""
+    return F.special("log_ndtr", x)
+
+
+# -- entropies -------------------------------------------------------------------------------------------------------
+
+
+@primitive("elementwise", x=lambda F, g, x: -g * (F.log(x) + 1), to_float=True, refuses="c", node="SpecialEntr")
+def entr(F: Any, x: Array) -> Array:
+    """Return -x * log(x): 0 at 0, minus infinity below."""
+    out = F.where(x > 0, -x * F.log(x), F.where(x == 0, x, -math.inf))
+    return like(F, F.where(F.isnan(x), x, out), x)
+
+
+@primitive(
+    "elementwise",
+    x=lambda F, g, x, y: F.masked(g * F.log1p(y), F.logical_not((x == 0) & (y <= -1))),
+    y=lambda g, x, y: g * x / (y + 1),
+    to_float=True,
+    refuses="c",
+    node="SpecialXlog1Py",
+)
+def xlog1py(F: Any, x: Array, y: Array) -> Array:
+    """Return x * log(1 + y), which is 0 for x = 0 unless y is NaN."""
+    return F.where((x == 0) & (y == y), F.zeros_like(x), x * F.log1p(y))
+
+
+# -- integrals and inverses of exponentials --------------------------------------------------------------------------
+
+
+@primitive("elementwise", x=lambda F, g, x: g * F.exp(x) / x, to_float=True, refuses="c")
+def expi(F: Any, x: Array) -> Array:
+    """Return the exponential integral Ei(x), the integral of exp(t) / t up to `x`."""
+    return F.special("expi", x)
+
+
+@primitive("elementwise", x=lambda F, g, x: -g * F.exp(-x) / x, to_float=True, refuses="c")
+def exp1(F: Any, x: Array) -> Array:
+    """Return the exponential integral E1(x), the integral of exp(-t) / t from `x` on."""
+    return F.special("exp1", x)
+
+
+@primitive("elementwise", x=lambda g, x, out: g * (1 - (x + x) * out), to_float=True, refuses="c")
+def dawsn(F: Any, x: Array) -> Array:
+    """Return Dawson's integral, exp(-x**2) times the integral of exp(t**2) from 0 to `x`."""
+    return F.special("dawsn", x)
+
+
+@primitive("elementwise", x=lambda F, g, x, out: g / (x + F.exp(out)), to_float=True, refuses="c")
+def lambertw(F: Any, x: Array) -> Array:
+    """Return the w of at least -1 with w * exp(w) = x; NaN below -1/e."""
+    w = F.astype(F.special("lambertw", x), x.dtype)
+    return like(F, F.where(x < -math.exp(-1), math.nan, w), x)
+
+
+@primitive("elementwise", x=lambda F, g, x: -g * F.hyp2f1(1 - x, a=1, b=1, c=2), to_float=True, refuses="c")
+def spence(F: Any, x: Array) -> Array:
+    """Return the dilogarithm Li2(1 - x), the integral of log(t) / (1 - t) from 1 to `x`."""
+    return F.special("spence", x)
+
+
+# -- hypergeometric functions, and the elliptic integrals of the parameter m = k**2 that are some ---------------------
+
+
+@primitive(
+    "elementwise", x=lambda F, g, x, a, b: g * F.hyp1f1(x, a=a + 1, b=b + 1) * (a / b), to_float=True, refuses="c"
+)
+def hyp1f1(F: Any, x: Array, *, a: float, b: float) -> Array:
+    """Return the confluent hypergeometric function 1F1(a; b; x)."""
+    return F.special("hyp1f1", a, b, x)
+
+
+@primitive(
+    "elementwise",
+    x=lambda F, g, x, a, b, c: g * F.hyp2f1(x, a=a + 1, b=b + 1, c=c + 1) * (a * b / c),
+    to_float=True,
+    refuses="c",
+)
+def hyp2f1(F: Any, x: Array, *, a: float, b: float, c: float) -> Array:
+    """Return the hypergeometric function 2F1(a, b; c; x) for `x` up to 1."""
+    return like(F, F.special("hyp2f1", a, b, c, x), x)
+
+
+@primitive(
+    "elementwise", x=lambda F, g, x: g * F.hyp2f1(x, a=1.5, b=1.5, c=2) * (math.pi / 8), to_float=True, refuses="c"
+)
+def ellipk(F: Any, x: Array) -> Array:
+    """Return the complete elliptic integral of the first kind with the parameter `x`."""
+    return F.special("ellipk", x)
+
+
+@primitive(
+    "elementwise", x=lambda F, g, x: g * F.hyp2f1(x, a=0.5, b=1.5, c=2) * (-math.pi / 8), to_float=True, refuses="c"
+)
+def ellipe(F: Any, x: Array) -> Array:
+    """Return the complete elliptic integral of the second kind with the parameter `x`."""
+    return F.special("ellipe", x)

@@ -44,7 +44,7 @@ def translated(op: Primitive, inputs: Sequence[Any], error: Exception) -> Except
     """The error torch would raise for one that an array library raised in the forward of `op`."""
     if isinstance(error, IndexError):
         return IndexError(str(error).replace("axis", "dimension"))
-    if isinstance(error, (MemoryError, NotImplementedError)):
+    if isinstance(error, (MemoryError, NotImplementedError, ImportError)):
         return error
     if op.kind == "elementwise":
         shapes = [tuple(x._array.shape) for x in inputs if isinstance(x, Value)]

@@ -27,6 +27,7 @@ class Case:
     complex_: bool = False
     smooth: bool = True  # False: a kink or tie may be hit, so no numerical differences
     waits: bool = False  # True: on a device it must wait, because the shape of its result depends on values
+    host: bool = False  # True: CuPy has no such function
 
 
 def normal(*shapes: tuple[int, ...], low: float | None = None, high: float | None = None) -> Callable[..., Any]:
@@ -41,12 +42,19 @@ def normal(*shapes: tuple[int, ...], low: float | None = None, high: float | Non
 
 
 def pointwise(
-    primitive: str, n: int = 1, *, low: float = -2.0, high: float = 2.0, complex_: bool = False, **params: Any
+    primitive: str,
+    n: int = 1,
+    *,
+    low: float = -2.0,
+    high: float = 2.0,
+    complex_: bool = False,
+    host: bool = False,
+    **params: Any,
 ) -> list[Case]:
     """The cases of an elementwise primitive of `n` inputs: same shapes, 0-d, empty and, if n > 1, broadcasting ones."""
     shapes = {"same": [(2, 3)] * n, "0-d": [()] * n, "empty": [(0, 3)] * n}
     if n > 1:
         shapes["broadcast"] = [(2, 1, 3), (4, 1), ()][:n]
     return [
-        Case(primitive, normal(*s, low=low, high=high), params, label, complex_) for label, s in shapes.items()
+        Case(primitive, normal(*s, low=low, high=high), params, label, complex_, host=host) for label, s in shapes.items()
     ]

@@ -196,7 +196,7 @@ def check_inplace_operator(trial: Trial, sample: Any) -> str | None:
 def check_alias(trial: Trial, sample: Any) -> str | None:
     """Compare every alias's function, method and in-place method with torch's."""
     for alias in trial.info.aliases:
-        found = variant(trial, sample, alias.op, alias.name)
+        found = variant(trial, sample, alias.op, alias.name.removeprefix("torch."))
         if not found and isinstance(sample.input, torch.Tensor):
             if alias.method_variant:
                 found = variant(trial, sample, alias.method_variant, f"Tensor.{alias.name}")

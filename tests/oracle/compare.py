@@ -38,6 +38,9 @@ VALUES = {8: Tolerance(1e-7, 1e-9), 4: Tolerance(1e-5, 1e-6), 2: Tolerance(1e-3,
 DERIVATIVES = {8: Tolerance(1e-7, 1e-9), 4: Tolerance(1e-4, 1e-5), 2: Tolerance(1e-2, 1e-2)}
 BFLOAT16 = Tolerance(1.6e-2, 1e-2)
 
+# What torch's own float32 is off by: it reflects the trigamma of negative numbers with a rounded sin(pi x).
+OFF = {"polygamma": Tolerance(1e-4, 1e-4), "special.polygamma": Tolerance(1e-4, 1e-4)}
+
 # op_db's own overrides that state how far two correct implementations may differ in values on the CPU.
 TRUSTED_CLASSES = {None, "TestCommon", "TestUnaryUfuncs", "TestBinaryUfuncs"}
 TRUSTED_TESTS = {
@@ -67,6 +70,8 @@ def tolerance_for(dtype: torch.dtype, info: Any = None, *, derivative: bool = Fa
     chosen = (DERIVATIVES if derivative else VALUES)[width]
     if info is None or width == 8:
         return chosen
+    off = OFF.get(info.name, chosen)
+    chosen = chosen.wider(off.rtol, off.atol)
     for override in overrides(info):
         if dtype in override.d:
             chosen = chosen.wider(override.d[dtype].rtol, override.d[dtype].atol)

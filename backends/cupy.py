@@ -201,8 +201,13 @@ def clip(x: Any, lo: Any, hi: Any) -> Any:
 
 
 def masked(x: Any, mask: Any) -> Any:
-    """Return `x` where the booleans `mask` are true and 0 elsewhere, whatever `x` is there."""
-    return where(mask, x, x.dtype.type(0))
+    """Return `x` where `mask` is not 0 and 0 elsewhere, whatever `x` is there."""
+    return where(mask.astype(bool, copy=False), x, x.dtype.type(0))
+
+
+def relu(x: Any) -> Any:
+    """Return `x` where it is positive or NaN and 0 elsewhere."""
+    return maximum(x, 0)
 
 
 def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
@@ -222,11 +227,6 @@ def erfc(x: Any) -> Any:
     return _special.erfc(x)
 
 
-# products and linear algebra: cuSOLVER reports failure only when asked
-
-
-
-
 @shared.widened
 def special(function: str, *operands: Any) -> Any:
     """Return SciPy's special function of this name. Raise NotImplementedError where CuPy lacks it."""
@@ -238,6 +238,11 @@ def special(function: str, *operands: Any) -> Any:
 def fourier(transform: str, x: Any, shape: Any, axes: Any, norm: str) -> Any:
     """Return the `transform` "fftn", "ifftn", "rfftn" or "irfftn" of `x`, in its precision."""
     return getattr(cp.fft, transform)(x, shape, axes, norm)
+
+
+# products and linear algebra: cuSOLVER reports failure only when asked
+
+
 _wide_matmul = shared.widened(cp.matmul, "V")
 
 

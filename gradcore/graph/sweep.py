@@ -98,28 +98,40 @@ def sweep(
         else:
             break
 
-        if node.hooks is not None:
-            summed = False
-            for hook in node.hooks:
-                g = hook(g)
-        step: Any = node.step
-        if wanted is not None:
-            summed = False
-            _capture(node, g, wanted, landed)
-            step = _narrowed(node, alive)
-            if step is None:
-                targets = cotangents = ()
-                continue
-        saved = node.saved
-        if saved is FREED:
-            raise RuntimeError(FREED_MESSAGE)
-        if newest[0] < node.stamp:
-            step.check(node)
-        cotangents = step.traced(node, g) if traced else step.pull(g, saved)
-        if step.frees and not retain:
-            node.saved = FREED
-        targets = node.targets
-        passed = g if summed and len(targets) == 1 else _NOTHING
+        # Along a chain, where nothing else waits, the next node is at hand.
+        while True:
+            if node.hooks is not None:
+                summed = False
+                for hook in node.hooks:
+                    g = hook(g)
+            step: Any = node.step
+            if wanted is not None:
+                summed = False
+                _capture(node, g, wanted, landed)
+                step = _narrowed(node, alive)
+                if step is None:
+                    targets = cotangents = ()
+                    break
+            saved = node.saved
+            if saved is FREED:
+                raise RuntimeError(FREED_MESSAGE)
+            if newest[0] < node.stamp:
+                step.check(node)
+            cotangents = step.traced(node, g) if traced else step.pull(g, saved)
+            if step.frees and not retain:
+                node.saved = FREED
+            targets = node.targets
+            if len(targets) != 1:
+                passed = _NOTHING
+                break
+            following = targets[0]
+            if heap or type(following) is not Node or wanted is not None or cotangents[0] is None:
+                passed = g if summed else _NOTHING
+                break
+            node = following
+            if cotangents[0] is not g:
+                g = cotangents[0]
+                summed = False
 
     if wanted is not None:
         landed = {target: landed[target] for target in wanted if target in landed}

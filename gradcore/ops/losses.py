@@ -262,7 +262,7 @@ def cross_entropy(
         _check_classes("cross_entropy", input, target, weight)
         share = _even_share(input._array, target._array, ignore_index, how)
         if share and weight is None and not label_smoothing:
-            return p.cross_entropy(input, target, share=share)  # type: ignore[no-any-return]
+            return p.cross_entropy(input, target, share=share)[0]  # type: ignore[no-any-return]
     scores = softmax.log_softmax(input, axis=(1 if ndim > 1 else 0,) if ndim else ())
     if probabilities:
         return _soft_nll(scores, target, weight, how, label_smoothing)

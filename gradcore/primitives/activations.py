@@ -14,14 +14,14 @@ from gradcore.recorder import primitive
 Array = Any
 
 
-@primitive("elementwise", x=lambda F, g, out: F.masked(g, out != 0), refuses="bc")
+@primitive("elementwise", x=lambda F, g, out: F.masked(g, out), refuses="bc")
 def relu(F: Any, x: Array) -> Array:
-    return F.maximum(x, 0)
+    return F.relu(x)
 
 
 @primitive("elementwise", x=lambda F, g, mask: F.masked(g, mask), unpromoted=("mask",), node="ThresholdBackward")
 def masked(F: Any, x: Array, mask: Array) -> Array:
-    """`x` where `mask` is true, elsewhere 0 whatever `x` is: a product would make nan of inf * 0."""
+    """`x` where `mask` is not 0, elsewhere 0 whatever `x` is: a product would make nan of inf * 0."""
     return F.masked(x, mask)
 
 

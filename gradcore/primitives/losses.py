@@ -66,28 +66,28 @@ def _pairs(F: Any, target: Array, axis: int) -> tuple[Array, Array]:
 
 @primitive(
     "general",
-    x=lambda F, g, x, target, share: F.logit_errors(x, target) * (g * share),
+    x=lambda F, g, target, p, share: F.less_at(p, target) * (g * share),
+    outputs=("loss", "p"),
+    constant=("p",),
+    again={"p": lambda F, x: F.softmax(x, axis=(1,))},
     node="NllLoss",
 )
-def cross_entropy(F: Any, x: Array, target: Array, *, share: float) -> Array:
-    """`share` times the sum of -log(softmax(x)) of logits (N, C) at the classes (N,)."""
-    below, axis = _below_top(F, x)
-    return F.sum(F.log(F.sum(F.exp(below), axis)) - below[_pairs(F, target, axis)]) * share
-
-
-def _logit_errors_rule(F: Any, g: Any, x: Any) -> Any:
-    p = F.softmax(x, axis=(1,))
-    return p * (g - F.sum(g * p, axis=(1,), keepdims=True))
-
-
-@primitive("general", x=_logit_errors_rule)
-def logit_errors(F: Any, x: Array, target: Array) -> Array:
-    """The softmax of logits (N, C) less 1 at the classes (N,)."""
+def cross_entropy(F: Any, x: Array, target: Array, *, share: float) -> tuple[Array, Array]:
+    """`share` times the sum of -log(p) of logits (N, C) at the classes (N,); and the softmax p."""
     below, axis = _below_top(F, x)
     p = F.exp(below)
-    p /= F.sum(p, axis, keepdims=True)
-    p[_pairs(F, target, axis)] -= 1
-    return p if axis else p.transpose()
+    sums = F.sum(p, axis)
+    loss = F.sum(F.log(sums) - below[_pairs(F, target, axis)]) * share
+    p /= sums[:, None] if axis else sums
+    return loss, p if axis else p.transpose()
+
+
+@primitive("general", x=lambda g: g)
+def less_at(F: Any, x: Array, target: Array) -> Array:
+    """`x` (N, C) less 1 at the classes (N,)."""
+    out = F.copy(x)
+    out[_pairs(F, target, 1)] -= 1
+    return out
 
 
 # -- binary cross entropy ------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from gradcore.backends import numpy as host
 from gradcore.backends import of
 from gradcore.graph import Leaf, Node, modes, stamps, versions
 from gradcore.recorder import errors, views
+from gradcore.recorder.primitive import Primitive
 from gradcore.recorder.record import attach, cast
 from gradcore.recorder.steps import kernels_of
 from gradcore.recorder.value import Meta, Value, wrap
@@ -28,9 +29,14 @@ def inplace(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     dtype that cannot hold the result.
     """
 
+    op = getattr(function, "primitive", None)
+    binary = op is not None and op.kind == "elementwise" and len(op.inputs) == 2 and not op.params
+
     @functools.wraps(function)
     def method(self: Value, *args: Any, **keywords: Any) -> Value:
         if (self._meta is None or _is_ordinary(self._meta)) and (self._node is None or not modes.is_grad_enabled()):
+            if binary and len(args) == 1 and _overwrite_at_once(op, self, args[0], name):
+                return self
             result = function(self, *args, **keywords)
             if result is NotImplemented:
                 return result  # type: ignore[no-any-return]
@@ -65,6 +71,23 @@ def _overwrite(t: Value, result: Value, name: str) -> bool:
     if type(array) is not host.Array or not (array.flags.c_contiguous and array.flags.writeable):
         return False
     array[...] = new
+    versions.bump(array if array.base is None else host.storage(array), name)
+    return True
+
+
+def _overwrite_at_once(op: Primitive, t: Value, other: Any, name: str) -> bool:
+    """Let the array library write `op(t, other)` into `t` if that is one call which records and converts nothing."""
+    array, operand = t._array, getattr(other, "_array", None)
+    if type(array) is not host.Array or type(operand) is not host.Array or type(other) is not type(t):
+        return False
+    if array.dtype.kind != "f" or operand.dtype is not array.dtype or operand.shape != array.shape:
+        return False
+    if other._meta is not None or (other._node is not None and modes.is_grad_enabled()) or modes.unusual:
+        return False
+    kernel = kernels_of(op)[host.Array]
+    if not kernel.bare or array.itemsize == 2 or not (array.flags.c_contiguous and array.flags.writeable):
+        return False
+    host.quietly(kernel.forward, array, operand, array)
     versions.bump(array if array.base is None else host.storage(array), name)
     return True
 

@@ -74,9 +74,7 @@ _CONSTANTS = 4096
 
 
 def constant(array: Any, number: Any) -> Any:
-    """`number` as what operations with `array` are fastest with: a read-only 0-d array on the host."""
-    if type(array) is not host.Array:
-        return number
+    """`number` as what operations with the host array `array` are fastest with: a read-only 0-d array of its dtype."""
     kept = _constants32 if array.dtype is FLOAT32 else _constants64
     made = host.asarray(number, array.dtype)
     made.flags.writeable = False
@@ -186,9 +184,13 @@ def _input(op: Primitive, i: int, x: str, lead: str) -> list[str]:
     number = [
         "if have is not float32 and have is not float64:",
         f"    {_general(op)}",
-        f"a{i} = (constants32 if have is float32 else constants64).get({x})",
-        f"if a{i} is None or type({lead}) is not Array:",
-        f"    a{i} = constant({lead}, {x})",
+        f"if type({lead}) is Array:",
+        "    try:",
+        f"        a{i} = constants32[{x}] if have is float32 else constants64[{x}]",
+        "    except KeyError:",
+        f"        a{i} = constant({lead}, {x})",
+        "else:",
+        f"    a{i} = {x}",
         *_forward(op, lead, [lead, f"a{i}"]),
         "result = new(Tensor)",
         "result._array = out",

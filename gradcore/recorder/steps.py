@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from types import MethodType
 from typing import Any, Final
 
 from gradcore.backends import by_type
@@ -61,7 +62,10 @@ class Kernel:
         self.as_array = F.as_array
         named = _named_function(op, F)
         self.bare = named is not None
-        self.forward: Callable[..., Any] = F.following(named or functools.partial(op.forward, F))
+        interpreter = getattr(F, "interpreter", None)  # of a transform's arrays, which do not run the forward itself
+        self.forward: Callable[..., Any] = (
+            interpreter(op) if interpreter else F.following(named or MethodType(op.forward, F))
+        )
         self.steps = Steps(self)
         if len(op.inputs) <= 2 and not op.variadic:
             for bits in range(1, 1 << len(op.inputs)):
@@ -169,9 +173,14 @@ class Step:
 
     def traced(self, node: Node, cotangent: Any) -> tuple[Any, ...]:
         """Pull `cotangent` (a Tensor, or a list of them for several outputs) back by recorded operations."""
+        return self.traced_pull(cotangent, self.rewrapped(node))
+
+    @property
+    def traced_pull(self) -> Pull:
+        """The pull over Tensors."""
         if self._traced_pull is None:
             self._traced_pull = self._bound(traced)
-        return self._traced_pull(cotangent, self.rewrapped(node))
+        return self._traced_pull
 
     def narrowed(self, wanted: tuple[bool, ...]) -> Step:
         """The step that computes only some of the cotangents and returns None for the others."""
@@ -218,18 +227,18 @@ class Step:
             if isinstance(each, self.kernel.F.Array)
         ]
 
-    def rewrapped(self, node: Node) -> Any:
-        """The saved values of `node` with arrays as Tensors that know where they came from."""
+    def rewrapped(self, node: Node, packed: Any = None) -> Any:
+        """The saved values of `node` (of which `packed` are all, if given) with arrays as Tensors with their origin."""
+        all_saved = node.saved if packed is None else packed
         targets = iter(node.targets)
         origins = [next(targets) if needed else None for needed in self.needs]
-        inner = tuple(
-            self._rewrap(node, name, value, origins)
-            for name, value in zip(self.layout, self.inner(node.saved), strict=True)
-        )
-        saved = (inner, (node.saved[0] if self.fitted else node.saved)[1]) if self.several else inner
-        return (saved, node.saved[1]) if self.fitted else saved
+        named = dict(zip(self.layout, self.inner(all_saved), strict=True))
+        inner = tuple(self._rewrap(node, name, named, origins) for name in self.layout)
+        saved = (inner, (all_saved[0] if self.fitted else all_saved)[1]) if self.several else inner
+        return (saved, all_saved[1]) if self.fitted else saved
 
-    def _rewrap(self, node: Node, name: str, value: Any, origins: list[Target | None]) -> Any:
+    def _rewrap(self, node: Node, name: str, named: dict[str, Any], origins: list[Target | None]) -> Any:
+        value = named[name]
         op = self.op
         if name in op.inputs:
             first = op.inputs.index(name)
@@ -238,9 +247,8 @@ class Step:
             return self._value(value, origins[first])
         if name in op.outputs:
             if name in op.again:
-                saved = dict(zip(self.layout, self.inner(node.saved), strict=True))
                 remade = op.again[name]
-                return remade(*(traced if n == "F" else self._rewrap(node, n, saved[n], origins) for n in names(remade)))
+                return remade(*(traced if n == "F" else self._rewrap(node, n, named, origins) for n in names(remade)))
             if name in op.constant:
                 return self._value(value, None)
             index = [out for out in op.outputs if out not in op.constant].index(name)
@@ -343,7 +351,13 @@ def sum_to(F: Any, g: Any, shape: tuple[int, ...]) -> Any:
     have = tuple(g.shape)
     if have == tuple(shape):
         return g
-    lead = len(have) - len(shape)
-    axes = tuple(i for i, n in enumerate(have) if i < lead or (shape[i - lead] == 1 and n != 1))
+    axes = _repeated(have, tuple(shape))
     total = F.sum(g, axis=axes) if axes else g
     return total if tuple(total.shape) == tuple(shape) else F.reshape(total, shape=tuple(shape))
+
+
+@functools.lru_cache(4096)
+def _repeated(have: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes along which broadcasting `shape` to `have` repeats."""
+    lead = len(have) - len(shape)
+    return tuple(i for i, n in enumerate(have) if i < lead or (shape[i - lead] == 1 and n != 1))

@@ -167,7 +167,7 @@ LOSSES = [
     ),
     *(
         Case(primitive, after([(n, classes)], integers(classes, n)), params, f"{classes} classes")
-        for primitive, params in [("cross_entropy", {"share": 0.3}), ("logit_errors", {})]
+        for primitive, params in [("cross_entropy", {"share": 0.3}), ("less_at", {})]
         for n, classes in [(3, 4), (2, 70)]
     ),
     *pointwise("binary_cross_entropy", 2, low=0.1, high=0.9),

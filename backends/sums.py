@@ -1,0 +1,77 @@
+"""Sums on the host, as products with ones where that is faster; must not know gradients, Tensors or CuPy.
+
+A product with ones adds up two to ten times faster than NumPy's reduction, and over columns more accurately. Over long rows
+NumPy adds up in pairs, which is more accurate still, so these are left to it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from gradcore.backends import shared
+
+
+class _Ones(dict[int, Any]):
+    """Vectors of ones of one dtype by their length."""
+
+    def __init__(self, dtype: str) -> None:
+        self.dtype = dtype
+
+    def __missing__(self, n: int) -> Any:
+        made = np.ones(n, self.dtype)
+        if n <= _LONG:
+            self[n] = made
+        return made
+
+
+_LONG = 1024
+_ONES = {np.dtype(kind): _Ones(kind) for kind in ("f4", "f8")}
+_MATRIX_AXES = {0: 0, (0,): 0, -2: 0, (-2,): 0, 1: 1, (1,): 1, -1: 1, (-1,): 1}
+
+_add_reduce: Any = np.add.reduce  # at half the cost of the function that wraps it
+_wide_sum = shared.widened(_add_reduce)
+
+
+def sum(x: Any, axis: Any = None, *, keepdims: bool = False, dtype: Any = None) -> Any:
+    """Return the sum over `axis`; float16 and bfloat16 add up in float32."""
+    ones = _ONES.get(x.dtype) if dtype is None else None
+    if ones is None:
+        if dtype is None and x.itemsize == 2:
+            return _wide_sum(x, axis, None, None, keepdims)
+    elif axis is None:
+        if x.size <= _LONG and not keepdims:
+            return x.ravel().dot(ones[x.size])
+    elif x.ndim > 1 and x.size:
+        total = _of_matrix(x, axis, ones) if x.ndim == 2 else _of_array(x, axis, ones)
+        if total is not None:
+            return np.expand_dims(total, axis) if keepdims else total
+    return _add_reduce(x, axis, dtype, None, keepdims)
+
+
+def _of_matrix(x: Any, axis: Any, ones: _Ones) -> Any:
+    along = _MATRIX_AXES.get(axis)
+    if along is None:
+        return None
+    n = x.shape[along]
+    if along == 0:
+        return ones[n].dot(x)
+    return x.dot(ones[n]) if n <= _LONG else None
+
+
+def _of_array(x: Any, axis: Any, ones: _Ones) -> Any:
+    """The sum over the first or the last axes; None for others, and where a reduction adds up better."""
+    axes = axis if type(axis) is tuple else (axis,)
+    k, ndim, shape = len(axes), x.ndim, x.shape
+    if not 0 < k < ndim or not x.flags.c_contiguous:
+        return None
+    first, last = axes[0] % ndim, axes[-1] % ndim
+    if last - first != k - 1 or (k > 2 and [axis % ndim for axis in axes] != list(range(first, last + 1))):
+        return None
+    if first == 0:
+        n = math.prod(shape[:k])
+        return ones[n].dot(x.reshape(n, -1)).reshape(shape[k:])
+    n = math.prod(shape[first:])
+    return x.reshape(-1, n).dot(ones[n]).reshape(shape[:first]) if last == ndim - 1 and n <= _LONG else None

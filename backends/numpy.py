@@ -47,8 +47,8 @@ from numpy.linalg import (
 from gradcore.backends import shared
 from gradcore.backends.shared import argmax, argmin, matrix_transpose, reshape, squeeze, swapaxes, transpose
 from gradcore.backends.silence import quiet, quietly, unquiet
-from gradcore.backends.sums import sum
 from gradcore.backends.special import erf, erfc, special
+from gradcore.backends.sums import sum
 
 name = "numpy"
 device_type = "cpu"

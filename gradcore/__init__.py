@@ -130,10 +130,13 @@ if _TYPE_CHECKING:
         triplet_margin_loss as triplet_margin_loss,
     )
     from gradcore.ops.distances import (  # fmt: skip
-        cdist as cdist,
+        cdist as cdist, pdist as pdist,
     )
     from gradcore.ops.distributions import (  # fmt: skip
         bernoulli as bernoulli, multinomial as multinomial, normal as normal,
+    )
+    from gradcore.ops.dropout import (  # fmt: skip
+        feature_dropout as feature_dropout,
     )
     from gradcore.ops.einsum import (  # fmt: skip
         einsum as einsum,
@@ -173,6 +176,9 @@ if _TYPE_CHECKING:
         cholesky_inverse as cholesky_inverse, cholesky_solve as cholesky_solve, det_ as det, inverse as inverse, logdet
         as logdet, matrix_exp as matrix_exp, slogdet_ as slogdet,
     )
+    from gradcore.ops.linear import (  # fmt: skip
+        bilinear as bilinear,
+    )
     from gradcore.ops.logarithms import (  # fmt: skip
         acosh as acosh, acosh as arccosh, asinh as arcsinh, atanh as arctanh, asinh as asinh, atanh as atanh, exp2 as
         exp2, logaddexp as logaddexp, logaddexp2 as logaddexp2, logit as logit, xlogy as xlogy,
@@ -185,7 +191,7 @@ if _TYPE_CHECKING:
         chain_matmul as chain_matmul, cross_ as cross, kron as kron, matrix_power as matrix_power,
     )
     from gradcore.ops.normalization import (  # fmt: skip
-        _torch_dropout as dropout, layer_norm as layer_norm,
+        group_norm as group_norm, layer_norm as layer_norm, rms_norm as rms_norm,
     )
     from gradcore.ops.norms import (  # fmt: skip
         dist as dist, norm_ as norm, renorm as renorm,
@@ -283,9 +289,12 @@ if _TYPE_CHECKING:
     IntTensor: _Any
     LongTensor: _Any
     ShortTensor: _Any
+    alpha_dropout: _Any
     as_strided_: _Any
     complex: _Any
+    dropout: _Any
     empty_like: _Any
+    feature_alpha_dropout: _Any
     index_put_: _Any
     is_complex: _Any
     is_floating_point: _Any

@@ -67,7 +67,17 @@ from gradcore.ops.distance_losses import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
+from gradcore.ops.distances import pdist
+from gradcore.ops.dropout import (
+    alpha_dropout,
+    dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    feature_alpha_dropout,
+)
 from gradcore.ops.embedding import embedding
+from gradcore.ops.embedding_bags import embedding_bag
 from gradcore.ops.gates import (
     glu,
     hardshrink,
@@ -84,7 +94,8 @@ from gradcore.ops.gates import (
     threshold_,
 )
 from gradcore.ops.grids import affine_grid, grid_sample
-from gradcore.ops.linear import linear
+from gradcore.ops.gumbel import gumbel_softmax
+from gradcore.ops.linear import bilinear, linear
 from gradcore.ops.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -94,7 +105,16 @@ from gradcore.ops.losses import (
     nll_loss,
     one_hot,
 )
-from gradcore.ops.normalization import batch_norm, dropout, layer_norm, normalize
+from gradcore.ops.margin_losses import multi_margin_loss, multilabel_margin_loss
+from gradcore.ops.normalization import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    local_response_norm,
+    normalize,
+    rms_norm,
+)
 from gradcore.ops.padding import pad
 from gradcore.ops.patches import channel_shuffle, fold, pixel_shuffle, pixel_unshuffle, unfold
 from gradcore.ops.pooling import (
@@ -124,10 +144,12 @@ __all__ = [
     "adaptive_max_pool3d",
     "adaptive_max_pool3d_with_indices",
     "affine_grid",
+    "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
     "batch_norm",
+    "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
@@ -143,9 +165,14 @@ __all__ = [
     "cosine_similarity",
     "cross_entropy",
     "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
     "elu",
     "elu_",
     "embedding",
+    "embedding_bag",
+    "feature_alpha_dropout",
     "fold",
     "fractional_max_pool2d",
     "fractional_max_pool2d_with_indices",
@@ -155,6 +182,8 @@ __all__ = [
     "gelu",
     "glu",
     "grid_sample",
+    "group_norm",
+    "gumbel_softmax",
     "hardshrink",
     "hardsigmoid",
     "hardswish",
@@ -162,6 +191,7 @@ __all__ = [
     "hardtanh_",
     "hinge_embedding_loss",
     "huber_loss",
+    "instance_norm",
     "interpolate",
     "kl_div",
     "l1_loss",
@@ -169,6 +199,7 @@ __all__ = [
     "leaky_relu",
     "leaky_relu_",
     "linear",
+    "local_response_norm",
     "log_softmax",
     "logsigmoid",
     "lp_pool1d",
@@ -186,12 +217,15 @@ __all__ = [
     "max_unpool3d",
     "mish",
     "mse_loss",
+    "multi_margin_loss",
+    "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
     "nll_loss",
     "normalize",
     "one_hot",
     "pad",
     "pairwise_distance",
+    "pdist",
     "pixel_shuffle",
     "pixel_unshuffle",
     "poisson_nll_loss",
@@ -199,6 +233,7 @@ __all__ = [
     "relu",
     "relu6",
     "relu_",
+    "rms_norm",
     "rrelu",
     "rrelu_",
     "selu",

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
+from gradcore.backends import of
 from gradcore.ops.arguments import need_tensor
 from gradcore.ops.norms import vector_norm
 from gradcore.ops.products import matmul
 from gradcore.ops.reductions import sum
-from gradcore.ops.registry import label, op
+from gradcore.ops.registry import functions, label, op
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import shape as s
+from gradcore.primitives.embedding import embedding
 from gradcore.primitives.products import matrix_transpose
 from gradcore.primitives.selection import clip
+from gradcore.recorder import wrap
 from gradcore.recorder.errors import broadcast_mismatch
 
 if TYPE_CHECKING:
@@ -68,3 +71,28 @@ def _euclidean(x: Tensor, y: Tensor) -> Tensor:
     made = e.sqrt(clip(total, lo=0, hi=None))
     label(made, "ViewBackward0")
     return made  # type: ignore[no-any-return]
+
+
+@op(namespace="nn.functional", method=False)
+def pdist(input: Tensor, p: float = 2.0) -> Tensor:
+    """Return the p-norms of the differences of all pairs of the rows (n, k), first with first, in n (n - 1) / 2."""
+    need_tensor(input, "pdist")
+    shape, dtype = input._array.shape, dtypes.of(input._array.dtype)
+    if len(shape) != 2:
+        raise RuntimeError(f"pdist only supports 2D tensors, got: {len(shape)}D")
+    if not dtype.is_floating_point:
+        raise RuntimeError("pdist only supports floating-point dtypes")
+    if p < 0:
+        raise RuntimeError("pdist only supports non-negative p values")
+    F, n = of(input._array), shape[0]
+    # Row i of the upper triangle begins after i rows of n - 1, n - 2, ... pairs.
+    number, begins = F.arange(n * (n - 1) // 2), F.arange(n) * n - F.arange(n) * (F.arange(n) + 1) // 2
+    first = F.searchsorted(begins, number, "right") - 1 if n > 1 else number
+    second = number - F.take(begins, first) + first + 1 if n > 1 else number
+    apart = e.subtract(embedding(input, wrap(first)), embedding(input, wrap(second)))
+    made = vector_norm(apart, p, -1) if shape[1] else sum(apart, -1)
+    label(made, "PdistBackward0", (input,))
+    return made
+
+
+functions[""]["pdist"] = pdist

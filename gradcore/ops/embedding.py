@@ -48,13 +48,13 @@ def embedding(
         if not -rows <= padding_idx < rows:
             raise AssertionError("Padding_idx must be within num_embeddings")
         padding_idx %= rows
-    _check_range(input, rows)
+    check_range(input, rows)
     if max_norm is not None:
-        _renormalize(weight, input, float(max_norm), float(norm_type))
+        renormalize(weight, input, float(max_norm), float(norm_type))
     return p.embedding(weight, input, padding=padding_idx, by_frequency=bool(scale_grad_by_freq))  # type: ignore[no-any-return]
 
 
-def _check_range(index: Tensor, rows: int) -> None:
+def check_range(index: Tensor, rows: int) -> None:
     """Raise IndexError for an index out of range; on a device nobody waits to see."""
     array = index._array
     if of(array).device_type != "cpu" or not array.size:
@@ -64,7 +64,8 @@ def _check_range(index: Tensor, rows: int) -> None:
         raise IndexError(f"index out of range in self: {low if low < 0 else high} is no row of {rows} (embedding)")
 
 
-def _renormalize(weight: Any, index: Tensor, max_norm: float, norm_type: float) -> None:
+def renormalize(weight: Any, index: Tensor, max_norm: float, norm_type: float) -> None:
+    """Scale rows of `weight` that `index` names down to `max_norm`, in place."""
     with modes.no_grad():
         norms = norm_(weight, norm_type, 1, keepdim=True)
         F = of(weight._array)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from gradcore.ops.arguments import need_tensor
 from gradcore.ops.ordering import t
 from gradcore.ops.products import addmm, matmul, reshaped
-from gradcore.ops.registry import op
+from gradcore.ops.registry import functions, op
 from gradcore.primitives import products as p
+from gradcore.primitives import shape as s
 from gradcore.recorder import renamed
 
 if TYPE_CHECKING:
@@ -37,6 +38,36 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     out = addmm(bias, rows, t(weight))
     return out if len(shape) == 2 else reshaped(out, (*shape[:-1], matrix[0]))
 
+
+@op(namespace="nn.functional", method=False)
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return x1 W[o] x2 + bias[o] for all o: of (*, in1) and (*, in2), by (out, in1, in2) and (out,)."""
+    for name, each in (("input1", input1), ("input2", input2), ("weight", weight)):
+        need_tensor(each, "bilinear", name)
+    left, right, form = (tuple(each._array.shape) for each in (input1, input2, weight))
+    if len(left) != len(right):
+        raise RuntimeError(
+            f"bilinear(): input dimensions do not match: got {len(left)} and {len(right)} (of shapes {list(left)} and "
+            f"{list(right)})"
+        )
+    if left[:-1] != right[:-1]:
+        raise RuntimeError(f"bilinear(): input batch dimensions do not match: got {list(left[:-1])} and {list(right[:-1])}")
+    if len(form) != 3 or left[-1:] != form[1:2] or right[-1:] != form[2:]:
+        raise RuntimeError(
+            f"bilinear(): weight of shape {list(form)} does not fit inputs of shapes {list(left)} and {list(right)}: expected "
+            "(out, in1, in2)"
+        )
+    if bias is not None and tuple(bias._array.shape) != form[:1]:
+        raise RuntimeError(f"bilinear(): bias size does not match weight size: got {bias._array.size} but expected {form[0]}")
+    rows, (out, a, b) = prod(left[:-1]), form
+    forms = reshaped(s.transpose(weight, axes=(1, 0, 2)), (a, out * b))
+    half = reshaped(matmul(reshaped(input1, (rows, a)), forms), (rows, out, b))
+    made = matmul(half, reshaped(input2, (rows, b, 1)))
+    made = reshaped(made, (*left[:-1], out))
+    return made if bias is None else made + bias  # type: ignore[no-any-return]
+
+
+functions[""]["bilinear"] = bilinear
 
 # For inputs that are no matrices torch's last step is one of shape.
 _linear = renamed(p.linear, "View")

@@ -1,4 +1,4 @@
-"""Normalisation and dropout as torch.nn.functional spells them. It must not know any derivative."""
+"""Normalisation as torch.nn.functional spells it. It must not know any derivative."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
 from gradcore.graph import modes
-from gradcore.ops.arguments import axis, need_tensor
-from gradcore.ops.distributions import bernoulli_
+from gradcore.ops.arguments import axis, converted, need_tensor
 from gradcore.ops.norms import norm_
+from gradcore.ops.reductions import mean
 from gradcore.ops.registry import functions, label, op
 from gradcore.ops.selection import clamp_min
+from gradcore.ops.shaping import tile
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import normalization as n
 from gradcore.primitives import shape as s
 from gradcore.primitives.conversion import copy
+from gradcore.primitives.pooling import avg_pool
+from gradcore.primitives.windows import Window
 from gradcore.recorder import wrap
-from gradcore.recorder.inplace import inplace as in_place
 from gradcore.recorder.inplace import write
 
 if TYPE_CHECKING:
@@ -38,19 +40,27 @@ def layer_norm(
     """Normalise over the last dimensions, which must have `normalized_shape`, then scale by `weight` and add
     `bias`."""
     need_tensor(input, "layer_norm")
+    over, shape = _normalized_shape("layer_norm", input, normalized_shape, (("weight", weight), ("bias", bias)))
+    _check_dtypes("LayerNormKernelImpl", input, weight, bias)
+    out = n.standardize(input, axis=tuple(range(len(shape) - len(over), len(shape))), eps=eps)[0]
+    return _scaled(out, weight, bias, "NativeLayerNormBackward0")
+
+
+def _normalized_shape(
+    op: str, input: Any, normalized_shape: Any, parameters: Sequence[tuple[str, Any]]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The shape to normalise over and the input's. Raises torch's errors for shapes that do not fit."""
     if not isinstance(normalized_shape, (tuple, list)):
         raise TypeError(
-            "layer_norm(): argument 'normalized_shape' (position 2) must be tuple of ints, not "
-            f"{type(normalized_shape).__name__}"
+            f"{op}(): argument 'normalized_shape' (position 2) must be tuple of ints, not {type(normalized_shape).__name__}"
         )
     over, shape = tuple(index(each) for each in normalized_shape), tuple(input._array.shape)
     if not over:
         raise RuntimeError(
-            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, "
-            "but got "
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got "
             "normalized_shape = []"
         )
-    for name, each in (("weight", weight), ("bias", bias)):
+    for name, each in parameters:
         if each is not None and tuple(each._array.shape) != over:
             raise RuntimeError(
                 f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
@@ -58,13 +68,10 @@ def layer_norm(
             )
     if shape[len(shape) - len(over) :] != over or len(over) > len(shape):
         raise RuntimeError(
-            f"Given normalized_shape={list(over)}, expected input with shape [*, {str(list(over))[1:-1]}], "
-            "but got input "
+            f"Given normalized_shape={list(over)}, expected input with shape [*, {str(list(over))[1:-1]}], but got input "
             f"of size{list(shape)}"
         )
-    _check_dtypes("LayerNormKernelImpl", input, weight, bias)
-    out = n.standardize(input, axis=tuple(range(len(shape) - len(over), len(shape))), eps=eps)[0]
-    return _scaled(out, weight, bias, "NativeLayerNormBackward0")
+    return over, shape
 
 
 @op(namespace="nn.functional", method=False)
@@ -114,7 +121,7 @@ def batch_norm(
     else:
         mean, variance = (s.reshape(wrap(each._array), shape=column) for each in (running_mean, running_var))  # type: ignore[union-attr]
         out = (input - mean) * (variance + eps) ** -0.5
-    weight, bias = (None if each is None else s.reshape(each, shape=column) for each in (weight, bias))
+    weight, bias = _columns(weight, bias, channels, len(shape))
     return _scaled(out, weight, bias, "NativeBatchNormBackward0")
 
 
@@ -122,6 +129,127 @@ def _move(running: Any, towards: Tensor, momentum: float) -> None:
     with modes.no_grad():
         step = s.reshape(towards, shape=tuple(running._array.shape))
         write(running, (running * (1 - momentum) + step * momentum)._array, "batch_norm")
+
+
+@op(namespace="nn.functional", method=False)
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalise each channel of each sample of (N, C, *): by its own mean and variance, or by the running ones.
+
+    With `use_input_stats` the running ones move, in place, by `momentum` towards the batch's averages.
+    """
+    need_tensor(input, "instance_norm")
+    shape = tuple(input._array.shape)
+    if use_input_stats and prod(shape[2:]) == 1:
+        raise ValueError(f"Expected more than 1 spatial element when training, got input size torch.Size({list(shape)})")
+    if not use_input_stats and (running_mean is None or running_var is None):
+        raise RuntimeError("Expected running_mean and running_var to be defined when use_input_stats is false")
+    if len(shape) < 2:
+        raise IndexError(f"Dimension out of range (instance_norm needs (N, C, *), but got {list(shape)})")
+    count, channels = shape[:2]
+    for name, each in (("weight", weight), ("bias", bias), ("running_mean", running_mean), ("running_var", running_var)):
+        if each is not None and each._array.size != channels:
+            raise RuntimeError(f"{name} should contain {count * channels} elements not {count * each._array.size}")
+    repeated = [None if each is None else tile(each, (count,)) for each in (weight, bias)]
+    with modes.no_grad():
+        running = [None if each is None else tile(each, (count,)) for each in (running_mean, running_var)]
+    rows = s.reshape(input, shape=(1, count * channels, *shape[2:]))
+    out = batch_norm(rows, *running, *repeated, bool(use_input_stats), momentum, eps)
+    if use_input_stats:
+        with modes.no_grad():
+            for each, moved in zip((running_mean, running_var), running, strict=True):
+                if each is not None:
+                    write(each, mean(s.reshape(moved, shape=(count, channels)), 0)._array, "instance_norm")
+    return s.reshape(out, shape=shape)  # type: ignore[no-any-return]
+
+
+@op(namespace="nn.functional", method=False)
+def group_norm(
+    input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+) -> Tensor:
+    """Normalise `num_groups` equal groups of the channels of (N, C, *), then scale and shift each channel."""
+    need_tensor(input, "group_norm")
+    shape, groups = tuple(input._array.shape), index(num_groups)
+    if len(shape) < 2:
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {len(shape)}")
+    if groups <= 0:
+        raise RuntimeError(f"Expected num groups to be greater than 0, got {groups}")
+    if shape[0] * shape[1] // groups * prod(shape[2:]) == 1:
+        raise ValueError(
+            "Expected more than 1 value per channel when training, got input size "
+            f"{[shape[0] * shape[1] // groups, groups, *shape[2:]]}"
+        )
+    if shape[1] % groups:
+        raise RuntimeError(
+            "Expected number of channels in input to be divisible by num_groups, but got input of shape "
+            f"{list(shape)} and num_groups={groups}"
+        )
+    for name, each in (("weight", weight), ("bias", bias)):
+        if each is not None and tuple(each._array.shape) != (shape[1],):
+            raise RuntimeError(
+                f"Expected {name} to be a vector of size equal to the number of channels in input, but got {name} of "
+                f"shape {list(each._array.shape)} and input of shape {list(shape)}"
+            )
+    _check_dtypes("GroupNormKernelImpl", input, weight, bias)
+    rows = s.reshape(input, shape=(shape[0], groups, prod(shape[1:]) // groups))
+    out = s.reshape(n.standardize(rows, axis=(2,), eps=eps)[0], shape=shape)
+    weight, bias = _columns(weight, bias, shape[1], len(shape))
+    return _scaled(out, weight, bias, "NativeGroupNormBackward0")
+
+
+@op(namespace="nn.functional", method=False)
+def rms_norm(
+    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    """Divide by the root of the mean square over the last dimensions, of `normalized_shape`, then scale by `weight`.
+
+    Zhang and Sennrich, "Root Mean Square Layer Normalization" (2019). `eps` is added to the mean square; the dtype's by
+    default.
+    """
+    need_tensor(input, "rms_norm")
+    over, shape = _normalized_shape("rms_norm", input, normalized_shape, (("weight", weight),))
+    dtype = input._array.dtype
+    if dtype.kind in "biu":
+        raise NotImplementedError(f"\"rms_norm\" not implemented for '{dtypes.of(dtype)._title}'")
+    if eps is None:
+        eps = dtypes.finfo(dtypes.of(dtype)).eps
+    wide = converted(input, "float32" if dtype.itemsize == 2 else None, "rms_norm")
+    square = mean(e.multiply(wide, wide), tuple(range(len(shape) - len(over), len(shape))), True)
+    out = converted(e.multiply(wide, e.rsqrt(e.add(square, eps))), dtypes.of(dtype), "rms_norm")
+    return out if weight is None else e.multiply(out, weight)  # type: ignore[no-any-return]
+
+
+@op(namespace="nn.functional", method=False)
+def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+    """Divide (N, C, *) by (k + alpha * mean of the squares of `size` neighbouring channels)**beta.
+
+    Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural Networks" (2012).
+    """
+    need_tensor(input, "local_response_norm")
+    shape = tuple(input._array.shape)
+    if len(shape) < 3:
+        raise ValueError(f"Expected 3D or higher dimensionality                          input (got {len(shape)} dimensions)")
+    if not input._array.size:
+        return input
+    window = Window((size, 1), (1, 1), (1, 1), ((size // 2, (size - 1) // 2), (0, 0)))
+    squares = s.reshape(e.multiply(input, input), shape=(*shape[:2], prod(shape[2:])))
+    around = s.reshape(avg_pool(squares, window=window, counted=True, divisor=None), shape=shape)
+    return input / (around * alpha + k) ** beta  # type: ignore[no-any-return]
+
+
+def _columns(weight: Any, bias: Any, channels: int, ndim: int) -> tuple[Any, Any]:
+    """The two, where there are any, in the shape that broadcasts over (N, C, *)."""
+    column = (1, channels, *(1,) * (ndim - 2))
+    weight, bias = (None if each is None else s.reshape(each, shape=column) for each in (weight, bias))
+    return weight, bias
 
 
 def _scaled(out: Any, weight: Any, bias: Any, node: str | None = None) -> Tensor:
@@ -154,34 +282,5 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -
     return input / s.expand(size, shape=input._array.shape)  # type: ignore[no-any-return]
 
 
-# -- dropout -------------------------------------------------------------------------------------------------
-
-
-@op(namespace="nn.functional", method=False)
-def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Replace each element by 0 with probability `p` and divide the rest by 1 - p; nothing unless
-    `training`."""
-    need_tensor(input, "dropout")
-    if p < 0.0 or p > 1.0:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-    if not training or p == 0 or not input._array.size:
-        return input
-    return _dropout_(input, p) if inplace else _dropout(input, p)
-
-
-def _dropout(input: Any, p: float) -> Tensor:
-    with modes.no_grad():
-        kept = bernoulli_(functions[""]["empty_like"](input), 1 - p)
-        kept = kept.div_(1 - p) if p < 1 else kept
-    return e.multiply(input, kept)  # type: ignore[no-any-return]
-
-
-_dropout_ = in_place(_dropout, "dropout_")
-
-
-def _torch_dropout(input: Tensor, p: float, train: bool) -> Tensor:
-    """Return `nn.functional.dropout`, under the names its arguments have in torch itself."""
-    return dropout(input, p, train)
-
-
-functions[""].update(dropout=_torch_dropout, layer_norm=layer_norm)
+for _name in ("layer_norm", "group_norm", "rms_norm"):
+    functions[""][_name] = functions["nn.functional"][_name]

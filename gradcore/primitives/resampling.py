@@ -63,7 +63,7 @@ def _resample(F: Any, x: Array, axis: int, sampling: Sampling, transposed: bool)
         part = F.take(x, taps.places[k], axis)
         if taps.weights is not None:
             part *= taps.weights[k].reshape(column)
-        if not filled:
+        if not filled and taps.given is not None:
             part = F.masked(part, taps.given[k].reshape(column))
         if total is None:
             total = part

@@ -355,6 +355,18 @@ def test_out_is_left_alone_by_a_call_that_fails(rng: np.random.Generator) -> Non
     assert values.tolist() == indices.tolist() == [0.0] * 4
 
 
+def test_out_takes_what_needs_gradients_where_the_result_does_not() -> None:
+    x = gradcore.tensor([1.0, 3.0, 2.0], requires_grad=True)
+    assert gradcore.argmax(x, out=gradcore.tensor(7)).item() == 1
+    assert gradcore.bucketize(x, gradcore.tensor([1.5]), out=gradcore.zeros(3, dtype=gradcore.int64)).tolist() == [0, 1, 1]
+    kept = gradcore.zeros(())
+    with pytest.raises(RuntimeError, match="out=... arguments don't support automatic differentiation"):
+        gradcore.sum(x, out=kept)
+    assert kept.item() == 0
+    with gradcore.no_grad():
+        assert gradcore.sum(x, out=kept).item() == 6
+
+
 # -- another device ------------------------------------------------------------------------------------------------
 
 ON_DEVICE = [e for e in OVER_AXES + ORDERED + OTHERS if e.startswith(("x.", "t.", "z.", "L.var", "L.linalg"))][::3]

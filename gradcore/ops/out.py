@@ -23,20 +23,17 @@ def put_out(
     exact: bool = False,
     apart: bool = False,
 ) -> Any:
-    """Run `f` without recording and write what it returns into `out` (a Tensor or a tuple of them); returns `out`.
+    """Run `f` and write what it returns into `out` (a Tensor or a tuple of them); returns `out`.
 
-    Raises RuntimeError if anything involved needs a gradient, or if the dtype of `out` cannot hold the result or, with
+    Raises RuntimeError if `out` or the result needs a gradient, or if the dtype of `out` cannot hold the result or, with
     `exact`, is another, or if memory is shared that may not be: by elements of `out` or, with `apart`, with an argument.
     """
     outs = (out,) if isinstance(out, Value) else tuple(out)
     given = [*args, *keywords.values()]
     lists = [xs for xs in given if isinstance(xs, (tuple, list))]
-    for x in (*outs, *given, *(x for xs in lists for x in xs)):
-        if isinstance(x, Value) and x._node is not None and modes.is_grad_enabled():
-            raise RuntimeError(
-                f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the "
-                "arguments requires grad."
-            )
+    inputs = [x for x in (*given, *(x for xs in lists for x in xs)) if isinstance(x, Value)]
+    tracked = modes.is_grad_enabled() and any(x._node is not None for x in inputs)
+    _refuse_history(name, outs)
     for into in outs:
         refuse_overlap(into, f"{name}(out=)")
         overlaps = apart and any(isinstance(x, Value) and _share(into, x) for x in given)
@@ -45,14 +42,24 @@ def put_out(
                 "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single "
                 f"memory location. Please clone() the tensor before performing the operation. ({name}(out=))"
             )
-    with modes.no_grad():
+    # What needs a gradient is welcome where the operation has none: recording says so.
+    with modes.set_grad_enabled(tracked):
         result = f(*args, **keywords)
     results = (result,) if isinstance(result, Value) else tuple(result)
+    _refuse_history(name, results)
     for into, from_ in zip(outs, results, strict=True):
         _check_dtype(name, into, from_, exact or apart)
     for into, from_ in zip(outs, results, strict=True):
         _put(name, into, from_)
     return out
+
+
+def _refuse_history(name: str, values: tuple[Value, ...]) -> None:
+    if modes.is_grad_enabled() and any(x._node is not None for x in values):
+        raise RuntimeError(
+            f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the "
+            "arguments requires grad."
+        )
 
 
 def _share(a: Value, b: Value) -> bool:

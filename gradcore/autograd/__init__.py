@@ -9,16 +9,19 @@ from typing import Any
 from gradcore import engine
 from gradcore.autograd.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 from gradcore.autograd.gradcheck import gradcheck, gradgradcheck
+from gradcore.graph import GradientEdge
 from gradcore.tensor import Tensor
 
 __all__ = [
-    "Function", "backward", "enable_grad", "grad", "gradcheck", "gradgradcheck", "inference_mode", "no_grad",
-    "set_grad_enabled",
+    "Function", "backward", "detect_anomaly", "enable_grad", "grad", "gradcheck", "gradgradcheck", "inference_mode",
+    "no_grad", "set_detect_anomaly", "set_grad_enabled",
 ]  # fmt: skip
 
 # What most programs never use is imported when it is first asked for: names by their modules.
-_LATER = {"Function": "function"}
-_MODULES = {"function", "functional"}
+_LATER = {
+    "Function": "function", "detect_anomaly": "anomaly_mode", "set_detect_anomaly": "anomaly_mode",
+}  # fmt: skip
+_MODULES = {"anomaly_mode", "function", "functional", "graph", "profiler"}
 
 
 def __getattr__(name: str) -> Any:
@@ -30,7 +33,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
 
 
-TensorOrTensors = Tensor | Sequence[Tensor]
+TensorOrTensors = Tensor | GradientEdge | Sequence[Tensor | GradientEdge]
 OptionalTensors = Tensor | Sequence[Tensor | None] | None
 
 
@@ -48,12 +51,13 @@ def backward(
     for outputs without history, shapes that differ, non-scalar outputs without a gradient.
     """
     outputs = _tuple(tensors)
+    gradients = _gradients(grad_tensors if grad_variables is None else grad_variables, len(outputs))
     engine.backward(
-        outputs,
-        _gradients(grad_tensors if grad_variables is None else grad_variables, len(outputs)),
+        _outputs(outputs, gradients),
+        gradients,
         create_graph if retain_graph is None else retain_graph,
         create_graph,
-        engine.checked_inputs(inputs),
+        None if inputs is None else engine.checked_inputs(_inputs(_tuple(inputs))),
     )
 
 
@@ -83,8 +87,12 @@ def grad(
         raise ValueError(
             "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
         )
-    outs, ins = _tuple(outputs), _tuple(inputs)
+    outs, ins = _tuple(outputs), _inputs(_tuple(inputs))
+    if not ins:
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     gradients = _gradients(grad_outputs, len(outs))
+    if not is_grads_batched:
+        outs = _outputs(outs, gradients)
     retain = create_graph if retain_graph is None else retain_graph
     if is_grads_batched:
         results = _each_of_a_batch(outs, ins, gradients, retain, create_graph)
@@ -114,7 +122,23 @@ def _each_of_a_batch(
 
 
 def _tuple(tensors: Any) -> tuple[Any, ...]:
-    return (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
+    return (tensors,) if isinstance(tensors, (Tensor, GradientEdge)) else tuple(tensors)
+
+
+def _inputs(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    if any(isinstance(t, GradientEdge) for t in inputs):
+        from gradcore.autograd.edges import as_input
+
+        return tuple(map(as_input, inputs))
+    return inputs
+
+
+def _outputs(outputs: tuple[Any, ...], gradients: Sequence[Any]) -> tuple[Any, ...]:
+    if any(isinstance(t, GradientEdge) for t in outputs):
+        from gradcore.autograd.edges import as_output
+
+        return tuple(map(as_output, outputs, gradients))
+    return outputs
 
 
 def _gradients(given: OptionalTensors, n: int) -> Sequence[Any]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from gradcore.graph import Leaf, Node, Output
+from gradcore.backends import of
+from gradcore.graph import FREED, Leaf, Node, Output, modes, versions
 from gradcore.graph.node import Target
+from gradcore.graph.sweep import FREED_MESSAGE
+from gradcore.recorder.around import Around, plain
 from gradcore.recorder.value import Value, wrap
 
 Pair = tuple[Callable[[Any], Any], Callable[[Any], Any]]
@@ -24,36 +28,165 @@ class _Hooks(threading.local):
 hooks = _Hooks()
 
 
+@contextmanager
+def packing(pack: Callable[[Any], Any], unpack: Callable[[Any], Any]) -> Iterator[None]:
+    """Let `pack` keep what nodes of this thread save, and `unpack` bring it back. Raises RuntimeError if forbidden."""
+    if hooks.forbidden is not None:
+        raise RuntimeError(hooks.forbidden)
+    pair = (pack, unpack)
+    hooks.pairs.append(pair)
+    modes.unusual.append(pair)
+    try:
+        yield
+    finally:
+        hooks.pairs.pop()
+        modes.unusual.remove(pair)
+
+
+class Packed:
+    """What a pack hook returned, and the hook that unpacks it."""
+
+    __slots__ = ("unpack", "value")
+
+    def __init__(self, pair: Pair, t: Value) -> None:
+        pack, self.unpack = pair
+        storage = of(t._array).storage(t._array)
+        before = versions.count(storage)
+        with modes.no_grad():
+            self.value = pack(t)
+        if versions.count(storage) != before:
+            raise RuntimeError(
+                "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook cannot "
+                "be modified by in-place operations as this can lead to unexpected side-effects."
+            )
+
+    def array(self) -> Any:
+        """The array that was packed. Raises TypeError if the unpack hook returns no Tensor."""
+        value = self.unpack(self.value)
+        if not isinstance(value, Value):
+            raise TypeError(
+                "Output of saved tensor unpack_hook expected to be a Tensor but got result of type "
+                f"{type(value).__name__}"
+            )
+        return value._array
+
+
 class Saved:
     """An array and where it came from: a target, or the index and number of an output of the node that saves it."""
 
-    __slots__ = ("array", "origin", "packed", "unpack")
+    __slots__ = ("array", "origin", "packed")
 
     def __init__(self, array: Any, origin: Target | tuple[int, int] | None) -> None:
         self.array = array
         self.origin = origin
-        self.unpack: Callable[[Any], Any] | None = None
+        self.packed: Packed | None = None
         if hooks.pairs:
-            pack, self.unpack = hooks.pairs[-1]
-            self.packed = pack(wrap(array, None if isinstance(origin, tuple) else origin))
+            self.packed = Packed(hooks.pairs[-1], _value(array, None if isinstance(origin, tuple) else origin))
             self.array = None
 
     def value(self, node: Node) -> Value:
         """The Tensor that was saved, unpacked if need be."""
-        array = self.array
-        if self.unpack is not None:
-            array = unpacked(self.unpack, self.packed)
-        origin = Output(node, *self.origin) if isinstance(self.origin, tuple) else self.origin
-        if isinstance(origin, Leaf) and (owner := origin.variable) is not None and owner._array is array:
-            return owner  # type: ignore[no-any-return]
-        return wrap(array, origin)  # type: ignore[no-any-return]
+        array = self.array if self.packed is None else self.packed.array()
+        return _value(array, Output(node, *self.origin) if isinstance(self.origin, tuple) else self.origin)
 
 
-def unpacked(unpack: Callable[[Any], Any], packed: Any) -> Any:
-    """The array that an unpack hook returns. Raises TypeError if it returns no Tensor."""
-    value = unpack(packed)
-    if not isinstance(value, Value):
-        raise TypeError(
-            f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(value).__name__}"
+def _value(array: Any, origin: Target | None) -> Value:
+    if isinstance(origin, Leaf) and (owner := origin.variable) is not None and owner._array is array:
+        return owner  # type: ignore[no-any-return]
+    return wrap(array, origin)  # type: ignore[no-any-return]
+
+
+# -- of primitives ----------------------------------------------------------------------------------------------------
+
+
+class Unpacking(Around):
+    """A step whose node has its arrays packed away."""
+
+    def pull(self, g: Any, saved: Any) -> tuple[Any, ...]:
+        """Pull a raw cotangent back."""
+        with modes.no_grad():
+            saved = unpacked(saved)
+        return self.step.pull(g, saved)  # type: ignore[no-any-return]
+
+    def traced(self, node: Node, cotangent: Any) -> tuple[Any, ...]:
+        """Pull a cotangent back by recorded operations."""
+        return self.step.traced_pull(  # type: ignore[no-any-return]
+            cotangent, self.step.rewrapped(node, unpacked(node.saved))
         )
-    return value._array
+
+    def check(self, node: Node) -> None:
+        """What is packed is the hooks' own affair."""
+
+
+def unpacked(saved: Any) -> Any:
+    """What a node saved, with arrays where they were packed."""
+    if isinstance(saved, Packed):
+        return saved.array()
+    if type(saved) is tuple:
+        return tuple(map(unpacked, saved))
+    return saved
+
+
+def pack_saved(node: Node) -> None:
+    """Pack the arrays that `node` saves, if this thread has hooks for that."""
+    if not hooks.pairs:
+        return
+    step = plain(node.step)
+    Array, pair = step.kernel.F.Array, hooks.pairs[-1]
+    targets = iter(node.targets)
+    origins = [next(targets) if needed else None for needed in step.needs]
+
+    def packed(value: Any, origins: list[Any]) -> Any:
+        if isinstance(value, tuple):
+            return tuple(packed(each, [origin]) for each, origin in zip(value, origins, strict=False))
+        return Packed(pair, _value(value, origins[0])) if isinstance(value, Array) else value
+
+    named = []
+    for name, value in zip(step.layout, step.inner(node.saved), strict=True):
+        if name in step.op.inputs:
+            value = packed(value, origins[step.op.inputs.index(name) :])
+        elif name in step.op.outputs and name in step.op.constant:
+            value = packed(value, [None])
+        elif name == "outs":
+            value = packed(value, [Output(node, i, len(value)) for i in range(len(value))])
+        elif name in step.op.outputs and step.several:
+            names = [out for out in step.op.outputs if out not in step.op.constant]
+            value = packed(value, [Output(node, names.index(name), len(names))])
+        elif name in step.op.outputs:
+            value = packed(value, [node])
+        named.append(value)
+    inner: Any = tuple(named)
+    if step.several:
+        inner = (inner, (node.saved[0] if step.fitted else node.saved)[1])
+    node.saved = (inner, node.saved[1]) if step.fitted else inner
+    node.step = Unpacking(node.step)
+
+
+# -- for users to look at ---------------------------------------------------------------------------------------------
+
+# torch's names of what nodes save, where they are the same for many: of the first input, the second, the result.
+_SHOWN = {"self": 0, "input": 0, "other": 1, "mat2": 1, "exponent": 1, "result": None, "output": None}
+
+
+def _attribute(shown: str) -> property:
+    place = _SHOWN[shown]
+
+    def value(node: Node) -> Any:
+        step = plain(node.step)
+        names = getattr(step, "layout", ())
+        op = getattr(step, "op", None)
+        candidates = () if op is None else op.outputs[:1] if place is None else op.inputs[place : place + 1]
+        name = next(iter(candidates), None)
+        if name not in names:
+            raise AttributeError(f"'{node.name()}' object has no attribute '_saved_{shown}'")
+        if node.saved is FREED:
+            raise RuntimeError(FREED_MESSAGE)
+        node.step.check(node)
+        whole = unpacked(node.saved)
+        return step.inner(step.rewrapped(node, whole))[names.index(name)]
+
+    return property(value, doc=f"The tensor or number that the node saved and torch calls {shown}.")
+
+
+for _name in _SHOWN:
+    setattr(Node, f"_saved_{_name}", _attribute(_name))

@@ -15,6 +15,7 @@ from gradcore.graph import Output, modes, recorded
 from gradcore.graph.node import Target
 from gradcore.recorder import errors, views
 from gradcore.recorder.primitive import DERIVED, Primitive
+from gradcore.recorder.saved import pack_saved
 from gradcore.recorder.steps import Kernel, Steps, kernels_of
 from gradcore.recorder.transfer import transfer
 from gradcore.recorder.value import Value, meta, wrap
@@ -95,6 +96,8 @@ def attach(
         saved = (saved, fits)
     targets = tuple(origin for origin, need in zip(origins, needs, strict=True) if need and origin is not None)
     node = recorded(step, targets, saved)
+    if modes.unusual:
+        pack_saved(node)
     if step.several:
         for i, out in enumerate(differentiable):
             out._node = Output(node, i, len(differentiable))

@@ -157,7 +157,8 @@ def _story(node: Node) -> str:
     told = f"Error detected in {node.name()}. {_trace(node, 'caused the error')}"
     parent = node.metadata.get("parent_")
     while parent is not None:
-        told += f"\n\nPrevious calculation was induced by {parent.name()}. {_trace(parent, 'induced the previous calculation')}"
+        induced = _trace(parent, "induced the previous calculation")
+        told += f"\n\nPrevious calculation was induced by {parent.name()}. {induced}"
         parent = parent.metadata.get("parent_")
     return told
 

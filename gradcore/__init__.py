@@ -73,7 +73,8 @@ bool, int, float = _dtypes.bool, _dtypes.int, _dtypes.float
 
 if _TYPE_CHECKING:
     # What the registry has, for type checkers and editors; written by `python -m tests.public_names`.
-    from gradcore import cuda, fft, linalg, nn, special
+    from gradcore import cuda, fft, linalg, nn, optim, special
+    from gradcore.serialization import load, save
 
     # operations: begin
     from gradcore.ops.activations import (  # fmt: skip
@@ -310,8 +311,10 @@ globals().update(ops.functions[""])
 
 
 def __getattr__(name: str) -> _Any:
-    if name in {"cuda", "fft", "linalg", "masked", "nn", "special"}:
+    if name in {"cuda", "fft", "linalg", "masked", "nn", "optim", "special"}:
         return _import_module(f"gradcore.{name}")
+    if name in {"load", "save"}:
+        return getattr(_import_module("gradcore.serialization"), name)
     return ops.function("", name)
 
 __version__ = "0.1.0"

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from gradcore.backends import of
-from gradcore.graph import Node, Output, modes, stamps, versions
+from gradcore.graph import Leaf, Node, Output, modes, stamps, versions
 from gradcore.graph.node import Target
 from gradcore.recorder.value import Value, meta
 
@@ -112,8 +112,8 @@ def current(value: Value) -> Target | None:
     m = value._meta
     assert m is not None
     if m.view is not None and overtaken(value):
-        if value._node is None and m.view.base._node is None:
-            return None
+        if m.view.base._node is None and (value._node is None or isinstance(value._node, Leaf)):
+            return value._node
         refuse_hazard(value, "its base or another view of its base has been")
         remake(value, m.view)
     return value._node

@@ -1,0 +1,226 @@
+"""Losses as modules: each applies the function of nn.functional that its name says. No formula stands here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gradcore.nn.modules.applied import applies
+from gradcore.nn.modules.distance import PairwiseDistance
+from gradcore.nn.modules.module import Module
+from gradcore.ops.losses import which_reduction
+from gradcore.tensor import Tensor
+
+
+class _Loss(Module):
+    """A loss, reduced over the batch to its mean or sum, or not at all."""
+
+    reduction: str
+
+    def _settle(self) -> None:
+        """Translate torch's old way to say the reduction."""
+        old = [self.__dict__.pop(name, None) for name in ("size_average", "reduce")]
+        if any(each is not None for each in old):
+            self.reduction = which_reduction(self.reduction, *old)
+
+
+class _WeightedLoss(_Loss):
+    """A loss with a weight for each class or element, which is a buffer."""
+
+    weight: Tensor | None
+
+
+@applies("l1_loss", shown="")
+class L1Loss(_Loss):
+    """|input - target|."""
+
+    size_average: bool | None = None
+    reduce: bool | None = None
+    reduction: str = "mean"
+
+
+@applies("nll_loss", shown="")
+class NLLLoss(_WeightedLoss):
+    """The negated log-probability, of (N, C, *), of the class that `target`, of (N, *), says."""
+
+    weight: Tensor | None = None
+    size_average: bool | None = None
+    ignore_index: int = -100
+    reduce: bool | None = None
+    reduction: str = "mean"
+
+
+@applies("poisson_nll_loss", shown="")
+class PoissonNLLLoss(_Loss):
+    """The negated log-likelihood of counts under Poisson distributions; the input is the rate or, by default, its log."""
+
+    log_input: bool = True
+    full: bool = False
+    size_average: bool | None = None
+    eps: float = 1e-8
+    reduce: bool | None = None
+    reduction: str = "mean"
+
+
+@applies("gaussian_nll_loss", shown="", kw_only=True)
+class GaussianNLLLoss(_Loss):
+    """The negated log-likelihood of `target` under normal distributions of mean `input` and variance `var`."""
+
+    full: bool = False
+    eps: float = 1e-6
+    reduction: str = "mean"
+
+
+@applies("kl_div", shown="")
+class KLDivLoss(_Loss):
+    """The Kullback-Leibler divergence of `target` from exp(input)."""
+
+    size_average: bool | None = None
+    reduce: bool | None = None
+    reduction: str = "mean"
+    log_target: bool = False
+
+
+@applies("mse_loss", shown="")
+class MSELoss(_Loss):
+    """(input - target)²."""
+
+    size_average: bool | None = None
+    reduce: bool | None = None
+    reduction: str = "mean"
+
+
+@applies("binary_cross_entropy", shown="")
+class BCELoss(_WeightedLoss):
+    """The cross entropy of probabilities and targets between 0 and 1."""
+
+    weight: Tensor | None = None
+    size_average: bool | None = None
+    reduce: bool | None = None
+    reduction: str = "mean"
+
+
+@applies("binary_cross_entropy_with_logits", shown="")
+class BCEWithLogitsLoss(_Loss):
+    """The cross entropy of the sigmoid of the input and targets between 0 and 1."""
+
+    weight: Tensor | None = None
+    size_average: bool | None = None
+    reduce: bool | None = None
+    reduction: str = "mean"
+    pos_weight: Tensor | None = None
+
+
+@applies("hinge_embedding_loss", shown="")
+class HingeEmbeddingLoss(_Loss):
+    """x where the target is 1, max(0, margin - x) where it is -1."""
+
+    margin: float = 1.0
+    size_average: bool | None = None
+    reduce: bool | None = None
+    reduction: str = "mean"
+
+
+@applies("smooth_l1_loss", shown="")
+class SmoothL1Loss(_Loss):
+    """|d| - beta / 2, and d² / (2 beta) where the difference d is less than beta (Girshick, 2015)."""
+
+    size_average: bool | None = None
+    reduce: bool | None = None
+    reduction: str = "mean"
+    beta: float = 1.0
+
+
+@applies("huber_loss", shown="")
+class HuberLoss(_Loss):
+    """d² / 2, and delta (|d| - delta / 2) where the difference d is more than delta (Huber, 1964)."""
+
+    reduction: str = "mean"
+    delta: float = 1.0
+
+
+@applies("soft_margin_loss", shown="")
+class SoftMarginLoss(_Loss):
+    """log(1 + exp(-target input)), for targets 1 and -1."""
+
+    size_average: bool | None = None
+    reduce: bool | None = None
+    reduction: str = "mean"
+
+
+@applies("cross_entropy", shown="")
+class CrossEntropyLoss(_WeightedLoss):
+    """The negated log-softmax, of scores (N, C, *), of the class that `target` says, or weighed by its probabilities."""
+
+    weight: Tensor | None = None
+    size_average: bool | None = None
+    ignore_index: int = -100
+    reduce: bool | None = None
+    reduction: str = "mean"
+    label_smoothing: float = 0.0
+
+
+@applies("multilabel_soft_margin_loss", shown="")
+class MultiLabelSoftMarginLoss(_WeightedLoss):
+    """The mean over the classes of the cross entropy of the sigmoid of the input and targets 0 and 1."""
+
+    weight: Tensor | None = None
+    size_average: bool | None = None
+    reduce: bool | None = None
+    reduction: str = "mean"
+
+
+@applies("cosine_embedding_loss", shown="")
+class CosineEmbeddingLoss(_Loss):
+    """1 - cos where the target is 1, max(0, cos - margin) where it is -1."""
+
+    margin: float = 0.0
+    size_average: bool | None = None
+    reduce: bool | None = None
+    reduction: str = "mean"
+
+
+@applies("margin_ranking_loss", shown="")
+class MarginRankingLoss(_Loss):
+    """max(0, margin - target (input1 - input2)), for targets 1 and -1."""
+
+    margin: float = 0.0
+    size_average: bool | None = None
+    reduce: bool | None = None
+    reduction: str = "mean"
+
+
+@applies("triplet_margin_loss", shown="")
+class TripletMarginLoss(_Loss):
+    """max(0, margin + d(anchor, positive) - d(anchor, negative)) (Balntas et al., 2016)."""
+
+    margin: float = 1.0
+    p: float = 2.0
+    eps: float = 1e-6
+    swap: bool = False
+    size_average: bool | None = None
+    reduce: bool | None = None
+    reduction: str = "mean"
+
+    def _settle(self) -> None:
+        super()._settle()
+        _check_margin("TripletMarginLoss", self.margin)
+
+
+@applies("triplet_margin_with_distance_loss", shown="", kw_only=True)
+class TripletMarginWithDistanceLoss(_Loss):
+    """The triplet loss of another distance than the Euclidean, a function of two tensors."""
+
+    distance_function: Callable[[Tensor, Tensor], Tensor] | None = None
+    margin: float = 1.0
+    swap: bool = False
+    reduction: str = "mean"
+
+    def _settle(self) -> None:
+        _check_margin("TripletMarginWithDistanceLoss", self.margin)
+        if self.distance_function is None:
+            self.distance_function = PairwiseDistance()
+
+
+def _check_margin(name: str, margin: float) -> None:
+    if margin <= 0:
+        raise ValueError(f"{name}: expected margin to be greater than 0, got {margin} instead")

@@ -1,0 +1,13 @@
+"""torch.optim: optimizers and schedules of their learning rates. It must not know any network."""
+
+from gradcore.optim import lr_scheduler
+from gradcore.optim.adagrad import Adadelta, Adagrad
+from gradcore.optim.adam import Adam, Adamax, AdamW
+from gradcore.optim.lbfgs import LBFGS
+from gradcore.optim.optimizer import Optimizer
+from gradcore.optim.rmsprop import RMSprop
+from gradcore.optim.sgd import SGD
+
+__all__ = [
+    "LBFGS", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Optimizer", "RMSprop", "lr_scheduler",
+]  # fmt: skip

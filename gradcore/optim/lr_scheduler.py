@@ -1,0 +1,23 @@
+"""torch.optim.lr_scheduler: schedules of the learning rate under torch's names. Their formulas stand elsewhere."""
+
+from gradcore.optim.cycles import CosineAnnealingWarmRestarts, OneCycleLR, ReduceLROnPlateau
+from gradcore.optim.decay import (
+    ChainedScheduler,
+    ConstantLR,
+    CosineAnnealingLR,
+    ExponentialLR,
+    LambdaLR,
+    LinearLR,
+    MultiplicativeLR,
+    MultiStepLR,
+    PolynomialLR,
+    SequentialLR,
+    StepLR,
+)
+from gradcore.optim.scheduler import LRScheduler
+
+__all__ = [
+    "ChainedScheduler", "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "ExponentialLR", "LRScheduler",
+    "LambdaLR", "LinearLR", "MultiStepLR", "MultiplicativeLR", "OneCycleLR", "PolynomialLR", "ReduceLROnPlateau",
+    "SequentialLR", "StepLR",
+]  # fmt: skip

@@ -84,7 +84,8 @@ if _TYPE_CHECKING:
         adaptive_avg_pool1d as adaptive_avg_pool1d, adaptive_max_pool1d_with_indices as adaptive_max_pool1d,
     )
     from gradcore.ops.arithmetic import (  # fmt: skip
-        addcdiv as addcdiv, addcmul as addcmul, deg2rad as deg2rad, hypot as hypot, lerp as lerp, rad2deg as rad2deg,
+        addcdiv as addcdiv, addcmul as addcmul, deg2rad as deg2rad, float_power as float_power, hypot as hypot, ldexp as
+        ldexp, lerp as lerp, rad2deg as rad2deg,
     )
     from gradcore.ops.assigning import (  # fmt: skip
         _fill as fill_, _zero as zero_,
@@ -100,7 +101,8 @@ if _TYPE_CHECKING:
     )
     from gradcore.ops.complex_numbers import (  # fmt: skip
         angle as angle, conj as conj, conj_physical as conj_physical, imag as imag, is_conj as is_conj, is_conj as
-        is_neg, real as real, resolve_conj as resolve_conj, resolve_conj as resolve_neg,
+        is_neg, real as real, resolve_conj as resolve_conj, resolve_conj as resolve_neg, view_as_complex as
+        view_as_complex, view_as_real as view_as_real,
     )
     from gradcore.ops.conversion import (  # fmt: skip
         clone as clone,
@@ -151,7 +153,8 @@ if _TYPE_CHECKING:
         scalar_tensor, zeros as zeros,
     )
     from gradcore.ops.floating_point import (  # fmt: skip
-        copysign as copysign, fmax as fmax, fmin as fmin, frac as frac, nan_to_num as nan_to_num,
+        copysign as copysign, fmax as fmax, fmin as fmin, frac as frac, frexp as frexp, nan_to_num as nan_to_num,
+        nextafter as nextafter,
     )
     from gradcore.ops.gates import (  # fmt: skip
         hardshrink as hardshrink, prelu as prelu, rrelu as rrelu, rrelu_ as rrelu_, threshold as threshold, threshold_
@@ -183,6 +186,9 @@ if _TYPE_CHECKING:
     from gradcore.ops.logarithms import (  # fmt: skip
         acosh as acosh, acosh as arccosh, asinh as arcsinh, atanh as arctanh, asinh as asinh, atanh as atanh, exp2 as
         exp2, logaddexp as logaddexp, logaddexp2 as logaddexp2, logit as logit, xlogy as xlogy,
+    )
+    from gradcore.ops.low_rank import (  # fmt: skip
+        pca_lowrank as pca_lowrank, svd_lowrank as svd_lowrank,
     )
     from gradcore.ops.masks import (  # fmt: skip
         index_fill as index_fill, masked_fill as masked_fill, masked_scatter as masked_scatter, masked_select as
@@ -253,6 +259,9 @@ if _TYPE_CHECKING:
         index_select, put as put, repeat_interleave as repeat_interleave, scatter as scatter, scatter_add as
         scatter_add, take as take, take_along_dim as take_along_dim,
     )
+    from gradcore.ops.segments import (  # fmt: skip
+        index_reduce as index_reduce, scatter_reduce as scatter_reduce,
+    )
     from gradcore.ops.selection import (  # fmt: skip
         ceil as ceil, clamp as clamp, clamp_max as clamp_max, clamp_min as clamp_min, clamp as clip, fill as fill, trunc
         as fix, floor as floor, maximum as maximum, minimum as minimum, round as round, sgn as sgn, sign as sign, trunc
@@ -275,10 +284,13 @@ if _TYPE_CHECKING:
         digamma as digamma, erfc as erfc, erfinv as erfinv, i0 as i0, igamma as igamma, igammac as igammac, lgamma as
         lgamma, mvlgamma as mvlgamma, polygamma as polygamma, sinc as sinc,
     )
+    from gradcore.ops.spectrograms import (  # fmt: skip
+        istft as istft, stft as stft,
+    )
     from gradcore.ops.strides import (  # fmt: skip
-        as_strided as as_strided, diag as diag, diag_embed as diag_embed, diagflat as diagflat, diagonal as diagonal,
-        diagonal_scatter as diagonal_scatter, select_scatter as select_scatter, slice_scatter as slice_scatter, tril as
-        tril, triu as triu,
+        as_strided as as_strided, as_strided_scatter as as_strided_scatter, diag as diag, diag_embed as diag_embed,
+        diagflat as diagflat, diagonal as diagonal, diagonal_scatter as diagonal_scatter, select_scatter as
+        select_scatter, slice_scatter as slice_scatter, tril as tril, triu as triu,
     )
     BFloat16Tensor: _Any
     BoolTensor: _Any
@@ -311,7 +323,7 @@ globals().update(ops.functions[""])
 
 
 def __getattr__(name: str) -> _Any:
-    if name in {"cuda", "fft", "linalg", "masked", "nn", "optim", "special"}:
+    if name in {"cuda", "fft", "func", "linalg", "masked", "nn", "optim", "special"}:
         return _import_module(f"gradcore.{name}")
     if name in {"load", "save"}:
         return getattr(_import_module("gradcore.serialization"), name)

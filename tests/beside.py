@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tests.twin import same
 
@@ -44,3 +45,9 @@ def shown(T: Any, result: Any) -> Any:
     if isinstance(result, T.Tensor):
         return {"tensor": result, "memory": [result._is_view(), result.is_contiguous(), result._version]}
     return [shown(T, each) for each in result] if isinstance(result, (tuple, list)) else result
+
+
+def cases(*tables: str) -> list[Any]:
+    """The expressions of some tables, in lines and between bars, as test parameters."""
+    codes = [code.strip() for table in tables for line in table.splitlines() for code in line.split(" | ")]
+    return [pytest.param(code, id=code) for code in codes if code]

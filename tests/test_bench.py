@@ -187,7 +187,8 @@ def test_cases_run_on_a_device(strict_cuda) -> None:
         case = next(case for case in CASES if case.name == name)
         there, here = case.build(library)(), case.build(LIB)()
         assert all(each.is_cuda for each in there)
-        np.testing.assert_allclose(np.concatenate([library.numpy(t).flatten() for t in there]), numbers(here), rtol=1e-5, atol=1e-7)
+        arrived = np.concatenate([library.numpy(t).flatten() for t in there])
+        np.testing.assert_allclose(arrived, numbers(here), rtol=1e-5, atol=1e-7)
     library.synchronize()
 
 

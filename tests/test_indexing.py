@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gradcore
-from tests.beside import assert_beside
+from tests.beside import assert_beside, cases
 
 torch = pytest.importorskip("torch")
 
@@ -117,11 +117,6 @@ AT_INDICES_REFUSED = """
     x.repeat_interleave(torch.tensor([1, 2])) | torch.select(x, 0, 5) | torch.select(z, 0, 0)
     x.narrow(0, 1, 2) | x.narrow(0, 0, -1) | torch.unravel_index(torch.tensor([1.0]), (2, 3))
 """
-
-
-def cases(*tables: str) -> list[Any]:
-    codes = [code.strip() for table in tables for line in table.splitlines() for code in line.split(" | ")]
-    return [pytest.param(code, id=code) for code in codes if code]
 
 
 @pytest.mark.parametrize("code", cases(READS, WRITES, AT_INDICES))

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 import gradcore
-from tests.beside import assert_beside, names
-from tests.test_indexing import cases
+from tests.beside import assert_beside, cases, names
 
 torch = pytest.importorskip("torch")
 

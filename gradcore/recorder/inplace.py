@@ -29,7 +29,7 @@ def inplace(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     dtype that cannot hold the result.
     """
 
-    op = getattr(function, "primitive", None)
+    op: Any = getattr(function, "primitive", None)
     binary = op is not None and op.kind == "elementwise" and len(op.inputs) == 2 and not op.params
 
     @functools.wraps(function)

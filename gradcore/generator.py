@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -136,11 +137,17 @@ def seed_devices(seed: int, kind: str | None = None, index: int | None = None) -
                 generator.manual_seed(seed)
 
 
+# Told the name of each operation that is about to draw numbers.
+watchers: list[Callable[[str], None]] = []
+
+
 def source_for(F: ModuleType, index: int | None, generator: Generator | None, name: str) -> Any:
     """Return what the backend's random functions draw from: `generator`'s or the default of the device.
 
     Raises RuntimeError if the generator is of another device, TypeError if it is none.
     """
+    for watch in watchers:
+        watch(name)
     if generator is None:
         return default(F, index).source
     if not isinstance(generator, Generator):

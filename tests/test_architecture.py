@@ -27,6 +27,7 @@ LAYERS = [
     ["gradcore.ops"],
     ["gradcore.printing"],
     ["gradcore.tensor"],
+    ["gradcore.transforms"],
     ["gradcore.autograd", "gradcore.nn"],
     ["gradcore"],
     ["gradcore.__main__"],

@@ -37,6 +37,8 @@ def apply(op: Primitive, function: Callable[..., Any], inputs: Sequence[Any], pa
             if x is NotImplemented:
                 return NotImplemented
             inputs = [*inputs[:i], x, *inputs[i + 1 :]]
+    if lifter:
+        inputs = lifter[0](inputs, params)
     if elementwise:
         inputs = _gathered(inputs)
         kernel = _kernel(op, inputs)
@@ -62,6 +64,10 @@ def apply(op: Primitive, function: Callable[..., Any], inputs: Sequence[Any], pa
         for each in wrapped:
             meta(each).inference = True
     return wrapped if isinstance(result, tuple) else wrapped[0]
+
+
+# What makes inputs of several levels of transforms inputs of one, set where transforms are defined.
+lifter: list[Callable[..., Any]] = []
 
 
 def attach(

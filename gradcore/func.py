@@ -1,0 +1,14 @@
+"""torch.func: functions of functions that differentiate and vectorise them, nested in any order. It must not know how.
+
+They take Tensors in nested dicts, lists and tuples; or functions of plain NumPy or CuPy arrays, which come back as such.
+"""
+
+from __future__ import annotations
+
+from gradcore.transforms.derivatives import grad, grad_and_value, jvp, linearize, vjp
+from gradcore.transforms.jacobians import hessian, jacfwd, jacrev
+from gradcore.transforms.mapping import vmap
+
+__all__ = [
+    "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize", "vjp", "vmap",
+]  # fmt: skip

@@ -1,0 +1,127 @@
+"""Jacobians and Hessians: a derivative for each unit array of a basis, all at once. It must not know any operation."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gradcore.backends import of
+from gradcore.recorder.primitive import registry
+from gradcore.recorder.value import Value, wrap
+from gradcore.transforms import trees
+from gradcore.transforms.derivatives import Argnums, Arguments, Recording, push_forward, tensors_only, with_aux
+from gradcore.transforms.lifted import Lifted
+from gradcore.transforms.mapping import as_given, vmap
+
+Function = Callable[..., Any]
+
+
+def _refuse_complex(api: str, leaves: Sequence[Any], what: str) -> None:
+    for i, x in enumerate(leaves):
+        if isinstance(x, Value) and x._array.dtype.kind == "c":
+            raise RuntimeError(
+                f"{api}: Expected all {what} to be real but received complex tensor at flattened input idx: {i}"
+            )
+
+
+def _basis(x: Value, start: int, stop: int) -> Value:
+    """The unit arrays of the shape of `x` number `start` to `stop`, one after another."""
+    plain = x._array
+    while isinstance(plain, Lifted):
+        plain = plain.plain
+    F = of(plain)
+    with F.on_device(F.device_of(plain)[1]):
+        made = F.zeros((stop - start, plain.size), plain.dtype)
+        F.setitem(made, (F.arange(stop - start), F.arange(start, stop)), 1)
+    return wrap(F.reshape(made, (stop - start, *plain.shape)))  # type: ignore[no-any-return]
+
+
+def _chunks(n: int, size: int | None) -> list[tuple[int, int]]:
+    size = n if size is None else size
+    return [(start, min(start + size, n)) for start in range(0, n, size)] if n else [(0, 0)]
+
+
+def jacrev(
+    func: Function, argnums: Argnums = 0, *, has_aux: bool = False, chunk_size: int | None = None,
+    _preallocate_and_copy: bool = False,
+) -> Function:  # fmt: skip
+    """Return a function that computes the Jacobian of `func` by reverse mode, all rows (or `chunk_size`) in one sweep.
+
+    For each output, in their nesting, the nesting of the arguments that `argnums` says, of shapes (*output, *argument).
+    With `has_aux`, `func` returns (output, aux), and the result is (Jacobian, aux). Raises RuntimeError for complex tensors.
+    """
+    if chunk_size is not None and chunk_size <= 0:
+        raise ValueError("jacrev: `chunk_size` should be greater than 0.")
+
+    @functools.wraps(func)
+    def wrapper(*args: Any) -> Any:
+        arguments = Arguments(args, argnums)
+        _refuse_complex("jacrev", arguments.leaves, "inputs")
+        recording = Recording(func, arguments.leaves, lambda xs: func(*arguments.replaced(xs)))
+        output, aux = with_aux(recording.output, has_aux, "vjp(f, *primals)")
+        leaves, made = trees.flat(output)
+        outs = tensors_only(leaves, "vjp(f, *primals)")
+        _refuse_complex("jacrev", outs, "outputs")
+        recording.close([*outs, *(x for x in trees.leaves_of(aux) if isinstance(x, Value))])
+        rows = [arguments.tree(_rows(recording, i, out, chunk_size)) for i, out in enumerate(outs)]
+        found = as_given(made.tree(rows), arguments.arrays)
+        return (found, as_given(trees.mapped(recording.released, aux), arguments.arrays)) if has_aux else found
+
+    return wrapper
+
+
+def _rows(recording: Recording, i: int, out: Value, chunk_size: int | None) -> list[Value]:
+    """The Jacobian of output number `i` by each input."""
+    n = len(recording.outs)
+
+    def pull(seed: Value) -> list[Value]:
+        return recording.pulled([seed if k == i else None for k in range(n)], True)
+
+    reshape, join = registry["reshape"].function, registry["concatenate"].function
+    parts = [vmap(pull)(_basis(out, start, stop)) for start, stop in _chunks(out._array.size, chunk_size)]
+    columns = [part[0] if len(part) == 1 else join(*part, axis=0) for part in zip(*parts, strict=True)]
+    return [reshape(c, shape=(*out._array.shape, *c._array.shape[1:])) for c in columns]
+
+
+def jacfwd(func: Function, argnums: Argnums = 0, has_aux: bool = False, *, randomness: str = "error") -> Function:
+    """Return a function that computes the Jacobian of `func` by forward mode, all columns at once. As `jacrev`."""
+
+    @functools.wraps(func)
+    def wrapper(*args: Any) -> Any:
+        arguments = Arguments(args, argnums)
+        _refuse_complex("jacfwd", arguments.leaves, "inputs")
+        kept: dict[str, Any] = {}
+        columns = [_columns(func, arguments, j, x, has_aux, randomness, kept) for j, x in enumerate(arguments.leaves)]
+        rows = [arguments.tree(row) for row in zip(*columns, strict=True)]
+        found = as_given(kept["shape"].tree(rows), arguments.arrays)
+        return (found, as_given(kept["aux"], arguments.arrays)) if has_aux else found
+
+    return wrapper
+
+
+def _columns(
+    func: Function, arguments: Arguments, j: int, x: Value, has_aux: bool, randomness: str, kept: dict[str, Any]
+) -> list[Value]:
+    """The Jacobian of each output by leaf number `j`."""
+
+    def push(tangent: Value) -> Any:
+        tangents = [tangent if k == j else None for k in range(len(arguments.leaves))]
+        result = push_forward(
+            lambda *leaves: func(*arguments.replaced(leaves)), tuple(arguments.leaves), tangents, False, has_aux
+        )
+        moved, kept["shape"] = trees.flat(result[1])
+        _refuse_complex("jacfwd", moved, "outputs")
+        kept["aux"] = result[2] if has_aux else None
+        return tuple(moved), kept["aux"]
+
+    if not isinstance(x, Value):
+        raise ValueError(f"Thing passed to transform API must be Tensor, got {type(x)}")
+    moved, kept["aux"] = vmap(push, out_dims=(-1, None), randomness=randomness)(_basis(x, 0, x._array.size))
+    reshape = registry["reshape"].function
+    return [reshape(c, shape=(*c._array.shape[:-1], *x._array.shape)) for c in moved]
+
+
+def hessian(func: Function, argnums: Argnums = 0) -> Function:
+    """Return a function that computes the second derivatives of `func`: forward over reverse mode."""
+    return jacfwd(jacrev(func, argnums), argnums)

@@ -1,0 +1,303 @@
+"""vmap: a function of one as a function of many, all at once. It must not know any operation.
+
+The function runs once, on `Batched` arrays. If it needs their values, to choose a way or to make a shape, it runs for each.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gradcore import generator
+from gradcore.backends import of
+from gradcore.recorder.primitive import registry
+from gradcore.recorder.value import Value, wrap
+from gradcore.transforms import batching, trees
+from gradcore.transforms.batches import NeedsLoop
+from gradcore.transforms.crossings import batch, lift, unbatch
+from gradcore.transforms.lifted import Frame, Lifted, inside
+
+RULES = batching.rules  # importing them fills the table
+Function = Callable[..., Any]
+
+
+# -- arrays in, arrays out --------------------------------------------------------------------------------------------
+
+
+def is_array(x: Any) -> bool:
+    """Whether `x` is an array of a backend, no Tensor and no number."""
+    if isinstance(x, Value) or not hasattr(x, "shape") or not hasattr(x, "__array_priority__"):
+        return False
+    try:
+        return isinstance(x, of(x).Array)
+    except TypeError:
+        return False
+
+
+def as_value(x: Any) -> Any:
+    """A Tensor for an array, anything else as it is."""
+    return wrap(x) if is_array(x) else x
+
+
+def as_given(tree: Any, arrays: bool) -> Any:
+    """`tree` with arrays for constant Tensors if arrays were given."""
+    if not arrays:
+        return tree
+    return trees.mapped(
+        lambda x: x._array if isinstance(x, Value) and x._node is None and not isinstance(x._array, Lifted) else x, tree
+    )
+
+
+def name_of(function: Function) -> str:
+    """What to call a function in messages."""
+    if isinstance(function, functools.partial):
+        return f"functools.partial({name_of(function.func)}, ...)"
+    return getattr(function, "__name__", repr(function))
+
+
+# -- random numbers ---------------------------------------------------------------------------------------------------
+
+
+class _Randomness(threading.local):
+    """The vmaps that this thread is in: what each says of random numbers, and its frame while that is of batches."""
+
+    def __init__(self) -> None:
+        self.active: list[tuple[str, Frame | None]] = []
+
+
+_randomness = _Randomness()
+
+
+def _watch(name: str) -> None:
+    for how, frame in reversed(_randomness.active):
+        if how == "error":
+            raise RuntimeError(
+                "vmap: called random operation while in randomness error mode. Please either use the 'same' or 'different' "
+                f"randomness flags on vmap or perform the randomness operation out of vmap ({name})"
+            )
+        if how == "different" and frame is not None:
+            raise NeedsLoop(frame, "")
+
+
+generator.watchers.append(_watch)
+
+
+# -- the transform ----------------------------------------------------------------------------------------------------
+
+
+def vmap(
+    func: Function,
+    in_dims: Any = 0,
+    out_dims: Any = 0,
+    randomness: str = "error",
+    *,
+    chunk_size: int | None = None,
+) -> Function:
+    """Return a function that applies `func` to each slice of its arguments and joins what it returns.
+
+    `in_dims` says along which dimension (None: the same for all), `out_dims` where results have theirs: a number, or a tree
+    like that of the arguments or the results. `randomness` is "error", "different" for each slice, or "same". `chunk_size`
+    limits how many slices are done at once. Where values decide the way or a shape, a loop does it, with one warning. Plain
+    arrays come back as such. Raises ValueError for dimensions that do not fit, RuntimeError for a random operation.
+    """
+    if randomness not in ("error", "different", "same"):
+        raise RuntimeError(f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}")
+    if chunk_size is not None and chunk_size <= 0:
+        raise ValueError(f"vmap: chunk_size should be None or greater than 0. (got {chunk_size})")
+
+    @functools.wraps(func)
+    def mapped(*args: Any, **keywords: Any) -> Any:
+        call = _Call(func, in_dims, out_dims, randomness, keywords)
+        return call.run(args, chunk_size)
+
+    return mapped
+
+
+class _Call:
+    """One call of a mapped function."""
+
+    def __init__(self, func: Function, in_dims: Any, out_dims: Any, randomness: str, keywords: dict[str, Any]) -> None:
+        self.func, self.in_dims, self.out_dims = func, in_dims, out_dims
+        self.randomness, self.keywords = randomness, keywords
+        self.name = name_of(func)
+
+    def run(self, args: tuple[Any, ...], chunk_size: int | None) -> Any:
+        leaves, self.shape = trees.flat(args)
+        arrays = any(map(is_array, leaves)) and not any(isinstance(x, Value) for x in leaves)
+        leaves = list(map(as_value, leaves))
+        self.dims = self._dims(args, leaves)
+        size = self._size(leaves)
+        if chunk_size is None or chunk_size >= size:
+            return as_given(self._joined([self._all(leaves, size)]), arrays)
+        parts = []
+        for start in range(0, size, chunk_size):
+            index = slice(start, min(start + chunk_size, size))
+            parts.append(self._all([_cut(x, d, index) for x, d in zip(leaves, self.dims, strict=True)], index.stop - start))
+        return as_given(self._joined(parts), arrays)
+
+    # -- the arguments ------------------------------------------------------------------------------------------------
+
+    def _refuse(self, what: str) -> ValueError:
+        return ValueError(f"vmap({self.name}, in_dims={self.in_dims}, ...)(<inputs>): {what}")
+
+    def _dims(self, args: tuple[Any, ...], leaves: Sequence[Any]) -> list[int | None]:
+        if not isinstance(self.in_dims, (int, tuple)):
+            raise self._refuse(
+                "expected `in_dims` to be int or a (potentially nested) tuple matching the structure of inputs, got: "
+                f"{type(self.in_dims)}."
+            )
+        if not args:
+            raise ValueError(
+                f"vmap({self.name})(<inputs>): got no inputs. Maybe you forgot to add inputs, or you are trying to vmap "
+                "over a function with no inputs. The latter is unsupported."
+            )
+        dims = trees.spread(self.in_dims, self.shape)
+        if dims is None:
+            raise self._refuse(
+                f"in_dims is not compatible with the structure of `inputs`. in_dims has structure "
+                f"{trees.shape_of(self.in_dims)} but inputs has structure {self.shape}."
+            )
+        return [self._dim(x, dim) for x, dim in zip(leaves, dims, strict=True)]
+
+    def _dim(self, x: Any, dim: Any) -> Any:
+        if dim is None:
+            return None
+        if not isinstance(dim, int):
+            raise self._refuse(f"Got in_dim={dim} for an input but in_dim must be either an integer dimension or None.")
+        if not isinstance(x, Value):
+            raise self._refuse(
+                f"Got in_dim={dim} for an input but the input is of type {type(x)}. We cannot vmap over non-Tensor "
+                "arguments, please use None as the respective in_dim"
+            )
+        n = x._array.ndim
+        if not -n <= dim < n:
+            raise self._refuse(
+                f"Got in_dim={dim} for some input, but that input is a Tensor of dimensionality {n} so expected in_dim to "
+                f"satisfy -{n} <= in_dim < {n}."
+            )
+        return dim % n
+
+    def _size(self, leaves: Sequence[Any]) -> int:
+        sizes = [x._array.shape[d] for x, d in zip(leaves, self.dims, strict=True) if d is not None]
+        if not sizes:
+            raise ValueError("vmap: Expected at least one Tensor to vmap over")
+        if len(set(sizes)) > 1:
+            raise ValueError(
+                f"vmap: Expected all tensors to have the same size in the mapped dimension, got sizes {sizes} for the "
+                "mapped dimension"
+            )
+        return int(sizes[0])
+
+    # -- running ------------------------------------------------------------------------------------------------------
+
+    def _all(self, leaves: Sequence[Any], size: int) -> list[Value]:
+        """The results for all slices at once, or one by one if that is impossible."""
+        frame = Frame(size)
+        _randomness.active.append((self.randomness, frame))
+        try:
+            with inside(frame):
+                taken = [x if d is None else batch(x, axis=d, frame=frame) for x, d in zip(leaves, self.dims, strict=True)]
+                results, dims = self._results(self.func(*self.shape.tree(taken), **self.keywords))
+                return [self._out(x, d, frame) for x, d in zip(results, dims, strict=True)]
+        except NeedsLoop as needed:
+            if needed.frame is not frame:
+                raise
+            reason = needed
+        finally:
+            _randomness.active.pop()
+        if reason.what:
+            _tell(self.name, reason, size)
+        return self._one_by_one(leaves, size)
+
+    def _results(self, outputs: Any) -> tuple[list[Any], list[int | None]]:
+        results, self.made = trees.flat(outputs)
+        results = list(map(as_value, results))
+        if self.out_dims is not None and not isinstance(self.out_dims, (int, tuple, list, dict)):
+            raise ValueError(
+                f"vmap({self.name}, ..., out_dims={self.out_dims}): `out_dims` must be an int, None or a python collection "
+                "of ints representing where in the outputs the vmapped dimension should appear."
+            )
+        out_dims: Any = self.out_dims
+        if isinstance(out_dims, tuple) and len(out_dims) == 1 and self.made.kind is None:
+            (out_dims,) = out_dims
+        dims = trees.spread(out_dims, self.made)
+        if dims is None:
+            raise ValueError(
+                f"vmap({self.name}, ..., out_dims={self.out_dims})(<inputs>): out_dims is not compatible with the structure "
+                f"of `outputs`. out_dims has structure {trees.shape_of(self.out_dims)} but outputs has structure "
+                f"{self.made}."
+            )
+        for x, d in zip(results, dims, strict=True):
+            if d is not None and not isinstance(x, Value):
+                raise ValueError(
+                    f"vmap({self.name}, ...): `{self.name}` must only return Tensors, got type {type(x)}. Did you mean to "
+                    "set out_dims= to None for output?"
+                )
+        self.to = dims
+        return results, dims
+
+    def _out(self, x: Any, dim: int | None, frame: Frame) -> Any:
+        if dim is None:
+            if isinstance(x, Value) and isinstance(x._array, Lifted) and x._array.frame is frame:
+                raise ValueError(
+                    f"vmap({self.name}, ...): `{self.name}` can not return a BatchedTensor when out_dim is None"
+                )
+            return x
+        return unbatch(lift(x, frame), axis=_place(dim, x._array.ndim + 1), frame=frame)
+
+    def _one_by_one(self, leaves: Sequence[Any], size: int) -> list[Any]:
+        rows = []
+        state = generator.default_generator.get_state() if self.randomness == "same" else None
+        _randomness.active.append((self.randomness, None))
+        try:
+            for i in range(size):
+                if state is not None:
+                    generator.default_generator.set_state(state)
+                taken = [x if d is None else _cut(x, d, i) for x, d in zip(leaves, self.dims, strict=True)]
+                results, _ = self._results(self.func(*self.shape.tree(taken), **self.keywords))
+                rows.append(results)
+        finally:
+            _randomness.active.pop()
+        stack = registry["stack"].function
+        return [
+            column[0] if d is None else stack(*column, axis=_place(d, column[0]._array.ndim + 1))
+            for column, d in zip(zip(*rows, strict=True), self.to, strict=True)
+        ]
+
+    def _joined(self, parts: list[list[Any]]) -> Any:
+        if len(parts) == 1:
+            return self.made.tree(parts[0])
+        cat = registry["concatenate"].function
+        return self.made.tree(
+            column[0] if d is None else cat(*column, axis=_place(d, column[0]._array.ndim))
+            for column, d in zip(zip(*parts, strict=True), self.to, strict=True)
+        )
+
+
+def _cut(x: Any, dim: int | None, which: Any) -> Any:
+    if dim is None:
+        return x
+    return registry["basic_getitem"].function(x, index=(*(slice(None),) * dim, which))
+
+
+def _place(dim: int, ndim: int) -> int:
+    if not -ndim <= dim < ndim:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], but got {dim})")
+    return dim % ndim
+
+
+_told: set[str] = set()
+
+
+def _tell(name: str, needed: NeedsLoop, size: int) -> None:
+    if needed.where not in _told:
+        _told.add(needed.where)
+        warnings.warn(
+            f"vmap: {name} needs values of its batch ({needed.what} at {needed.where}), so it runs once for each "
+            f"of the {size} slices, slowly. Choose with where() instead of `if`, and keep shapes independent of values.",
+            UserWarning,
+            stacklevel=5,
+        )

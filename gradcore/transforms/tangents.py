@@ -1,0 +1,254 @@
+"""Forward mode: dual numbers, whose tangents follow from the rules of reverse mode by the kind of primitive.
+
+What is linear is applied to the tangent; what is multilinear to each tangent in turn. The rule of an elementwise primitive
+multiplies by the local derivative, so it takes a tangent as well as a cotangent. Any other rule is linear in its cotangent:
+recorded at some cotangent and pulled back, it is transposed, and the transpose of the transpose is the derivative. It must
+not know any operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gradcore.backends import by_type, of
+from gradcore.graph import Leaf, modes
+from gradcore.graph.sweep import sweep
+from gradcore.recorder.primitive import Primitive, registry
+from gradcore.recorder.record import _saved
+from gradcore.recorder.steps import kernels_of
+from gradcore.recorder.value import Value, wrap
+from gradcore.transforms import lifted
+from gradcore.transforms.lifted import Frame, Lifted, evaluate, top_of, zeros_like
+
+Array = Any
+
+
+class Dual(Lifted):
+    """A primal and a tangent of its shape and dtype; None is a tangent of zero.
+
+    A cotangent of a dual number that came back out of its frame is a dual number again, its parts exchanged: the cotangent
+    of the tangent is what reverse mode would have been given without forward mode. `adjoint` marks these.
+    """
+
+    __slots__ = ("_tangent", "adjoint", "primal", "source")
+
+    primal: Array
+    adjoint: bool
+    _tangent: Array | None
+    source: tuple[Dual, Primitive, dict[str, Any], int | None] | None  # of a view made before there was a tangent
+
+    @property
+    def plain(self) -> Array:
+        return self.primal
+
+    @property
+    def tangent(self) -> Array | None:
+        """The tangent, that of a view from its base's."""
+        if self._tangent is None and self.source is not None:
+            whole, op, params, part = self.source
+            if whole.tangent is not None:
+                made = evaluate(op, whole.tangent, **params)
+                self._tangent = made if part is None else made[part]
+        return self._tangent
+
+    def written(self) -> Array:
+        """The tangent for writing into: of a view, the part of its base's."""
+        if self.tangent is None:
+            if self.source is not None:
+                self.source[0].written()
+            else:
+                self._tangent = evaluate(registry["copy"], zeros_like(self.primal))
+        return self.tangent
+
+    def run(self, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        return push(self.frame, op, args, params)
+
+    def lift(self, x: Array) -> Dual:
+        return dual(self.frame, x, None)
+
+    def read(self, what: str) -> Array:
+        return self.primal
+
+    def call(self, name: str, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
+        """What the backend's function `name` makes of the primals; `copyto` and `setitem` write tangents, too."""
+        level = self.frame.level
+        primals = [_primal(a, level) for a in args]
+        F = of(_innermost(self.primal))
+        if name in ("copyto", "setitem"):
+            target, *index, source = args
+            assert isinstance(target, Dual), "a plain array takes no tangents"
+            tangent = source.tangent if _is_of(source, level) else None
+            if tangent is not None or target.tangent is not None:
+                where = target.written()
+                put = zeros_like(_primal(source, level)) if tangent is None and hasattr(source, "dtype") else tangent
+                _call(F, name, (where, *index, 0 if put is None else put), keywords)
+        return _call(F, name, primals, {key: _primal(x, level) for key, x in keywords.items()})
+
+
+def _call(F: Any, name: str, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
+    top = top_of((*args, *keywords.values()))
+    if top is not None:
+        return top.backend.call(name, *args, **keywords)
+    function = getattr(F, name, None)
+    return function(*args, **keywords) if function is not None else getattr(args[0], name)(*args[1:], **keywords)
+
+
+def _innermost(x: Array) -> Array:
+    while isinstance(x, Lifted):
+        x = x.plain
+    return x
+
+
+def _is_of(x: Any, level: int) -> bool:
+    return isinstance(x, Dual) and x.frame.level == level
+
+
+def _primal(x: Any, level: int) -> Any:
+    if type(x) is tuple or type(x) is list:
+        return type(x)(_primal(each, level) for each in x)
+    return x.primal if _is_of(x, level) else x
+
+
+def dual(frame: Frame, primal: Array, tangent: Array | None, adjoint: bool = False) -> Dual:
+    """The dual number of `frame` with these parts."""
+    made: Dual = lifted.new(Dual, frame, primal)
+    made.primal, made._tangent, made.adjoint, made.source = primal, tangent, adjoint, None
+    return made
+
+
+def push(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+    """Run `op` on dual numbers of `frame` and on constants."""
+    ours = [_is_of(a, frame.level) for a in args]
+    primals = [a.primal if our else a for a, our in zip(args, ours, strict=True)]
+    tangents = [a.tangent if our else None for a, our in zip(args, ours, strict=True)]
+    params = {name: _primal(x, frame.level) for name, x in params.items()}
+    result = evaluate(op, *primals, **params)
+    outs = result if isinstance(result, tuple) else (result,)
+    found = tangents_of(op, primals, tangents, params, outs)
+    adjoint = any(a.adjoint for a, our in zip(args, ours, strict=True) if our)
+    made = tuple(dual(frame, out, t, adjoint) for out, t in zip(outs, found, strict=True))
+    if op.view and ours[0] and tangents[0] is None:
+        for i, out in enumerate(made):
+            out.source = (args[0], op, params, i if isinstance(result, tuple) else None)
+    return made if isinstance(result, tuple) else made[0]
+
+
+def tangents_of(
+    op: Primitive, primals: Sequence[Any], tangents: Sequence[Any], params: dict[str, Any], outs: Sequence[Any]
+) -> Sequence[Any]:
+    """The tangents of the results `outs` of `op`, None for those that are zero."""
+    live = [i for i, t in enumerate(tangents) if t is not None and op.has_rule(i)]
+    nothing = [None] * len(outs)
+    if not live or not op.differentiable:
+        return nothing
+    floating = [out.dtype.kind not in "biu" and name not in op.constant for out, name in _named(op, outs)]
+    if True not in floating:
+        return nothing
+    if op.kind == "linear":
+        moved = [_moved(op, i, p, t) for i, (p, t) in enumerate(zip(primals, tangents, strict=True))]
+        found = evaluate(op, *moved, **params)
+    elif op.kind == "multilinear":
+        found = None
+        for i in live:
+            part = evaluate(op, *(tangents[i] if k == i else p for k, p in enumerate(primals)), **params)
+            found = part if found is None else found + part
+    elif op.kind == "elementwise" and (op.holomorphic or not any(_is_complex(x) for x in (*primals, *outs))):
+        found = _through_rules(op, primals, tangents, params, outs, live)
+    else:
+        found = _transposed(op, primals, tangents, params, outs, live)
+    parts = found if isinstance(found, (tuple, list)) else (found,)
+    return [part if keep else None for part, keep in zip(parts, floating, strict=True)]
+
+
+def _named(op: Primitive, outs: Sequence[Any]) -> list[tuple[Any, str]]:
+    variable = op.outputs == ("outs",)
+    return [(out, "" if variable else op.outputs[i]) for i, out in enumerate(outs)]
+
+
+def _is_complex(x: Any) -> bool:
+    return getattr(getattr(x, "dtype", None), "kind", "") == "c"
+
+
+def _moved(op: Primitive, i: int, primal: Any, tangent: Any) -> Any:
+    """The direction in which a linear primitive moves along input `i`; what has no derivative stays."""
+    if tangent is not None or primal is None or not op.has_rule(i):
+        return tangent if tangent is not None else primal
+    return zeros_like(primal) if hasattr(primal, "dtype") else 0.0
+
+
+def _typed(op: Primitive, arrays: Sequence[Any]) -> Any:
+    """The kernel of `op` for arrays of these levels."""
+    top = top_of(arrays)
+    kernels = kernels_of(op)
+    return kernels[type(top)] if top is not None else kernels[next(type(a) for a in arrays if type(a) in by_type)]
+
+
+def _through_rules(
+    op: Primitive,
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    params: dict[str, Any],
+    outs: Sequence[Any],
+    live: list[int],
+) -> Any:
+    """Each input's rule of an elementwise primitive on its tangent."""
+    (out,) = outs
+    total: Any = None
+    for i in live:
+        t = _spread(tangents[i], out.shape)
+        kernel = _typed(op, (*primals, t))
+        step = kernel.steps[tuple(k == i for k in range(len(primals))), False, False]
+        saved = tuple(_saved(op, name, primals, {op.outputs[0]: out}, params) for name in step.layout)
+        (part,) = step.pull(t, saved)
+        total = part if total is None else total + part
+    return kernel.as_array(total)
+
+
+def _transposed(
+    op: Primitive,
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    params: dict[str, Any],
+    outs: Sequence[Any],
+    live: list[int],
+) -> Sequence[Any]:
+    """The vjp of `op` is linear in the cotangent: record it at a cotangent of zero, and pull the tangents back."""
+    kernel = _typed(op, (*primals, *(tangents[i] for i in live)))
+    needs = tuple(i in live for i in range(len(primals)))
+    conjugate = op.holomorphic and any(_is_complex(x) for x in (*primals, *outs))
+    step = kernel.steps[needs, conjugate, False]
+    arrays = {"outs": tuple(outs)} if op.outputs == ("outs",) else dict(zip(op.outputs, outs, strict=True))
+    smooth = [i for i, (_, name) in enumerate(_named(op, outs)) if name not in op.constant]
+    saved: Any = tuple(_constant(_saved(op, name, primals, arrays, params)) for name in step.layout)
+    if step.several:
+        saved = (saved, tuple((outs[i].shape, outs[i].dtype) for i in smooth))
+    top = top_of((*primals, *tangents))
+    zeros = [zeros_like(outs[i]) for i in smooth]
+    seeds = [wrap(zero if top is None else top.lift(zero), Leaf()) for zero in zeros]
+    with modes.enable_grad():
+        pulled = step.traced_pull(seeds if step.several else seeds[0], saved)
+    pairs = [
+        (c._node, _spread(tangents[i], c._array.shape))
+        for c, i in zip(pulled, live, strict=True)
+        if isinstance(c, Value) and c._node is not None
+    ]
+    found: dict[Any, Any] = {}
+    if pairs:
+        found, _ = sweep([target for target, _ in pairs], [t for _, t in pairs], {seed._node for seed in seeds})
+    result: list[Any] = [None] * len(outs)
+    for i, seed in zip(smooth, seeds, strict=True):
+        made = found.get(seed._node)
+        result[i] = None if made is None else kernel.as_array(made)
+    return result
+
+
+def _constant(x: Any) -> Any:
+    """A saved value as what recorded operations take."""
+    if type(x) is tuple:
+        return tuple(map(_constant, x))
+    return wrap(x) if isinstance(x, Lifted) or type(x) in by_type else x
+
+
+def _spread(t: Array, shape: tuple[int, ...]) -> Array:
+    return t if tuple(t.shape) == tuple(shape) else evaluate(registry["expand"], t, shape=tuple(shape))

@@ -119,7 +119,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     return _bernoulli(input, wrap(value))  # type: ignore[no-any-return]
 
 
-@op(out=True)
+@op(out="exact")
 def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:
     """Return `num_samples` indices for each row of `input`, drawn with probabilities proportional to its
     entries.

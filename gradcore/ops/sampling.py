@@ -6,6 +6,7 @@ backends/mersenne.py).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Unpack
@@ -46,7 +47,10 @@ def uniform(low: float = 0.0, high: float = 1.0) -> Draw:
     def draw(F: ModuleType, source: Any, shape: tuple[int, ...], dtype: Any) -> Array:
         floating("check_uniform_bounds", dtype)
         array = F.random_uniform(source, shape, dtype)
-        return array if (low, high) == (0.0, 1.0) else array * dtype.type(high - low) + dtype.type(low)
+        if (low, high) == (0.0, 1.0):
+            return array
+        low_end, high_end = dtype.type(low), dtype.type(high)
+        return _scaled(F, array, high_end - low_end, low_end)
 
     return draw
 
@@ -58,10 +62,38 @@ def normal_numbers(mean: float = 0.0, std: float = 1.0) -> Draw:
 
     def draw(F: ModuleType, source: Any, shape: tuple[int, ...], dtype: Any) -> Array:
         floating("normal_kernel", dtype)
-        array = F.random_normal(source, shape, dtype)
-        return array if (mean, std) == (0.0, 1.0) else array * dtype.type(std) + dtype.type(mean)
+        if (mean, std) == (0.0, 1.0):
+            return F.random_normal(source, shape, dtype)
+        if dtype == "f4" and math.prod(shape) < _FEW and F.device_type == "cpu":
+            return F.astype(_scaled(F, F.random_normal(source, shape, F.dtype("f8")), std, mean), dtype)
+        return _scaled(F, F.random_normal(source, shape, dtype), dtype.type(std), dtype.type(mean))
 
     return draw
+
+
+# Fewer normal numbers than this are double ones for torch, whatever the dtype.
+_FEW = 16
+
+
+def _scaled(F: ModuleType, array: Array, factor: Any, offset: Any) -> Array:
+    """Return array * factor + offset, on the host rounded once, as the processor does for torch."""
+    if F.device_type != "cpu" or array.dtype not in ("f4", "f8"):
+        return array * factor + offset
+    if array.dtype == "f4":
+        return F.astype(F.astype(array, "f8") * float(factor) + float(offset), "f4")
+    # Dekker's exact product and Knuth's exact sum (Ogita, Rump and Oishi, 2005).
+    product, (high, low), (factor_high, factor_low) = array * factor, _halves(array), _halves(factor)
+    lost = ((high * factor_high - product) + high * factor_low + low * factor_high) + low * factor_low
+    total = product + offset
+    rest = total - product
+    return total + (((product - (total - rest)) + (offset - rest)) + lost)
+
+
+def _halves(x: Any) -> tuple[Any, Any]:
+    """Return two parts of double numbers whose products are exact."""
+    high = 134217729.0 * x
+    high = high - (high - x)
+    return high, x - high
 
 
 def integers(low: int, high: int) -> Draw:

@@ -58,7 +58,7 @@ class Hardtanh(Module):
                 )
                 setattr(self, f"{end}_val", old)
         if self.max_val <= self.min_val:
-            raise AssertionError(f"max_val must be larger than min_val, but got {self.max_val} and {self.min_val}")
+            raise AssertionError(f"max_val ({self.max_val}) must be greater than min_val ({self.min_val})")
 
 
 @applies("relu6")

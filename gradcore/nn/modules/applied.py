@@ -48,7 +48,7 @@ def applies(name: str, shown: str | None = None, kw_only: bool = False) -> Calla
         for method in ("__init__", "forward"):
             written[method].__qualname__ = f"{cls.__name__}.{method}"
             written[method].__module__ = cls.__module__
-            if method not in vars(cls):
+            if method not in vars(cls) and (fields or method == "forward"):
                 setattr(cls, method, written[method])
         for each, kind in fields.items():
             if kind.startswith("Tensor") and each in vars(cls):
@@ -65,4 +65,5 @@ def applies(name: str, shown: str | None = None, kw_only: bool = False) -> Calla
 
 def _extra_repr(self: Any) -> str:
     text: str = self._shown.format(self)
-    return ", ".join(filter(None, (text, "inplace=True" if getattr(self, "inplace", False) else "")))
+    inplace = getattr(self, "inplace", False) and "inplace" not in text
+    return ", ".join(filter(None, (text, "inplace=True" if inplace else "")))

@@ -9,10 +9,10 @@ from gradcore.tensor import Tensor
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
-    """The elements of all parameters one after the other; differentiable. Raises TypeError if they are on several devices."""
+    """The elements of all parameters one after the other; differentiable. Raises TypeError for several devices."""
     listed = list(parameters)
     _check_devices(listed, listed[0].device if listed else None)
-    return cat([each.reshape(-1) for each in listed])  # type: ignore[no-any-return]
+    return cat([each.reshape(-1) for each in listed])
 
 
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:

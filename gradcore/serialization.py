@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from math import prod
+from operator import index
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import IO, Any
@@ -28,7 +29,7 @@ from gradcore.tensor import Tensor
 __all__ = ["load", "save"]
 
 File = str | Path | IO[bytes]
-_TREE = "gradcore"
+_TREE, _METADATA = "gradcore", "__metadata__"
 _LONGEST_HEADER = 100_000_000
 
 # https://huggingface.co/docs/safetensors: an 8-byte length, a JSON header, and the arrays' bytes. It has no complex numbers
@@ -52,7 +53,7 @@ def save(obj: Any, f: File, *, format: str | None = None) -> None:
         raise ValueError(f"save: format must be one of {sorted(_WRITERS)}, but got {format!r}")
     tensors: dict[str, Any] = {}
     tree = _described(obj, "", tensors, format)
-    plain = isinstance(obj, Mapping) and all(_is_plain(key, node, format) for key, node in tree.get("dict", [[0, {}]]))
+    plain = isinstance(obj, Mapping) and all(_is_plain(key, node) for key, node in tree.get("dict", [[0, {}]]))
     made = BytesIO()
     _WRITERS[format](made, tensors, None if plain and isinstance(obj, Mapping) else json.dumps(tree))
     with _opened(f, "wb") as file:
@@ -105,9 +106,9 @@ def _refuse_pickles(data: bytes) -> None:
 # -- what stands around the tensors -----------------------------------------------------------------------------------
 
 
-def _is_plain(key: Any, node: dict[str, Any], format: str) -> bool:
+def _is_plain(key: Any, node: dict[str, Any]) -> bool:
     """Whether an entry of a dictionary needs no description: a tensor under its own name."""
-    return node == {"tensor": key} and (format == "npz" or key != "__metadata__")
+    return node == {"tensor": key}
 
 
 def _described(obj: Any, path: str, tensors: dict[str, Any], format: str) -> dict[str, Any]:
@@ -141,7 +142,7 @@ def _below(path: str, key: Any) -> str:
 def _kept(tensor: Tensor, path: str, tensors: dict[str, Any], format: str) -> dict[str, Any]:
     array = of(tensor._array).to_host(tensor._array)
     name, n = path or "tensor", 1
-    while name in tensors:
+    while name in tensors or name == _METADATA:
         name, n = f"{path}#{n + 1}", n + 1
     node: dict[str, Any] = {"tensor": name}
     dtype = dtypes.of(array.dtype)
@@ -191,7 +192,7 @@ _RESTORERS: dict[str, Any] = {
 
 
 def _write_safetensors(file: IO[bytes], tensors: dict[str, Any], tree: str | None) -> None:
-    header: dict[str, Any] = {} if tree is None else {"__metadata__": {_TREE: tree}}
+    header: dict[str, Any] = {} if tree is None else {_METADATA: {_TREE: tree}}
     parts, end = [], 0
     # The widest first, as the format's own writer does, so that every array begins where its dtype wants it.
     for name, array in sorted(tensors.items(), key=lambda item: -item[1].itemsize):
@@ -212,8 +213,10 @@ def _read_safetensors(data: bytes) -> tuple[dict[str, Any], str | None]:
         raise RuntimeError("load: this is no safetensors file and no npz archive, or its beginning is damaged")
     try:
         header = json.loads(data[8 : 8 + length])
-        metadata = header.pop("__metadata__", {})
-        entries = {name: (e["dtype"], tuple(e["shape"]), *e["data_offsets"]) for name, e in header.items()}
+        metadata = header.pop(_METADATA, {})
+        entries = {
+            name: (e["dtype"], tuple(map(index, e["shape"])), *map(index, e["data_offsets"])) for name, e in header.items()
+        }
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RuntimeError(f"load: the header of this safetensors file is damaged: {error!r}") from error
     arrays = {}

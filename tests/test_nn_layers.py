@@ -13,8 +13,8 @@ from tests.twin import same
 
 torch = pytest.importorskip("torch")
 
-PLAIN = """ReLU ReLU6 Hardtanh Sigmoid Hardsigmoid Tanh SiLU Mish Hardswish ELU CELU SELU GELU Hardshrink LeakyReLU LogSigmoid
-    Softplus Softshrink Softsign Tanhshrink GLU""".split()
+PLAIN = """ReLU ReLU6 Hardtanh Sigmoid Hardsigmoid Tanh SiLU Mish Hardswish ELU CELU SELU GELU Hardshrink LeakyReLU
+    LogSigmoid Softplus Softshrink Softsign Tanhshrink GLU""".split()
 # What makes a module, and the shapes of its inputs ("i9": integers below 9, "p": positive numbers).
 LAYERS: list[tuple[str, list[Any]]] = [
     ("Identity(3, a=4)", [(2, 3)]),

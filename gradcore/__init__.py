@@ -208,6 +208,9 @@ if _TYPE_CHECKING:
         permute as permute, roll as roll, rot90 as rot90, swapaxes as swapaxes, transpose as swapdims, t as t, transpose
         as transpose,
     )
+    from gradcore.ops.padding import (  # fmt: skip
+        constant_pad_nd as constant_pad_nd,
+    )
     from gradcore.ops.patches import (  # fmt: skip
         channel_shuffle as channel_shuffle, channel_shuffle as native_channel_shuffle, pixel_shuffle as pixel_shuffle,
         pixel_unshuffle as pixel_unshuffle,

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
 from gradcore.ops.arguments import need_tensor
-from gradcore.ops.direct import public
-from gradcore.ops.numbers import promoted, times
-from gradcore.ops.registry import op
+from gradcore.ops.direct import not_a_tensor, public
+from gradcore.ops.numbers import in_dtype, promoted, times
+from gradcore.ops.pointwise import pow
+from gradcore.ops.registry import methods, op
 from gradcore.primitives import elementwise as e
 from gradcore.recorder import renamed
+from gradcore.recorder.inplace import inplace
 from gradcore.recorder.value import Value
 
 if TYPE_CHECKING:
@@ -88,3 +90,45 @@ def _added(name: str, input: Any, x: Any, y: Any, value: Any, combine: Any) -> A
         raise NotImplementedError(f"\"{name}_cpu_out\" not implemented for 'Bool'")
     value = int(value) if kind in "iu" else value  # as torch has it: without the fraction
     return e.add(input, made if value == 1 else times(value, made, input, name))
+
+
+# -- powers ----------------------------------------------------------------------------------------------------------
+
+
+@op(inplace=True, out=True, node="Ldexp")
+def ldexp(input: Tensor, other: Tensor) -> Any:
+    """Multiply by two to the power of `other`."""
+    need_tensor(input, "ldexp")
+    need_tensor(other, "ldexp", "other")
+    if other._array.dtype.kind in "biu":
+        other = in_dtype(other, dtypes.get_default_dtype().numpy)
+    return e.multiply(input, e.number_power(other, base=2.0))
+
+
+@op(out="exact")
+def float_power(input: Any, exponent: Any) -> Any:
+    """Raise to the power of `exponent` in float64, complex numbers in complex128; one of the two may be a number."""
+    given = [x for x in (input, exponent) if isinstance(x, Value)]
+    if not given:
+        raise not_a_tensor("float_power", "input", 1, input)
+    dtype = dtypes.complex128 if promoted(input, exponent).kind == "c" else dtypes.float64
+    wide = (in_dtype(x, dtype.numpy) if isinstance(x, Value) else x for x in (input, exponent))
+    return pow(*wide)
+
+
+_float_power_inplace = inplace(float_power, "float_power_")
+
+
+def _float_power_(self: Tensor, exponent: Any) -> Any:
+    """The in-place form of `float_power`. Raises RuntimeError unless the tensor has the dtype of the result."""
+    wide = dtypes.complex128 if promoted(self, exponent).kind == "c" else dtypes.float64
+    have = dtypes.of(self._array.dtype)
+    if have is not wide:
+        raise RuntimeError(
+            f"the base given to float_power_ has dtype {have._title} but the operation's result requires dtype "
+            f"{wide._title}"
+        )
+    return _float_power_inplace(self, exponent)
+
+
+methods["float_power_"] = _float_power_

@@ -74,6 +74,35 @@ methods["real"] = property(real, _set_real, doc=real.__doc__)  # type: ignore[as
 methods["imag"] = property(imag, _set_imag, doc=imag.__doc__)  # type: ignore[assignment]
 
 
+@op(method=False)
+def view_as_real(input: Tensor) -> Any:
+    """Return real and imaginary parts along a last dimension of two, a view. Raises RuntimeError for real tensors."""
+    need_tensor(input, "view_as_real")
+    if not _is_complex(input):
+        raise RuntimeError("view_as_real is only supported for complex tensors")
+    return p.view_as_real(input)
+
+
+@op(method=False)
+def view_as_complex(input: Tensor) -> Any:
+    """Return pairs along the last dimension as complex numbers, a view. Raises RuntimeError where they are none."""
+    need_tensor(input, "view_as_complex")
+    array = input._array
+    if array.dtype.kind != "f" or array.itemsize < 4:
+        raise RuntimeError(
+            "view_as_complex is only supported for float and double tensors, but got a tensor of scalar type: "
+            f"{dtypes.of(array.dtype)._title}"
+        )
+    if not array.ndim or array.shape[-1] != 2:
+        raise RuntimeError(f"Tensor must have a last dimension of size 2 (view_as_complex got {list(array.shape)})")
+    steps = [step // array.itemsize for step in array.strides]
+    if steps[-1] != 1:
+        raise RuntimeError("Tensor must have a last dimension with stride 1 (view_as_complex)")
+    if any(step % 2 for step, n in zip(steps[:-1], array.shape[:-1], strict=True) if n > 1):
+        raise RuntimeError("Tensor must have a stride divisible by 2 for all but last dimension (view_as_complex)")
+    return p.view_as_complex(input)
+
+
 def _predicate(name: str, answer: str) -> None:
     def predicate(input: Tensor) -> bool:
         need_tensor(input, name)

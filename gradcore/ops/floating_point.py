@@ -9,6 +9,7 @@ from gradcore.ops.arguments import need_tensor
 from gradcore.ops.direct import not_a_tensor, public
 from gradcore.ops.numbers import full, promoted
 from gradcore.ops.registry import op
+from gradcore.ops.return_types import return_type
 from gradcore.primitives import floating_point as p
 from gradcore.primitives.conversion import copy
 from gradcore.recorder import renamed
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 frac = public(p.frac, "frac")
 fmax = public(p.fmax, "fmax", inplace=False, numbers="neither")
 fmin = public(p.fmin, "fmin", inplace=False, numbers="neither")
+nextafter = public(p.nextafter, "nextafter", numbers="neither")
 
 _copysign_number = renamed(p.copysign, "CopysignBackward1")
 
@@ -49,3 +51,18 @@ def nan_to_num(input: Tensor, nan: float | None = None, posinf: float | None = N
         posinf=limits.max if posinf is None else posinf,
         neginf=limits.min if neginf is None else neginf,
     )
+
+
+_Frexp = return_type("frexp", "mantissa", "exponent")
+
+
+@op(out="exact")
+def frexp(input: Tensor) -> Any:
+    """Return mantissas in [0.5, 1) and int32 exponents of two with mantissa * 2**exponent = input.
+
+    Raises RuntimeError for what is no floating-point number.
+    """
+    need_tensor(input, "frexp")
+    if input._array.dtype.kind not in "fV":
+        raise RuntimeError("torch.frexp() only supports floating-point dtypes")
+    return _Frexp(p.frexp(input))

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
 from gradcore.backends import of
-from gradcore.ops import arguments, cumulative, norms, reductions, softmax, sorting
+from gradcore.ops import arguments, cumulative, logarithms, norms, reductions, softmax, sorting
 from gradcore.ops.arguments import converted, need_tensor
 from gradcore.ops.complex_numbers import conj
 from gradcore.ops.counting import any
-from gradcore.ops.joining import stack
 from gradcore.ops.registry import label, op
-from gradcore.ops.shaping import broadcast_tensors
 from gradcore.primitives import comparison as compare
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import selection as choose
@@ -161,9 +159,9 @@ def logsumexp(input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: A
 def logaddexp(input: Tensor, other: Tensor, *, dtype: Any = None, input_mask: Any = None, other_mask: Any = None) -> Tensor:
     """Return log(exp(input) + exp(other)) of the marked elements; -inf where neither is."""
     x, y = _filled(input, input_mask, -inf, "logaddexp"), _filled(other, other_mask, -inf, "logaddexp")
-    both = stack(broadcast_tensors(x, y))
-    out = softmax.logsumexp(both, 0)
-    label(out, "LogaddexpBackward0", (both,))
+    both = logarithms.logaddexp(x, y)  # which has no derivatives where both are -inf
+    out = choose.where(compare.equal(x, -inf), y, choose.where(compare.equal(y, -inf), x, both))
+    label(out, "LogaddexpBackward0", (x, y))
     return converted(out, _kept(input, dtype), "masked.logaddexp")  # type: ignore[no-any-return]
 
 

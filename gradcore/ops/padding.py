@@ -64,6 +64,15 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     return _repeated(input, widths, mode, _NODES[mode].format(n))
 
 
+_padded = pad
+
+
+@op(method=False)
+def constant_pad_nd(input: Tensor, pad: Sequence[int], value: float = 0) -> Tensor:
+    """Add elements `value` before and after the last dimensions: `nn.functional.pad`."""
+    return _padded(input, pad, "constant", value)
+
+
 def _constant(x: Any, widths: Widths, value: Any) -> Tensor:
     kept = _cut(x, widths)
     grown = [(max(before, 0), max(after, 0)) for before, after in widths]

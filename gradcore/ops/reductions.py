@@ -82,7 +82,7 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
     return reshape(out, shape=shape) if lead else out
 
 
-@op(out="dtype")
+@op(out="floating")
 def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Add up the elements that are not NaN. Raises RuntimeError for complex numbers."""
     need_tensor(input, "nansum")
@@ -94,7 +94,7 @@ def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any 
     return total
 
 
-@op(out=True)
+@op(out="floating")
 def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Average the elements that are not NaN. Raises RuntimeError for booleans and integers."""
     need_tensor(input, "nanmean")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gradcore.ops.arguments import need_tensor
+from gradcore.ops.arguments import converted, need_tensor
 from gradcore.ops.elimination import lu_factor_ex
 from gradcore.ops.elimination import lu_solve as solved_by_lu
 from gradcore.ops.filling import empty, eye
 from gradcore.ops.linalg import adjoint, check_floating, check_matrices
+from gradcore.ops.out import put_out
 from gradcore.ops.products import matmul
 from gradcore.ops.registry import functions, op
 from gradcore.ops.return_types import Named, return_type
@@ -75,11 +76,18 @@ _LuWithInfo = return_type("_lu_with_info", "LU", "pivots", "info")
 _LuUnpack = return_type("lu_unpack", "P", "L", "U")
 
 
-@op(out=True)
-def lu(A: Tensor, pivot: bool = True, get_infos: bool = False) -> tuple[Tensor, ...]:
-    """Factorise as `linalg.lu_factor`; with `get_infos` also return the numbers of zero pivots."""
+@op()
+def lu(A: Tensor, pivot: bool = True, get_infos: bool = False, out: Any = None) -> tuple[Tensor, ...]:
+    """Factorise as `linalg.lu_factor`; with `get_infos` also return the numbers of zero pivots.
+
+    As torch's, it converts its results to the dtypes of `out`.
+    """
     made = lu_factor_ex(A, pivot=pivot)
-    return _LuWithInfo(made) if get_infos else tuple(made[:2])
+    results = _LuWithInfo(made) if get_infos else tuple(made[:2])
+    if out is None:
+        return results
+    fitting = tuple(converted(each, into.dtype, "lu") for each, into in zip(results, out, strict=True))
+    return put_out("lu", lambda A: fitting, out, (A,), {})  # type: ignore[no-any-return]
 
 
 @op(out=True)

@@ -17,7 +17,7 @@ from gradcore.recorder.inplace import inplace as in_place
 from gradcore.recorder.steps import compiled
 from gradcore.recorder.value import Value
 
-Out = bool | Literal["exact", "apart", "dtype"]
+Out = bool | Literal["exact", "apart", "dtype", "floating"]
 C = TypeVar("C", bound=Callable[..., Any])
 
 # Public functions by namespace ("" is gradcore itself, "nn.functional", "linalg", ...) and name; Tensor's methods by name.
@@ -41,7 +41,8 @@ def op(
 
     `method` also as a Tensor method, `function` as a function of `namespace`, `inplace` also as the method with an
     underscore, `out` with torch's `out=` argument ("exact": of the result's dtype and no other; "apart": sharing no memory
-    with the arguments either; "dtype": its dtype is the one to compute in). `node` is torch's node name for the result of
+    with the arguments either; "dtype": its dtype is the one to compute in; "floating": and floating for numbers that are).
+    `node` is torch's node name for the result of
     a composite.
     """
 
@@ -151,7 +152,9 @@ def _again(
 def _put(
     plain: Callable[..., Any], name: str, rule: Out, out: Any, args: tuple[Any, ...], keywords: dict[str, Any]
 ) -> Any:
-    if rule == "dtype" and keywords.get("dtype") is None:
+    if rule == "floating" and keywords["input"].dtype.is_floating_point and not out.dtype.is_floating_point:
+        raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{out.dtype._title}' (out=)")
+    if rule in ("dtype", "floating") and keywords.get("dtype") is None:
         keywords = {**keywords, "dtype": out.dtype}
     return put_out(name, plain, out, args, keywords, exact=rule == "exact", apart=rule == "apart")
 

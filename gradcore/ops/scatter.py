@@ -94,7 +94,7 @@ def scalar_again(out: Any, function: Any) -> Any:
     return wrap(flat._array, flat._node)
 
 
-def _grid(array: Any, at: int) -> tuple[Any, ...]:
+def grid(array: Any, at: int) -> tuple[Any, ...]:
     """The index that runs through all positions, except along axis `at`, where it reads `array`."""
     F = of(array)
     return tuple(
@@ -124,7 +124,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
                 f"{list(x._array.shape)} apart from dimension {at}"
             )
     check_range(array, x._array.shape[at], 0, out_of_bounds(RuntimeError, "gather", x, at))
-    return _gather(x, index=_grid(array, at) or (array,))  # type: ignore[no-any-return]
+    return _gather(x, index=grid(array, at) or (array,))  # type: ignore[no-any-return]
 
 
 @op(out="exact")
@@ -239,7 +239,7 @@ _scatter_add = renamed(p.index_add, "ScatterAdd")
 _put = (renamed(p.index_put, "Put"), renamed(p.index_add, "Put"))
 
 
-def _slices(x: Any, dim: Any, index: Any, source: Any, name: str, kind: type[Exception]) -> tuple[int, Any, Any]:
+def slices(x: Any, dim: Any, index: Any, source: Any, name: str, kind: type[Exception]) -> tuple[int, Any, Any]:
     """The axis, the index array and the source of index_add and index_copy, checked."""
     array, at = _index(index, name, ("int64",) if name == "index_copy" else ("int32", "int64")), axis(dim, x._array.ndim)
     arguments.need_tensor(source, name, "source")
@@ -257,21 +257,21 @@ def _slices(x: Any, dim: Any, index: Any, source: Any, name: str, kind: type[Exc
             "source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
             f"{list(shape)} source.shape = {list(source._array.shape)}"
         )
-    check_range(array, shape[at], 0, out_of_bounds(kind, f"{name}_()", x, at))
+    check_range(array, shape[at], 0, out_of_bounds(IndexError if name == "index_reduce" else kind, f"{name}_()", x, at))
     return at, array.reshape(-1), values
 
 
 @_writing
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Plan:
     """Add the slices of `source` along `dim` to those of `input` at `index`, every duplicate counting."""
-    at, array, values = _slices(input, dim, index, source, "index_add", RuntimeError)
+    at, array, values = slices(input, dim, index, source, "index_add", RuntimeError)
     return _index_add, values if alpha == 1 else e.multiply(values, alpha), along(at, array)
 
 
 @_writing
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Plan:
     """Replace the slices of `input` along `dim` at `index` by those of `source`."""
-    at, array, values = _slices(input, dim, index, source, "index_copy", IndexError)
+    at, array, values = slices(input, dim, index, source, "index_copy", IndexError)
     return _index_copy, values, along(at, array)
 
 
@@ -288,7 +288,7 @@ def scalar(x: Any, value: Any, name: str) -> tuple[Any, bool]:
     return arguments.converted(value, x.dtype, name), True
 
 
-def _checked_scatter(x: Any, dim: Any, index: Any, src: Any, name: str) -> tuple[int, Any]:
+def checked(x: Any, dim: Any, index: Any, src: Any, name: str) -> tuple[int, Any]:
     array, at, shape = _index(index, name), axis(dim, x._array.ndim), x._array.shape
     if array.size == 0:
         return at, array.reshape((0,) * x._array.ndim)
@@ -308,7 +308,7 @@ def _checked_scatter(x: Any, dim: Any, index: Any, src: Any, name: str) -> tuple
     return at, array
 
 
-def _cropped(src: Any, shape: tuple[int, ...]) -> Any:
+def cropped(src: Any, shape: tuple[int, ...]) -> Any:
     src = row(src)
     return src if src._array.shape == shape else p.basic_getitem(src, index=tuple(slice(0, n) for n in shape))
 
@@ -323,29 +323,29 @@ def scatter(
     """
     given = value if src is None else src
     from_tensor = isinstance(given, Value)
-    at, array = _checked_scatter(input, dim, index, given if from_tensor else None, "scatter")
+    at, array = checked(input, dim, index, given if from_tensor else None, "scatter")
     if from_tensor:
         same_dtype(input, given, "scatter(): Expected self.dtype to be equal to src.dtype, got {} and {}")
-        values = _cropped(given, array.shape)
+        values = cropped(given, array.shape)
     else:
         values = expand_to(wrap(assigning.number(input, given)), array.shape)
     if reduce == "add":
-        return _scatter_add, values, _grid(array, at)
+        return _scatter_add, values, grid(array, at)
     if reduce == "multiply":
-        old = p.getitem(input, index=_grid(array, at))
-        return _scatter[not from_tensor], e.multiply(old, values), _grid(array, at)
+        old = p.getitem(input, index=grid(array, at))
+        return _scatter[not from_tensor], e.multiply(old, values), grid(array, at)
     if reduce is not None:
         raise RuntimeError(f"reduce argument must be either add or multiply (got {reduce!r})")
-    return _scatter[not from_tensor], values, _grid(array, at)
+    return _scatter[not from_tensor], values, grid(array, at)
 
 
 @_writing
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Plan:
     """Add `src` to `input` along `dim` at `index`, every duplicate counting. Raises RuntimeError out of range."""
     arguments.need_tensor(src, "scatter_add", "src")
-    at, array = _checked_scatter(input, dim, index, src, "scatter_add")
+    at, array = checked(input, dim, index, src, "scatter_add")
     same_dtype(input, src, "scatter(): Expected self.dtype to be equal to src.dtype, got {} and {}")
-    return _scatter_add, _cropped(src, array.shape), _grid(array, at)
+    return _scatter_add, cropped(src, array.shape), grid(array, at)
 
 
 @_writing

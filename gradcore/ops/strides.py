@@ -86,6 +86,11 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
 
     Elements of `input` that share memory share the gradient. Raises RuntimeError where it would reach outside the storage.
     """
+    return p.as_strided(input, **_layouts(input, size, stride, storage_offset))  # type: ignore[no-any-return]
+
+
+def _layouts(input: Any, size: Any, stride: Any, storage_offset: int | None) -> dict[str, Any]:
+    """How `input` lies in its storage, and what is asked for."""
     array = input._array
     F = of(array)
     shape, strides = arguments.shape((size,)), arguments.shape((stride,))
@@ -97,8 +102,7 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
         )
     here = F.storage_offset(array)
     layout = (array.shape, tuple(s // array.itemsize for s in array.strides), here)
-    target = (shape, strides, here if storage_offset is None else storage_offset)
-    return p.as_strided(input, layout=layout, target=target)  # type: ignore[no-any-return]
+    return {"layout": layout, "target": (shape, strides, here if storage_offset is None else storage_offset)}
 
 
 becomes(as_strided, "AsStrided", 1)
@@ -159,3 +163,12 @@ def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0,
     """Return `input` with the part that `diagonal` shows replaced by `src`."""
     params = {"offset": offset, "axes": _two(dim1, dim2, input._array.ndim)}
     return _replaced(input, src, p.diagonal, params, "DiagonalScatter")  # type: ignore[no-any-return]
+
+
+@op()
+def as_strided_scatter(
+    input: Tensor, src: Tensor, size: Any, stride: Any, storage_offset: int | None = None
+) -> Tensor:
+    """Return `input` with the part that `as_strided` shows replaced by `src`."""
+    params = _layouts(input, size, stride, storage_offset)
+    return _replaced(input, src, p.as_strided, params, "AsStridedScatter")  # type: ignore[no-any-return]

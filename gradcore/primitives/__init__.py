@@ -40,6 +40,7 @@ FAMILIES: Final = (
     "products",
     "reductions",
     "resampling",
+    "segments",
     "selection",
     "shape",
     "softmax",

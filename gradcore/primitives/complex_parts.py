@@ -50,3 +50,17 @@ def angle(F: Any, x: Array) -> Array:
     if x.dtype.kind == "c":
         return F.angle(x)
     return F.astype(F.where(F.isnan(x), x, F.where(x < 0, math.pi, 0.0)), x.dtype)
+
+
+@primitive("linear", x=lambda F, g: F.view_as_complex(g), holomorphic=False, view=True)
+def view_as_real(F: Any, x: Array) -> Array:
+    """Return the real and the imaginary parts along a last axis of two, a view."""
+    return F.reshape(x, (*x.shape, 1)).view(F.real(x).dtype)
+
+
+@primitive("linear", x=lambda F, g: F.view_as_real(g), holomorphic=False, view=True)
+def view_as_complex(F: Any, x: Array) -> Array:
+    """Return pairs along the last axis as complex numbers, a view where they stand side by side."""
+    dtype = "complex64" if x.itemsize == 4 else "complex128"
+    x = x if x.strides[-1] == x.itemsize else F.ascontiguousarray(x)
+    return F.squeeze(x.view(dtype), -1)

@@ -57,3 +57,21 @@ def nan_to_num(F: Any, x: Array, *, nan: float, posinf: float, neginf: float) ->
         return F.nan_to_num(x, nan, posinf, neginf)
     out = F.where(F.isnan(x), nan, F.where(x == math.inf, posinf, F.where(x == -math.inf, neginf, x)))
     return F.astype(out, x.dtype)
+
+
+@primitive(
+    "general",
+    x=lambda F, g, exponent, x_dtype: g * F.number_power(F.astype(-exponent, dtype=x_dtype), base=2),
+    outputs=("mantissa", "exponent"),
+    constant=("exponent",),
+)
+def frexp(F: Any, x: Array) -> tuple[Array, Array]:
+    """Return mantissas in [0.5, 1) with the signs of `x`, and the exponents, int32, of the powers of two beside them."""
+    mantissa, exponent = F.frexp(x)
+    return F.astype(mantissa, x.dtype), F.astype(exponent, "int32")
+
+
+@primitive("elementwise", x=lambda g: g, y=lambda F, g: F.zero(g), refuses="biuc")
+def nextafter(F: Any, x: Array, y: Array) -> Array:
+    """Return the number next to `x` on the way to `y`."""
+    return F.nextafter(x, y)

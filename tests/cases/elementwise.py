@@ -110,6 +110,11 @@ CASES = [
     *(Case("real", lambda rng, s=s: (np.asarray(rng.normal(size=s)),), complex_=True) for s in ((2, 3), ())),  # type: ignore[misc]
     *(Case("imag", lambda rng, s=s: (np.asarray(rng.normal(size=s) + 1j * rng.normal(size=s)),)) for s in ((2, 3), ())),  # type: ignore[misc]
     *(
+        Case("view_as_real", lambda rng, s=s: (np.asarray(rng.normal(size=s) + 1j * rng.normal(size=s)),))  # type: ignore[misc]
+        for s in ((2, 3), ())
+    ),
+    *(Case("view_as_complex", lambda rng, s=s: (np.asarray(rng.normal(size=s)),)) for s in ((2, 3, 2), (2,))),  # type: ignore[misc]
+    *(
         Case(
             name,
             lambda rng: tuple(rng.integers(-2, 2, size=(2, 3)) * 1.0 for _ in range(2)),

@@ -34,4 +34,6 @@ CASES = [
         "replaced",
         smooth=False,
     ),
+    *(Case("frexp", lambda rng, s=s: (np.asarray(rng.uniform(1.1, 1.9, size=s) * 4),)) for s in ((2, 3), (), (0, 3))),  # type: ignore[misc]
+    *pointwise("nextafter", 2),
 ]

@@ -13,6 +13,7 @@ from tests.oracle import compare
 from tests.oracle.catalogue import Entry
 from tests.oracle.checks import RANDOM
 from tests.oracle.compare import REFERENCE
+from tests.oracle.corrections import RIGHT
 from tests.oracle.library import Library, tensors_in
 from tests.oracle.trial import Arguments, Attempt, Check, NotApplicable, Trial, attempt
 
@@ -158,7 +159,8 @@ def first_gradients(
 
 
 def check_gradient(trial: Trial, sample: Any) -> str | None:
-    return first_gradients(trial, sample, trial.info.op, trial.library.resolve(trial.info.op, trial.info.name))
+    reference = RIGHT.get(trial.info.name, trial.info.op)
+    return first_gradients(trial, sample, reference, trial.library.resolve(trial.info.op, trial.info.name))
 
 
 def check_inplace_gradient(trial: Trial, sample: Any) -> str | None:
@@ -176,7 +178,8 @@ def check_inplace_gradient(trial: Trial, sample: Any) -> str | None:
 
 def check_second_gradient(trial: Trial, sample: Any) -> str | None:
     """Compare the gradients of a random combination of the first gradients, w.r.t. inputs and cotangents."""
-    both = sides(trial, sample, trial.info.op, trial.library.resolve(trial.info.op, trial.info.name))
+    reference = RIGHT.get(trial.info.name, trial.info.op)
+    both = sides(trial, sample, reference, trial.library.resolve(trial.info.op, trial.info.name))
     if isinstance(both, str):
         return both
     theirs, ours = both

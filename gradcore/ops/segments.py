@@ -1,0 +1,114 @@
+"""Reductions into places that an index names: scatter_reduce and index_reduce. It must not know any derivative."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gradcore import dtypes
+from gradcore.backends import of
+from gradcore.ops import scatter
+from gradcore.ops.arguments import converted, need_tensor
+from gradcore.ops.registry import label, op
+from gradcore.primitives import elementwise as e
+from gradcore.primitives import indexing as p
+from gradcore.primitives import segments as s
+from gradcore.primitives.conversion import copy
+from gradcore.primitives.joining import concatenate
+from gradcore.primitives.selection import where
+from gradcore.primitives.shape import reshape
+from gradcore.recorder.value import wrap
+
+if TYPE_CHECKING:
+    from gradcore.tensor import Tensor
+
+Index = tuple[Any, ...]
+
+
+@op(inplace=True, out="exact")
+def scatter_reduce(
+    input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
+) -> Tensor:
+    """Reduce the elements of `src` into `input` along `dim` at `index`, with what stands there if `include_self`.
+
+    `reduce` is sum, prod, mean, amax or amin. Raises RuntimeError out of range and for another `reduce`.
+    """
+    need_tensor(src, "scatter_reduce", "src")
+    if reduce not in ("sum", "prod", "mean", "amax", "amin"):
+        raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
+    x = scatter.row(input)
+    at, array = scatter.checked(x, dim, index, src, "scatter_reduce")
+    scatter.same_dtype(input, src, "scatter(): Expected self.dtype to be equal to src.dtype (scatter_reduce: {} and {})")
+    values, places = scatter.cropped(src, array.shape), scatter.grid(array, at)
+    return _reduced(input, x, values, places, reduce, include_self, "Scatter")  # type: ignore[no-any-return]
+
+
+@op(inplace=True, out="exact")
+def index_reduce(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True
+) -> Tensor:
+    """Reduce the slices of `source` along `dim` into those of `input` at `index`, with these if `include_self`.
+
+    `reduce` is prod, mean, amax or amin. Raises IndexError out of range.
+    """
+    if reduce not in ("prod", "mean", "amax", "amin"):
+        raise RuntimeError(
+            f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}."
+        )
+    x = scatter.row(input)
+    at, array, values = scatter.slices(x, dim, index, source, "index_reduce", RuntimeError)
+    F, shape = of(array), values._array.shape
+    wide = F.broadcast_to(array.reshape([-1 if i == at else 1 for i in range(len(shape))]), shape)
+    return _reduced(input, x, values, scatter.grid(wide, at), reduce, include_self, "Index")  # type: ignore[no-any-return]
+
+
+def _reduced(input: Any, x: Any, values: Any, index: Index, reduce: str, include: bool, kind: str) -> Any:
+    dtype = x._array.dtype
+    if reduce in ("amax", "amin") and dtype.kind == "c":
+        title = dtypes.of(dtype)._title
+        raise NotImplementedError(f"\"{kind.lower()}_reduce_{reduce}\" not implemented for '{title}'")
+    if not values._array.size:
+        out = copy(input)
+        label(out, f"{kind}ReduceBackward0", (input,))
+        return out
+    if dtype.kind == "b":
+        x, values = (converted(each, dtypes.uint8, kind) for each in (x, values))
+    if reduce in ("amax", "amin"):
+        out = s.index_extremum(x, values, index=index, largest=reduce == "amax", include=include)
+    else:
+        out = (_product if reduce == "prod" else _sum)(x, values, index, include, reduce == "mean")
+    if dtype.kind == "b":
+        out = converted(out, dtypes.bool, kind)
+    out = out if x._array.shape == input._array.shape else reshape(out, shape=input._array.shape)
+    label(out, f"{kind}ReduceBackward0", (input, values))
+    return out
+
+
+def _sum(x: Any, values: Any, index: Index, include: bool, mean: bool) -> Any:
+    F = of(x._array)
+    dtype = x._array.dtype if x._array.dtype.kind in "fV" else "int64"
+    counts = F.scatter_add(F.zeros(x._array.shape, dtype), index, F.ones(values._array.shape, dtype))
+    if not include:
+        x = where(wrap(counts > 0), 0, x)
+    out = p.index_add(x, values, index=index)
+    if not mean:
+        return out
+    counts = wrap(F.astype(F.maximum(counts + 1 if include else counts, 1), x._array.dtype))
+    return (e.floor_divide if x._array.dtype.kind in "iu" else e.divide)(out, counts)
+
+
+def _product(x: Any, values: Any, index: Index, include: bool, mean: bool) -> Any:
+    """Products of pairs, of pairs of pairs, ...: nothing is divided, so that zeros are no special case."""
+    F, shape = of(x._array), x._array.shape
+    found = s.segments(F, index, shape, values._array.shape)
+    n = values._array.size
+    out = p.getitem(reshape(values, shape=(n,)), index=(found.order,))
+    step = 1
+    while step < n:
+        after = concatenate(
+            p.basic_getitem(out, index=(slice(step, None),)), p.basic_getitem(out, index=(slice(0, step),)), axis=0
+        )
+        out = where(wrap(s.partners(F, found, step)), e.multiply(out, after), out)
+        step *= 2
+    there = wrap(F.reshape(found.there, shape))
+    product = where(there, reshape(p.getitem(out, index=(found.first,)), shape=shape), 1)
+    return e.multiply(x if include else where(there, 1, x), product)

@@ -308,7 +308,8 @@ class Tensor(Value):
 
     def detach(self) -> Tensor:
         """A constant that shares this tensor's memory and version."""
-        out: Tensor = wrap(self._array)
+        array = self._array
+        out: Tensor = wrap(array.constant() if modes.unusual and hasattr(array, "constant") else array)
         if self._meta is not None and (self._meta.inference or self._meta.versions is not None):
             meta(out).inference = self._meta.inference
             meta(out).versions = self._meta.versions

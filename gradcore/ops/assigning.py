@@ -17,7 +17,7 @@ from gradcore.primitives import indexing as p
 from gradcore.primitives import selection
 from gradcore.primitives import shape as s
 from gradcore.recorder.errors import broadcast_mismatch
-from gradcore.recorder.inplace import bump, check_writable, overwritten, store
+from gradcore.recorder.inplace import bump, check_writable, overwritten, receive, store
 from gradcore.recorder.primitive import renamed
 from gradcore.recorder.value import Value, wrap
 
@@ -121,6 +121,7 @@ def _refuse_overlap(into: Any, array: Any, name: str) -> None:
 
 def assign(view: Any, value: Any, name: str) -> Any:
     """Make the Tensor `view` hold `value`, broadcast and converted; recorded."""
+    receive(view, value)
     check_writable(view, name)
     record = _filled[True] if name == "__setitem__" and not value._array.ndim else _copied
     extra = value._array.ndim - view._array.ndim
@@ -144,6 +145,7 @@ def assign(view: Any, value: Any, name: str) -> Any:
 
 def put(view: Any, index: tuple[Any, ...], value: Any, name: str, accumulate: bool = False) -> Any:
     """Write `value` into the Tensor `view` at an index with arrays (add it there, with `accumulate`); recorded."""
+    receive(view, value)
     F = of(view._array)
     if not accumulate and view._node is None and view._meta is None and value._node is None:
         try:

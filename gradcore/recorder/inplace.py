@@ -130,8 +130,19 @@ def _is_leaf(t: Value) -> bool:
     return t._node is None or isinstance(t._node, Leaf)
 
 
+# What makes a Tensor able to hold values of a transform, set where transforms are defined.
+receiver: list[Callable[[Value, Value], None]] = []
+
+
+def receive(t: Value, value: Value) -> None:
+    """Get `t` ready to be overwritten by `value`."""
+    for ready in receiver:
+        ready(t, value)
+
+
 def store(t: Value, result: Value, name: str) -> Value:
     """Make `t` hold the value and the history of `result`."""
+    receive(t, result)
     _check_fits(t, result, name)
     recorded = modes.is_grad_enabled() and (result._node is not None or _requires_grad(t))
     if recorded:

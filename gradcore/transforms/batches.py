@@ -33,9 +33,18 @@ class NeedsLoop(BaseException):
 def user_line() -> str:
     """The file and line of the caller outside gradcore."""
     frame: Any = sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "gradcore":
+    while frame is not None and _is_ours(frame):
         frame = frame.f_back
     return "?" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+# Functions of backends that change their first argument.
+WRITERS = frozenset("add_at copyto put_along_axis scatter_add setitem".split())
+
+
+def _is_ours(frame: Any) -> bool:
+    name: str = frame.f_globals.get("__name__", "")
+    return name.partition(".")[0] == "gradcore" or bool(frame.f_code.co_filename == "<gradcore>")
 
 
 class Batched(Lifted):
@@ -78,6 +87,10 @@ class Batched(Lifted):
     def nbytes(self) -> int:
         return self.size * self.itemsize
 
+    def constant(self) -> Batched:
+        data = self.data
+        return batched(self.frame, data.constant() if isinstance(data, Lifted) else data, self.mapped)
+
     def lift(self, x: Array) -> Batched:
         return batched(self.frame, x, mapped=False)
 
@@ -100,8 +113,11 @@ class Batched(Lifted):
         if not top_is_mapped(frame, (*args, *keywords.values())):
             args = [_inner(frame, a) for a in args]
             return lifted_call(self, name, args, {key: _inner(frame, x) for key, x in keywords.items()})
-        if name in ("copyto", "setitem") and not is_mapped(frame, args[0]):
+        if name in WRITERS and not is_mapped(frame, args[0]):
             raise NeedsLoop(frame, "writing values of a batch into what is one for all of it")
+        if name == "copyto" or (name == "setitem" and args[1] is Ellipsis):
+            target, source = aligned(frame, (args[0], args[-1]), args[0].ndim)
+            return lifted_call(self, "copyto", (target, source), {"casting": "unsafe"})
         each = [
             lifted_call(
                 self, name, [element(frame, a, i) for a in args], {key: element(frame, x, i) for key, x in keywords.items()}
@@ -275,6 +291,12 @@ def _axis_of_number(axis: Any) -> Any:
     return axis if axis is None or isinstance(axis, int) else (0,)
 
 
+def tell(what: str, where: str) -> None:
+    """Warn of `what` as of the line `where`."""
+    file, _, line = where.rpartition(":")
+    warnings.warn_explicit(f"{what} ({where})", UserWarning, file or "?", int(line) if file else 1)
+
+
 _told: set[str] = set()
 
 
@@ -282,11 +304,7 @@ def one_by_one(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[st
     """A primitive that has no rule, for each of the batch."""
     if op.name not in _told:
         _told.add(op.name)
-        warnings.warn(
-            f"vmap: there is no batching rule for {op.name}, so it is done one by one for each of the batch ({user_line()})",
-            UserWarning,
-            stacklevel=2,
-        )
+        tell(f"vmap: there is no batching rule for {op.name}, so it is done one by one for each of the batch", user_line())
     each = [
         evaluate(op, *(element(frame, a, i) for a in args), **{name: element(frame, x, i) for name, x in params.items()})
         for i in range(frame.size)

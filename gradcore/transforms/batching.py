@@ -18,6 +18,7 @@ from gradcore.transforms.batches import (
     Rule,
     at_front,
     batched,
+    in_front,
     is_mapped,
     one_by_one,
 )
@@ -411,6 +412,15 @@ def _median(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, 
     flat = F.reshape(args[0].data, shape=(frame.size, args[0].size))
     indices = F.argmedian(flat, axis=1, skip_nan=params.get("skip_nan", False), keepdims=True)
     return F.reshape(F.pick(flat, indices, axis=1), shape=(frame.size,))
+
+
+@batching("argmax", "argmin")
+def _argmax(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
+    if params["axis"] is not None:
+        return in_front(frame, op, args, params)
+    x, keepdims = args[0], params.get("keepdims", False)
+    found = evaluate(op, F.reshape(x.data, shape=(frame.size, x.size)), axis=1)
+    return F.reshape(found, shape=(frame.size, *(1,) * x.ndim)) if keepdims else found
 
 
 @batching("unique", "unique_runs")

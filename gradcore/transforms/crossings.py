@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gradcore.graph import modes
-from gradcore.recorder import views
+from gradcore.recorder import steps, views
+from gradcore.recorder.inplace import receiver
 from gradcore.recorder.primitive import Primitive, primitive, registry
 from gradcore.recorder.record import attach, lifter
 from gradcore.recorder.steps import kernels_of
 from gradcore.recorder.value import Value, wrap
-from gradcore.transforms import lifted
-from gradcore.transforms.batches import Batched, at_front, batched
+from gradcore.transforms import batching, lifted
+from gradcore.transforms.batches import Batched, NeedsLoop, at_front, batched
 from gradcore.transforms.lifted import Frame, Lifted, evaluate, top_of, zeros_like
 from gradcore.transforms.tangents import Dual, dual
 
@@ -151,5 +152,28 @@ def _on_one_level(inputs: Sequence[Any], params: dict[str, Any]) -> Sequence[Any
     return [lift(x, top.frame) if isinstance(x, Value) else x for x in inputs]
 
 
+def _receive(t: Value, value: Value) -> None:
+    """Make `t`, and what it is a view of, hold dual numbers if `value` is one."""
+    array = value._array
+    level = t._array.frame.level if isinstance(t._array, Lifted) else 0
+    if not isinstance(array, Lifted) or array.frame.level <= level:
+        return
+    inner: Any = array
+    while isinstance(inner, Lifted) and inner.frame.level > level:
+        if isinstance(inner, Batched) and inner.mapped:
+            raise NeedsLoop(inner.frame, "writing into a tensor that is one for all of the batch")
+        inner = inner.primal if isinstance(inner, Dual) else inner.data
+    view = None if t._meta is None else t._meta.view
+    base = t if view is None else view.base
+    made = lift(wrap(base._array, base._node), array.frame)
+    base._array, base._node = made._array, made._node
+    if view is not None:
+        t._array = view.chain(steps.Raw(made._array.backend), made._array)
+        view.original = made._array
+        views.family_changed(base)
+
+
+RULES = batching.rules  # importing them fills the table
 lifter.append(_on_one_level)
+receiver.append(_receive)
 registry.load()

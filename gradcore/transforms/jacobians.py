@@ -12,7 +12,7 @@ from gradcore.recorder.value import Value, wrap
 from gradcore.transforms import trees
 from gradcore.transforms.derivatives import Argnums, Arguments, Recording, push_forward, tensors_only, with_aux
 from gradcore.transforms.lifted import Lifted
-from gradcore.transforms.mapping import as_given, vmap
+from gradcore.transforms.mapping import as_given, name_of, vmap
 
 Function = Callable[..., Any]
 
@@ -117,6 +117,7 @@ def _columns(
 
     if not isinstance(x, Value):
         raise ValueError(f"Thing passed to transform API must be Tensor, got {type(x)}")
+    push.__name__ = name_of(func)
     moved, kept["aux"] = vmap(push, out_dims=(-1, None), randomness=randomness)(_basis(x, 0, x._array.size))
     reshape = registry["reshape"].function
     return [reshape(c, shape=(*c._array.shape[:-1], *x._array.shape)) for c in moved]

@@ -98,6 +98,10 @@ class Lifted:
         """What `op` makes of arguments of which this array is one of the highest level."""
         raise NotImplementedError
 
+    def constant(self) -> Any:
+        """The same without tangents."""
+        raise NotImplementedError
+
     def lift(self, x: Array) -> Any:
         """`x`, of a lower level, as a constant of this array's frame."""
         raise NotImplementedError

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import threading
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,12 +14,11 @@ from gradcore import generator
 from gradcore.backends import of
 from gradcore.recorder.primitive import registry
 from gradcore.recorder.value import Value, wrap
-from gradcore.transforms import batching, trees
-from gradcore.transforms.batches import NeedsLoop
+from gradcore.transforms import trees
+from gradcore.transforms.batches import NeedsLoop, tell
 from gradcore.transforms.crossings import batch, lift, unbatch
 from gradcore.transforms.lifted import Frame, Lifted, inside
 
-RULES = batching.rules  # importing them fills the table
 Function = Callable[..., Any]
 
 
@@ -295,9 +293,8 @@ _told: set[str] = set()
 def _tell(name: str, needed: NeedsLoop, size: int) -> None:
     if needed.where not in _told:
         _told.add(needed.where)
-        warnings.warn(
-            f"vmap: {name} needs values of its batch ({needed.what} at {needed.where}), so it runs once for each "
-            f"of the {size} slices, slowly. Choose with where() instead of `if`, and keep shapes independent of values.",
-            UserWarning,
-            stacklevel=5,
+        tell(
+            f"vmap: {name} needs values of its batch ({needed.what}), so it runs once for each of {size} slices, slowly. "
+            "Choose with where() instead of `if`, and keep shapes independent of values.",
+            needed.where,
         )

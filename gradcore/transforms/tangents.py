@@ -64,6 +64,13 @@ class Dual(Lifted):
     def run(self, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         return push(self.frame, op, args, params)
 
+    def constant(self) -> Dual:
+        primal = self.primal
+        return dual(self.frame, primal.constant() if isinstance(primal, Lifted) else primal, None)
+
+    def __array__(self, *args: Any, **keywords: Any) -> Any:
+        raise TypeError("a dual number is no NumPy array: its tangent would be lost")
+
     def lift(self, x: Array) -> Dual:
         return dual(self.frame, x, None)
 
@@ -220,7 +227,8 @@ def _transposed(
     step = kernel.steps[needs, conjugate, False]
     arrays = {"outs": tuple(outs)} if op.outputs == ("outs",) else dict(zip(op.outputs, outs, strict=True))
     smooth = [i for i, (_, name) in enumerate(_named(op, outs)) if name not in op.constant]
-    saved: Any = tuple(_constant(_saved(op, name, primals, arrays, params)) for name in step.layout)
+    read = {name: _saved(op, name, primals, arrays, params) for name in step.layout}
+    saved: Any = tuple(x if name in op.params else _constant(x) for name, x in read.items())
     if step.several:
         saved = (saved, tuple((outs[i].shape, outs[i].dtype) for i in smooth))
     top = top_of((*primals, *tangents))

@@ -1,0 +1,128 @@
+"""Every primitive in forward mode and in batches: <u, J t> = <J* u, t>, and a batch gives what a loop gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradcore
+from gradcore.recorder.value import wrap
+from gradcore.transforms.crossings import batch, lift, pair, primal_part, tangent_part, unbatch
+from gradcore.transforms.lifted import Frame, Lifted, inside
+from tests.cases import Case
+from tests.test_cases import HOST, TABLE, Run, dtypes, in_dtype, inner, kind
+
+each_case = pytest.mark.parametrize("case", TABLE)
+
+# The rule of these is not the derivative: padding has no gradient, and a frequency divides it.
+NOT_THE_DERIVATIVE = {("embedding", "padding"), ("embedding", "frequency")}
+# Shapes that depend on values: vmap itself loops.
+NEED_A_LOOP = {"bincount", "unique", "unique_runs"}
+N = 3
+
+
+def agree(a: float, b: float, tolerance: float) -> bool:
+    return bool(np.isclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True) or not (np.isfinite(a) and np.isfinite(b)))
+
+
+def pushed(run: Run, tangents: list[Any]) -> tuple[list[Any], list[Any]]:
+    """The differentiable outputs and their tangents."""
+    frame = Frame()
+    values: list[Any] = [wrap(x) if isinstance(x, np.ndarray) else x for x in run.inputs]
+    with inside(frame):
+        for i, t in zip(run.active, tangents, strict=True):
+            values[i] = pair(values[i], wrap(t), frame=frame)
+        made = run.op.function(*values, **run.case.params)
+        outs = run.differentiable(made if isinstance(made, tuple) else (made,))
+        return [primal_part(x, frame=frame)._array for x in outs], [tangent_part(x, frame=frame)._array for x in outs]
+
+
+@each_case
+def test_forward_mode_is_the_transpose_of_reverse_mode(case: Case, request: Any) -> None:
+    if (case.primitive, case.label) in NOT_THE_DERIVATIVE:
+        pytest.skip("the rule is not the derivative")
+    for dtype in dtypes(case):
+        run = Run(case, request, dtype)
+        if not (run.active and run.cotangents):
+            continue
+        tangents = [run.noise(x) for x in run.points]
+        outs, moved = pushed(run, tangents)
+        for out, t in zip(outs, moved, strict=True):
+            assert (t.shape, t.dtype) == (out.shape, out.dtype)
+        back = run.pulled(HOST, run.points, run.cotangents)
+        tolerance = 1e-5 if any(out.dtype.itemsize < 8 for out in outs) else 1e-9
+        assert agree(inner(run.cotangents, moved), inner(back, tangents), tolerance)
+
+
+class Batch:
+    """A case with `N` sets of inputs of which those in `mapped` differ."""
+
+    def __init__(self, case: Case, request: Any, dtype: str, which: str) -> None:
+        self.runs = [Run(case, request, dtype) for _ in range(N)]
+        first = self.first = self.runs[0]
+        arrays = [i for i, x in enumerate(first.inputs) if isinstance(x, np.ndarray)]
+        self.mapped = {"all": arrays, "first": arrays[:1], "last": arrays[-1:]}[which]
+        self.serves = bool(self.mapped) and (which == "all" or len(arrays) > 1)
+        for run in self.runs[1:]:
+            fresh, other = run.case.make(run.rng), run.case.make(run.rng)
+            if np.dtype(dtype).kind == "c":
+                fresh = tuple(np.asarray(x + 1j * y) if kind(x) == "f" else x for x, y in zip(fresh, other, strict=True))
+            for i in self.mapped:
+                run.inputs[i] = in_dtype(fresh[i], np.dtype(dtype)) if kind(fresh[i]) in "fc" else fresh[i]
+            run.cotangents = [run.noise(c) for c in run.cotangents]
+            for i in range(len(run.inputs)):
+                if i not in self.mapped:
+                    run.inputs[i] = first.inputs[i]
+            run.points = [run.inputs[i] for i in run.active]
+        self.serves &= all(len({run.inputs[i].shape for run in self.runs}) == 1 for i in self.mapped)
+
+    def outputs(self) -> tuple[list[Any], dict[int, Any]]:
+        """The outputs of all at once, the batch in front, and the leaves among the inputs."""
+        frame, leaves, values = Frame(N), {}, []
+        with inside(frame):
+            for i, x in enumerate(self.first.inputs):
+                value: Any = x
+                if isinstance(x, np.ndarray):
+                    value = wrap(np.stack([run.inputs[i] for run in self.runs]) if i in self.mapped else x)
+                    if i in self.first.active:
+                        leaves[i] = value.requires_grad_()
+                    value = batch(value, axis=0, frame=frame) if i in self.mapped else value
+                values.append(value)
+            made = self.first.op.function(*values, **self.first.case.params)
+            outs = made if isinstance(made, tuple) else (made,)
+            return [unbatch(lift(x, frame), axis=0, frame=frame) for x in outs], leaves
+
+
+@each_case
+@pytest.mark.filterwarnings("ignore:vmap. there is no batching rule")
+@pytest.mark.parametrize("which", ["all", "first", "last"])
+def test_a_batch_gives_what_a_loop_gives(case: Case, which: str, request: Any) -> None:
+    if case.primitive in NEED_A_LOOP:
+        pytest.skip("its shape depends on values")
+    for dtype in dtypes(case):
+        many = Batch(case, request, dtype, which)
+        if not many.serves:
+            continue
+        expected = [run.call(HOST, run.points)[0] for run in many.runs]
+        outs, leaves = many.outputs()
+        for out, each in zip(outs, zip(*expected, strict=True), strict=True):
+            assert not isinstance(out._array, Lifted)
+            whole = np.stack([x._array for x in each])
+            assert (out._array.shape, out._array.dtype) == (whole.shape, whole.dtype)
+            np.testing.assert_allclose(out._array, whole, rtol=1e-9, atol=1e-9)
+        if leaves and many.first.cotangents:
+            check_gradients(many, many.first.differentiable(outs), leaves)
+
+
+def check_gradients(many: Batch, outs: list[Any], leaves: dict[int, Any]) -> None:
+    """The gradients of a batch are those of the loop, summed where one input serves all."""
+    seeds = [wrap(np.stack(parts)) for parts in zip(*(run.cotangents for run in many.runs), strict=True)]
+    found = gradcore.autograd.grad(outs, list(leaves.values()), seeds, allow_unused=True)
+    each = [run.pulled(HOST, run.points, run.cotangents) for run in many.runs]
+    for k, (i, g) in enumerate(zip(leaves, found, strict=True)):
+        whole = np.stack([grads[k] for grads in each])
+        with np.errstate(invalid="ignore"):
+            whole = whole if i in many.mapped else whole.sum(0)
+        np.testing.assert_allclose(np.zeros_like(whole) if g is None else g._array, whole, rtol=1e-8, atol=1e-8)

@@ -19,7 +19,7 @@ from gradcore.recorder.primitive import Primitive
 from gradcore.recorder.record import apply
 from gradcore.recorder.steps import FITTED, compiled, kernels_of
 
-FLOAT32, FLOAT64 = host.dtype("float32"), host.dtype("float64")
+FLOAT32, FLOAT64, INT64 = host.dtype("float32"), host.dtype("float64"), host.dtype("int64")
 
 
 def specialise(op: Primitive, function: Any) -> None:
@@ -53,8 +53,10 @@ def specialise(op: Primitive, function: Any) -> None:
         others=_other_dtypes(op),
         FITTED=FITTED,
         Array=host.Array,
-        constants32=_constants32,
-        constants64=_constants64,
+        int64=INT64,
+        constants32=_constants[FLOAT32],
+        constants64=_constants[FLOAT64],
+        integers=_constants[INT64],
         **{f"default_{name}": default for name, default in op.defaults.items()},
     )
     made: dict[str, Any] = {}
@@ -68,14 +70,13 @@ def specialise(op: Primitive, function: Any) -> None:
 # -- numbers as arrays ------------------------------------------------------------------------------------------------
 # NumPy takes twice as long for `array * 3.0` as for `array * array_of_3`, so numbers that come again are kept as arrays.
 
-_constants32: dict[Any, Any] = {}
-_constants64: dict[Any, Any] = {}
+_constants: dict[Any, dict[Any, Any]] = {FLOAT32: {}, FLOAT64: {}, INT64: {}}
 _CONSTANTS = 4096
 
 
 def constant(array: Any, number: Any) -> Any:
     """`number` as what operations with the host array `array` are fastest with: a read-only 0-d array of its dtype."""
-    kept = _constants32 if array.dtype is FLOAT32 else _constants64
+    kept = _constants[array.dtype]
     made = host.asarray(number, array.dtype)
     made.flags.writeable = False
     if number and number == number:  # 0.0 and -0.0 are one key, and nan is never found again
@@ -95,9 +96,9 @@ UNROLLED = 2  # with more inputs than this, one table instead of a branch for ea
 def _source(op: Primitive) -> str:
     keywords = "".join(f", {p}=default_{p}" if p in op.defaults else f", {p}" for p in op.params)
     if op.variadic:
-        *first, rest = op.inputs
-        star = f"{''.join(f'{x}, ' for x in first)}*{rest}"
-        return f"def recorder({star}{keywords}):\n    return apply(op, function, [{star}], {_params(op)})\n"
+        star = ", ".join([*op.inputs[:-1], f"*{op.inputs[-1]}"])
+        lines = _of_many(op) if len(op.inputs) == len(op.outputs) == 1 and op.vjp else [_general(op)]
+        return "\n    ".join([f"def recorder({star}{keywords}):", *lines]) + "\n"
     lines = _straight(op) if _straight_will_do(op) else [_general(op)]
     return "\n    ".join([f"def recorder({', '.join(op.inputs)}{keywords}):", *lines]) + "\n"
 
@@ -121,7 +122,44 @@ def _params(op: Primitive) -> str:
 
 
 def _general(op: Primitive) -> str:
-    return f"return apply(op, function, [{', '.join(op.inputs)}], {_params(op)})"
+    star = ["*" + x if op.variadic and x == op.inputs[-1] else x for x in op.inputs]
+    return f"return apply(op, function, [{', '.join(star)}], {_params(op)})"
+
+
+def _of_many(op: Primitive) -> list[str]:
+    """The recorder of a primitive of any number of inputs and nothing else, none of them promoted."""
+    (xs,) = op.inputs
+    saved = {xs: "tuple(arrays)", f"{xs}_shape": "tuple([a.shape for a in arrays])", op.outputs[0]: "out"}
+    return [
+        "if unusual:",
+        f"    {_general(op)}",
+        "arrays, targets = [], []",
+        f"for x in {xs}:",
+        f"    if {_is_odd('x')}:",
+        f"        {_general(op)}",
+        "    arrays.append(x._array)",
+        "    targets.append(x._node)",
+        "a0 = arrays[0] if arrays else None",
+        "have = getattr(a0, 'dtype', None)",
+        "if have is not float32 and have is not float64 and have not in others:",
+        f"    {_general(op)}",
+        "for a in arrays:",
+        "    if a.dtype is not have or type(a) is not type(a0):",
+        f"        {_general(op)}",
+        *_forward(op, "a0", ["*arrays"]),
+        "result = new(Tensor)",
+        "result._array = out",
+        "result._meta = result._node = None",
+        "if targets.count(None) == len(targets) or (grad_off and get_ident() in grad_off):",
+        "    return result",
+        "node = result._node = Node()",
+        "node.stamp = next(stamps)",
+        "node.step = kernel.steps[tuple([t is not None for t in targets]), False, False]",
+        "node.targets = tuple([t for t in targets if t is not None])",
+        f"node.saved = ({''.join(f'{saved.get(name, name)}, ' for name in op.layout((True,)))})",
+        "node.hooks = None",
+        "return result",
+    ]
 
 
 def _lead(op: Primitive) -> int | None:
@@ -182,11 +220,17 @@ def _input(op: Primitive, i: int, x: str, lead: str) -> list[str]:
     if op.unpromoted or len(op.inputs) > UNROLLED:
         return [f"if {_is_odd(x)}:", f"    {_general(op)}", *take]
     number = [
-        "if have is not float32 and have is not float64:",
+        "if have is float32:",
+        "    kept = constants32",
+        "elif have is float64:",
+        "    kept = constants64",
+        f"elif have is int64 and type({x}) is int and -{2**63} <= {x} < {2**63}:",
+        "    kept = integers",
+        "else:",
         f"    {_general(op)}",
         f"if type({lead}) is Array:",
         "    try:",
-        f"        a{i} = constants32[{x}] if have is float32 else constants64[{x}]",
+        f"        a{i} = kept[{x}]",
         "    except KeyError:",
         f"        a{i} = constant({lead}, {x})",
         "else:",

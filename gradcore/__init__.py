@@ -120,6 +120,9 @@ if _TYPE_CHECKING:
         as_tensor as as_tensor, asarray as asarray, from_dlpack as from_dlpack, from_numpy as from_numpy, frombuffer as
         frombuffer, tensor as tensor,
     )
+    from gradcore.ops.ctc import (  # fmt: skip
+        ctc_loss as ctc_loss,
+    )
     from gradcore.ops.cumulative import (  # fmt: skip
         cummax as cummax, cummin as cummin, cumprod as cumprod, cumsum as cumsum, logcumsumexp as logcumsumexp,
     )

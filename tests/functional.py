@@ -60,7 +60,7 @@ def evaluated(expression: str, space: Space) -> Any:
     """What the expression returns, the gradients of its leaves, and what it kept."""
     found = eval(expression, {}, space)
     outs = found if isinstance(found, tuple) else (found,)
-    roots = [out for out in outs if out.requires_grad]
+    roots = [out for out in outs if out is not None and out.requires_grad]
     grads: Any = None
     if roots:
         seeds = [space.drawn(space.rng.normal(size=tuple(out.shape)), str(out.dtype).rpartition(".")[2]) for out in roots]

@@ -43,6 +43,7 @@ from gradcore.ops.adaptive_pooling import (
     max_unpool2d,
     max_unpool3d,
 )
+from gradcore.ops.attention import multi_head_attention_forward, scaled_dot_product_attention
 from gradcore.ops.convolution import (
     conv1d,
     conv2d,
@@ -51,6 +52,7 @@ from gradcore.ops.convolution import (
     conv_transpose2d,
     conv_transpose3d,
 )
+from gradcore.ops.ctc import ctc_loss
 from gradcore.ops.distance_losses import (
     cosine_embedding_loss,
     cosine_similarity,
@@ -164,6 +166,7 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",
@@ -217,6 +220,7 @@ __all__ = [
     "max_unpool3d",
     "mish",
     "mse_loss",
+    "multi_head_attention_forward",
     "multi_margin_loss",
     "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
@@ -236,6 +240,7 @@ __all__ = [
     "rms_norm",
     "rrelu",
     "rrelu_",
+    "scaled_dot_product_attention",
     "selu",
     "selu_",
     "sigmoid",

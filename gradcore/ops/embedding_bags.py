@@ -137,7 +137,9 @@ def _begins(F: Any, x: Any, offsets: Any, include_last: bool) -> Any:
 
 def _padding(padding_idx: int, rows: int) -> int:
     if not -rows <= padding_idx < rows:
-        raise RuntimeError(f"padding_idx must be within the number of embeddings, -{rows} through {rows - 1}, but got {padding_idx}")
+        raise RuntimeError(
+            f"padding_idx must be within the number of embeddings, -{rows} through {rows - 1}, but got {padding_idx}"
+        )
     return padding_idx % rows
 
 
@@ -148,10 +150,9 @@ def _largest(F: Any, taken: Any, kept: Any, begins: Any, shape: tuple[int, ...])
         return p.add_rows(taken, wrap(F.zeros((count,), "int64")), rows=bags)  # type: ignore[no-any-return]
     start, end = begins[:-1], begins[1:]
     sizes = end - start
-    if len(shape) == 2:
-        longest = shape[1]
-    else:  # how long the longest bag is, a device would have to be asked
-        longest = int(F.max(sizes, 0)) if F.device_type == "cpu" else count
+    longest = shape[-1] if len(shape) == 2 else count
+    if len(shape) == 1 and F.device_type == "cpu":  # a device would have to be asked
+        longest = int(F.max(sizes, 0))
     if kept is not None:
         column = wrap(kept.reshape((count, 1)))
         taken = where(column, taken, float("-inf"))

@@ -51,20 +51,24 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
             f"{list(right)})"
         )
     if left[:-1] != right[:-1]:
-        raise RuntimeError(f"bilinear(): input batch dimensions do not match: got {list(left[:-1])} and {list(right[:-1])}")
+        raise RuntimeError(
+            f"bilinear(): input batch dimensions do not match: got {list(left[:-1])} and {list(right[:-1])}"
+        )
     if len(form) != 3 or left[-1:] != form[1:2] or right[-1:] != form[2:]:
         raise RuntimeError(
-            f"bilinear(): weight of shape {list(form)} does not fit inputs of shapes {list(left)} and {list(right)}: expected "
-            "(out, in1, in2)"
+            f"bilinear(): weight of shape {list(form)} does not fit inputs of shapes {list(left)} and {list(right)}: "
+            "expected (out, in1, in2)"
         )
     if bias is not None and tuple(bias._array.shape) != form[:1]:
-        raise RuntimeError(f"bilinear(): bias size does not match weight size: got {bias._array.size} but expected {form[0]}")
+        raise RuntimeError(
+            f"bilinear(): bias size does not match weight size: got {bias._array.size} but expected {form[0]}"
+        )
     rows, (out, a, b) = prod(left[:-1]), form
     forms = reshaped(s.transpose(weight, axes=(1, 0, 2)), (a, out * b))
     half = reshaped(matmul(reshaped(input1, (rows, a)), forms), (rows, out, b))
     made = matmul(half, reshaped(input2, (rows, b, 1)))
     made = reshaped(made, (*left[:-1], out))
-    return made if bias is None else made + bias  # type: ignore[no-any-return]
+    return made if bias is None else made + bias
 
 
 functions[""]["bilinear"] = bilinear

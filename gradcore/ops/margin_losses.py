@@ -114,7 +114,8 @@ def multilabel_margin_loss(
         most = int(F.max(F.sum(given, 1), 0)) if rows else 0
         labels, given = labels[:, :most], given[:, :most]
     labels = F.where(given, labels, 0)
-    times = F.scatter_add(F.zeros((rows, classes), "int64"), (F.arange(rows).reshape((rows, 1)), labels), F.astype(given, "int64"))
+    row = F.arange(rows).reshape((rows, 1))
+    times = F.scatter_add(F.zeros((rows, classes), "int64"), (row, labels), F.astype(given, "int64"))
     own = s.reshape(pick(x, wrap(labels), axis=1, keepdims=True, distinct=False), shape=(*labels.shape, 1))
     counted = given[:, :, None] & (times == 0)[:, None, :]
     excess = a.relu(a.masked(s.reshape(x, shape=(rows, 1, classes)) - own + 1, wrap(counted)))

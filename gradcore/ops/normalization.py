@@ -158,14 +158,14 @@ def instance_norm(
     for name, each in (("weight", weight), ("bias", bias), ("running_mean", running_mean), ("running_var", running_var)):
         if each is not None and each._array.size != channels:
             raise RuntimeError(f"{name} should contain {count * channels} elements not {count * each._array.size}")
-    repeated = [None if each is None else tile(each, (count,)) for each in (weight, bias)]
+    weights, biases = (None if each is None else tile(each, (count,)) for each in (weight, bias))
     with modes.no_grad():
-        running = [None if each is None else tile(each, (count,)) for each in (running_mean, running_var)]
+        means, variances = (None if each is None else tile(each, (count,)) for each in (running_mean, running_var))
     rows = s.reshape(input, shape=(1, count * channels, *shape[2:]))
-    out = batch_norm(rows, *running, *repeated, bool(use_input_stats), momentum, eps)
+    out = batch_norm(rows, means, variances, weights, biases, bool(use_input_stats), momentum, eps)
     if use_input_stats:
         with modes.no_grad():
-            for each, moved in zip((running_mean, running_var), running, strict=True):
+            for each, moved in ((running_mean, means), (running_var, variances)):
                 if each is not None:
                     write(each, mean(s.reshape(moved, shape=(count, channels)), 0)._array, "instance_norm")
     return s.reshape(out, shape=shape)  # type: ignore[no-any-return]
@@ -236,7 +236,7 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     need_tensor(input, "local_response_norm")
     shape = tuple(input._array.shape)
     if len(shape) < 3:
-        raise ValueError(f"Expected 3D or higher dimensionality                          input (got {len(shape)} dimensions)")
+        raise ValueError(f"Expected 3D or higher dimensionality input (got {len(shape)} dimensions)")
     if not input._array.size:
         return input
     window = Window((size, 1), (1, 1), (1, 1), ((size // 2, (size - 1) // 2), (0, 0)))

@@ -47,6 +47,7 @@ FAMILIES: Final = (
     "sorting",
     "special",
     "transcendental",
+    "trellis",
 )
 
 

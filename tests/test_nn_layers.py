@@ -66,6 +66,44 @@ LAYERS: list[tuple[str, list[Any]]] = [
     ("Dropout(0.3)", [(5, 6)]),
     ("Dropout(0.3, inplace=True).eval()", [(5, 6)]),
     *((f"{name}()", [(3, 4)]) for name in PLAIN),
+    ("Bilinear(3, 4, 2)", [(5, 3), (5, 4)]),
+    ("Bilinear(3, 4, 2, bias=False)", [(2, 5, 3), (2, 5, 4)]),
+    ("ConvTranspose1d(2, 4, 3)", [(2, 2, 5)]),
+    ("ConvTranspose2d(2, 4, (3, 2), stride=2, padding=1, output_padding=1, groups=2, dilation=2)", [(1, 2, 4, 5)]),
+    ("ConvTranspose3d(2, 1, 2, bias=False)", [(1, 2, 2, 3, 2)]),
+    ("EmbeddingBag(9, 4)", [("i9", 3, 2)]),
+    ("EmbeddingBag(9, 4, mode='sum', padding_idx=2)", [("i9", 3, 2)]),
+    ("GroupNorm(2, 4)", [(2, 4, 3)]),
+    ("GroupNorm(4, 4, bias=False, eps=0.1)", [(2, 4, 3, 2)]),
+    ("GroupNorm(2, 4, affine=False)", [(2, 4)]),
+    ("RMSNorm(4)", [(3, 4)]),
+    ("RMSNorm((3, 4), eps=0.1, elementwise_affine=False)", [(2, 3, 4)]),
+    ("LocalResponseNorm(2)", [(2, 4, 3)]),
+    ("InstanceNorm1d(3)", [(2, 3, 4)]),
+    ("InstanceNorm2d(3, affine=True, track_running_stats=True)", [(2, 3, 4, 5)]),
+    ("InstanceNorm3d(2, affine=True)", [(2, 2, 3, 2)]),
+    ("Dropout1d(0.4)", [(4, 5, 3)]),
+    ("Dropout2d(0.4, inplace=True)", []),
+    ("Dropout3d(0.4)", [(2, 5, 1, 2, 3)]),
+    ("AlphaDropout(0.4)", [(4, 5)]),
+    ("FeatureAlphaDropout(0.4)", [(4, 5, 2)]),
+    ("AdaptiveAvgPool1d(3)", [(1, 2, 7)]),
+    ("AdaptiveAvgPool2d((None, 3))", [(1, 2, 4, 7)]),
+    ("AdaptiveAvgPool3d(2)", [(1, 2, 3, 4, 5)]),
+    ("AdaptiveMaxPool1d(3)", [(1, 2, 7)]),
+    ("AdaptiveMaxPool2d((2, 3), return_indices=True)", [(1, 2, 4, 7)]),
+    ("AdaptiveMaxPool3d(2)", [(1, 2, 3, 4, 5)]),
+    ("MaxUnpool2d(2)", []),
+    ("MaxUnpool1d(2, stride=3, padding=1)", []),
+    ("PixelShuffle(2)", [(1, 8, 2, 3)]),
+    ("PixelUnshuffle(2)", [(1, 2, 4, 6)]),
+    ("ChannelShuffle(2)", [(1, 4, 2, 2)]),
+    ("Unfold(2, padding=1)", [(1, 2, 3, 4)]),
+    ("Fold((3, 4), kernel_size=2)", [(1, 8, 6)]),
+    ("Upsample(scale_factor=2)", [(1, 2, 3, 4)]),
+    ("Upsample(size=(5, 6), mode='bilinear', align_corners=False)", [(1, 2, 3, 4)]),
+    ("UpsamplingNearest2d(scale_factor=2)", [(1, 2, 3, 4)]),
+    ("UpsamplingBilinear2d(size=6)", [(1, 2, 3, 4)]),
     ("Threshold(0.1, 20)", [(3, 4)]),
     ("Threshold(0.1, 20.0, inplace=True)", []),
     ("RReLU(0.1, 0.4).eval()", [(3, 4)]),
@@ -104,6 +142,8 @@ LOSSES: list[tuple[str, list[Any]]] = [
     ("HingeEmbeddingLoss(0.5)", [(3, 4), ("s", 3, 4)]),
     ("SoftMarginLoss()", [(3, 4), ("s", 3, 4)]),
     ("MultiLabelSoftMarginLoss()", [(3, 4), ("u", 3, 4)]),
+    ("MultiLabelMarginLoss()", [(3, 4), ("i4", 3, 4)]),
+    ("MultiMarginLoss(p=2, weight=T.tensor([1.0, 2.0, 0.5, 1.0]))", [(3, 4), ("i4", 3)]),
     ("CosineEmbeddingLoss(0.1)", [(3, 4), (3, 4), ("s", 3)]),
     ("MarginRankingLoss(0.2)", [(3,), (3,), ("s", 3)]),
     ("TripletMarginLoss(2.0, swap=True)", [(3, 4), (3, 4), (3, 4)]),
@@ -175,7 +215,11 @@ REFUSED = [
     "Conv2d(2, 2, 3, padding='same', stride=2)", "Conv2d(2, 2, 3, padding_mode='x')", "Embedding(3, 4, padding_idx=5)",
     "Embedding(3, 4, padding_idx=-4)", "Embedding(2, 2, _weight=T.ones(3, 2))", "Embedding.from_pretrained(T.ones(3))",
     "MSELoss(reduction='most')(T.ones(2), T.ones(2))", "ReLU(1, 2)", "ELU(beta=2)", "Threshold(1)", "Linear(3)",
-    "Linear(3, 4)(T.ones(2, 5))",
+    "Linear(3, 4)(T.ones(2, 5))", "Bilinear(0, 2, 3)", "GroupNorm(2, 3)", "MultiMarginLoss(p=3)",
+    "InstanceNorm2d(3, affine=True)(T.ones(1, 2, 3, 3))", "InstanceNorm1d(2)(T.ones(2))",
+    "EmbeddingBag(3, 4, padding_idx=3)",
+    "ConvTranspose2d(2, 2, 3, padding_mode='reflect')", "ConvTranspose1d(2, 2, 3, stride=2)(T.ones(1, 2, 4), [20])",
+    "ConvTranspose1d(2, 2, 3)(T.ones(1, 2, 4), [1, 2])",
 ]  # fmt: skip
 
 
@@ -240,3 +284,20 @@ def test_orthogonal_first_values(shape: tuple[int, ...]) -> None:
     flat = program(gradcore).reshape(shape[0], -1)
     gram = flat @ flat.t() if flat.shape[0] < flat.shape[1] else flat.t() @ flat
     assert (gram - 4 * gradcore.eye(len(gram))).abs().max() < 1e-5
+
+
+def test_sizes_of_transposed_convolutions_and_unpooled_images() -> None:
+    def program(T: Any) -> Any:
+        T.manual_seed(1)
+        x = T.randn(1, 2, 5, 6)
+        up = T.nn.ConvTranspose2d(2, 3, 3, stride=2)
+        pooled, indices = T.nn.MaxPool2d(2, return_indices=True)(x)
+        unpool = T.nn.MaxUnpool2d(2)
+        bag = T.nn.EmbeddingBag(9, 2, mode="sum")
+        numbers, starts = T.tensor([1, 2, 4, 5, 4, 3]), T.tensor([0, 2])
+        return [
+            up(x).detach(), up(x, output_size=[12, 14]).detach(), up(x, [1, 3, 11, 13]).detach(), unpool(pooled, indices),
+            unpool(pooled, indices, output_size=(1, 2, 5, 6)), bag(numbers, starts, T.ones(6)).detach(),
+        ]  # fmt: skip
+
+    same(program, torch)

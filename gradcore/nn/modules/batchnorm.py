@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from warnings import warn
 
 from gradcore import dtypes
 from gradcore.nn import functional as F
@@ -116,3 +117,56 @@ class BatchNorm3d(_BatchNorm):
     """Batch normalisation of (N, C, D, H, W)."""
 
     ndims = (5,)
+
+
+class _InstanceNorm(_NormBase):
+    """Mean 0 and variance 1 of each channel of each sample (Ulyanov et al., 2017)."""
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The normalised `input`, with or without a batch. Raises ValueError for another number of dimensions."""
+        self._check(input)
+        batched = input.ndim == max(self.ndims)
+        channels = input.shape[1 if batched else 0]
+        if channels != self.num_features:
+            said = f"size at dim={int(batched)} to match num_features ({self.num_features}), but got: {channels}."
+            if self.affine:
+                raise ValueError(f"expected input's {said}")
+            warn(f"input's {said} It is not used because affine=False", stacklevel=3)
+        by_input = self.training or not self.track_running_stats
+        out = F.instance_norm(
+            input if batched else input.unsqueeze(0), self.running_mean, self.running_var, self.weight, self.bias,
+            by_input, 0.0 if self.momentum is None else self.momentum, self.eps,
+        )  # fmt: skip
+        return out if batched else out.squeeze(0)
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """Instance normalisation of (N, C, L) or (C, L)."""
+
+    ndims = (2, 3)
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """Instance normalisation of (N, C, H, W) or (C, H, W)."""
+
+    ndims = (3, 4)
+
+
+class InstanceNorm3d(_InstanceNorm):
+    """Instance normalisation of (N, C, D, H, W) or (C, D, H, W)."""
+
+    ndims = (4, 5)

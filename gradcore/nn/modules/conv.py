@@ -20,15 +20,47 @@ def repeated(value: Any, times: int) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, (tuple, list)) else (value,) * times
 
 
-class _ConvNd(Module):
-    """The cross-correlation of (N, in_channels, *) with `out_channels` filters, over the number of dimensions of a subclass.
-
-    First weights are uniform in ±1/sqrt(fan in). Raises ValueError for what cannot be.
-    """
+class _Convolution(Module):
+    """Filters, and how they go over the input. First weights are uniform in ±1/sqrt(fan in)."""
 
     dimensions: int
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: Any
+    dilation: tuple[int, ...]
+    output_padding: tuple[int, ...]
     weight: Parameter
     bias: Parameter | None
+
+    def _set_up(self, channels: tuple[int, int], bias: bool, mode: str, transposed: bool, **sizes: Any) -> None:
+        """Keep the settings, sizes one for each dimension, and draw the weights. Raises ValueError for what cannot be."""
+        device, dtype = sizes.pop("device"), sizes.pop("dtype")
+        groups = sizes.pop("groups")
+        _check_channels(*channels, groups)
+        self.in_channels, self.out_channels = channels
+        for name, size in sizes.items():
+            setattr(self, name, size if isinstance(size, str) else repeated(size, self.dimensions))
+        self.transposed = transposed
+        self.groups = groups
+        self.padding_mode = mode
+        _check_padding(self.padding, self.stride, mode)
+        first, second = reversed(channels) if not transposed else channels
+        shape = (first, second // groups, *self.kernel_size)
+        self.weight = Parameter(empty(shape, device=device, dtype=dtype))
+        self.register_parameter("bias", Parameter(empty(channels[1], device=device, dtype=dtype)) if bias else None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weights anew."""
+        reset(self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """The sizes, and what is not as usual."""
+        return shown(self)
+
+
+class _ConvNd(_Convolution):
+    """The cross-correlation of (N, in_channels, *) with `out_channels` filters. Raises ValueError for what cannot be."""
 
     def __init__(
         self,
@@ -45,28 +77,10 @@ class _ConvNd(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        n = self.dimensions
-        _check_channels(in_channels, out_channels, groups)
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.kernel_size = repeated(kernel_size, n)
-        self.stride = repeated(stride, n)
-        self.padding = padding if isinstance(padding, str) else repeated(padding, n)
-        self.dilation = repeated(dilation, n)
-        self.transposed = False
-        self.output_padding = (0,) * n
-        self.groups = groups
-        self.padding_mode = padding_mode
-        _check_padding(padding, self.stride, padding_mode)
-        self.weight = Parameter(
-            empty((out_channels, in_channels // groups, *self.kernel_size), device=device, dtype=dtype)
-        )
-        self.register_parameter("bias", Parameter(empty(out_channels, device=device, dtype=dtype)) if bias else None)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw the weights anew."""
-        reset(self.weight, self.bias)
+        self._set_up(
+            (in_channels, out_channels), bias, padding_mode, False, kernel_size=kernel_size, stride=stride,
+            padding=padding, dilation=dilation, output_padding=0, groups=groups, device=device, dtype=dtype,
+        )  # fmt: skip
 
     def forward(self, input: Tensor) -> Tensor:
         """The convolution of `input`."""
@@ -85,9 +99,64 @@ class _ConvNd(Module):
             return [side for total in reversed(sums) for side in (total // 2, total - total // 2)]
         return [int(p) for p in reversed(self.padding) for _ in range(2)]
 
-    def extra_repr(self) -> str:
-        """The sizes, and what is not as usual."""
-        return shown(self)
+
+class _ConvTransposeNd(_Convolution):
+    """The gradient of a cross-correlation with respect to its input, as a map of its own, of (N, in_channels, *)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Any = 1,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        if padding_mode != "zeros":
+            raise ValueError(f'Only "zeros" padding mode is supported for {type(self).__name__}')
+        super().__init__()
+        self._set_up(
+            (in_channels, out_channels), bias, padding_mode, True, kernel_size=kernel_size, stride=stride,
+            padding=padding, dilation=dilation, output_padding=output_padding, groups=groups, device=device, dtype=dtype,
+        )  # fmt: skip
+
+    def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
+        """The transposed convolution of `input`, of the size `output_size` where several are possible."""
+        more = self.output_padding if output_size is None else self._more(input, list(output_size))
+        convolve = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[self.dimensions - 1]
+        return convolve(input, self.weight, self.bias, self.stride, self.padding, more, self.groups, self.dilation)
+
+    def _more(self, input: Tensor, wanted: list[int]) -> list[int]:
+        """The output padding that gives the output the size wanted. Raises ValueError if there is none."""
+        n = self.dimensions
+        leading = input.ndim - n
+        if len(wanted) == leading + n:
+            wanted = wanted[leading:]
+        if len(wanted) != n:
+            raise ValueError(
+                f"ConvTranspose{n}D: for {input.ndim}D input, output_size must have {n} or {leading + n} elements (got "
+                f"{len(wanted)})"
+            )
+        least = [
+            (size - 1) * stride - 2 * padding + dilation * (kernel - 1) + 1
+            for size, stride, padding, dilation, kernel in zip(
+                input.shape[leading:], self.stride, self.padding, self.dilation, self.kernel_size, strict=True
+            )
+        ]
+        more = [have - size for have, size in zip(wanted, least, strict=True)]
+        if any(not 0 <= extra < stride for extra, stride in zip(more, self.stride, strict=True)):
+            most = [size + stride - 1 for size, stride in zip(least, self.stride, strict=True)]
+            raise ValueError(
+                f"requested an output size of {wanted}, but valid sizes range from {least} to {most} (for an input of "
+                f"{tuple(input.shape[2:])})"
+            )
+        return more
 
 
 def _check_channels(in_channels: int, out_channels: int, groups: int) -> None:
@@ -149,5 +218,23 @@ class Conv2d(_ConvNd):
 
 class Conv3d(_ConvNd):
     """The cross-correlation of (N, C, D, H, W) or (C, D, H, W) with filters."""
+
+    dimensions = 3
+
+
+class ConvTranspose1d(_ConvTransposeNd):
+    """The transposed convolution of (N, C, L) or (C, L)."""
+
+    dimensions = 1
+
+
+class ConvTranspose2d(_ConvTransposeNd):
+    """The transposed convolution of (N, C, H, W) or (C, H, W)."""
+
+    dimensions = 2
+
+
+class ConvTranspose3d(_ConvTransposeNd):
+    """The transposed convolution of (N, C, D, H, W) or (C, D, H, W)."""
 
     dimensions = 3

@@ -25,3 +25,43 @@ class Dropout(_Dropout):
 
     p: float = 0.5
     inplace: bool = False
+
+
+@applies("dropout1d", shown=SHOWN)
+class Dropout1d(_Dropout):
+    """Zero in the place of each channel of (N, C, L) with the probability `p`, the rest divided by 1 - p."""
+
+    p: float = 0.5
+    inplace: bool = False
+
+
+@applies("dropout2d", shown=SHOWN)
+class Dropout2d(_Dropout):
+    """Zero in the place of each channel of (N, C, H, W) with the probability `p`, the rest divided by 1 - p."""
+
+    p: float = 0.5
+    inplace: bool = False
+
+
+@applies("dropout3d", shown=SHOWN)
+class Dropout3d(_Dropout):
+    """Zero in the place of each channel of (N, C, D, H, W) with the probability `p`, the rest divided by 1 - p."""
+
+    p: float = 0.5
+    inplace: bool = False
+
+
+@applies("alpha_dropout", shown=SHOWN)
+class AlphaDropout(_Dropout):
+    """The SELU's lowest value in the place of dropped elements, so that mean and variance stay (Klambauer, 2017)."""
+
+    p: float = 0.5
+    inplace: bool = False
+
+
+@applies("feature_alpha_dropout", shown=SHOWN)
+class FeatureAlphaDropout(_Dropout):
+    """AlphaDropout of whole channels."""
+
+    p: float = 0.5
+    inplace: bool = False

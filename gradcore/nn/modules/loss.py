@@ -169,6 +169,34 @@ class MultiLabelSoftMarginLoss(_WeightedLoss):
     reduction: str = "mean"
 
 
+@applies("multilabel_margin_loss", shown="")
+class MultiLabelMarginLoss(_Loss):
+    """The mean over classes of max(0, 1 - (x[target] - x[other])), where targets end at the first -1."""
+
+    size_average: bool | None = None
+    reduce: bool | None = None
+    reduction: str = "mean"
+
+
+@applies("multi_margin_loss", shown="")
+class MultiMarginLoss(_WeightedLoss):
+    """The mean over other classes of max(0, margin - x[target] + x[other]) to the power `p`, 1 or 2."""
+
+    p: int = 1
+    margin: float = 1.0
+    weight: Tensor | None = None
+    size_average: bool | None = None
+    reduce: bool | None = None
+    reduction: str = "mean"
+
+    def _settle(self) -> None:
+        super()._settle()
+        if self.p not in (1, 2):
+            raise ValueError("only p == 1 and p == 2 supported")
+        if self.weight is not None and self.weight.ndim != 1:
+            raise ValueError(f"weight must be 1-dimensional, got {self.weight.ndim}")
+
+
 @applies("cosine_embedding_loss", shown="")
 class CosineEmbeddingLoss(_Loss):
     """1 - cos where the target is 1, max(0, cos - margin) where it is -1."""

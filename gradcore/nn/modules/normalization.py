@@ -6,6 +6,7 @@ from typing import Any
 
 from gradcore.nn import functional as F
 from gradcore.nn import init
+from gradcore.nn.modules.applied import applies
 from gradcore.nn.modules.module import Module
 from gradcore.nn.parameter import Parameter
 from gradcore.ops.filling import empty
@@ -140,3 +141,13 @@ class GroupNorm(Module):
         return (
             f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, bias={self.bias is not None}"
         )
+
+
+@applies("local_response_norm", shown="{0.size}, alpha={0.alpha}, beta={0.beta}, k={0.k}")
+class LocalResponseNorm(Module):
+    """Each channel over a power of the squares of its neighbours (Krizhevsky et al., 2012)."""
+
+    size: int
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 1.0

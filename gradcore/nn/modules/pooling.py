@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from gradcore.nn import functional as F
 from gradcore.nn.modules.applied import applies
 from gradcore.nn.modules.conv import repeated
 from gradcore.nn.modules.module import Module
+from gradcore.tensor import Tensor
 
 
 class _MaxPool(Module):
@@ -134,3 +136,88 @@ class LPPool3d(Module):
     kernel_size: Any
     stride: Any = None
     ceil_mode: bool = False
+
+
+@applies("adaptive_avg_pool1d")
+class AdaptiveAvgPool1d(Module):
+    """The means of as many windows of (N, C, L) as `output_size` says."""
+
+    output_size: Any
+
+
+@applies("adaptive_avg_pool2d")
+class AdaptiveAvgPool2d(Module):
+    """The means of as many windows of (N, C, H, W) as `output_size` says."""
+
+    output_size: Any
+
+
+@applies("adaptive_avg_pool3d")
+class AdaptiveAvgPool3d(Module):
+    """The means of as many windows of (N, C, D, H, W) as `output_size` says."""
+
+    output_size: Any
+
+
+@applies("adaptive_max_pool1d", shown="output_size={0.output_size!r}")
+class AdaptiveMaxPool1d(Module):
+    """The largest elements of as many windows of (N, C, L) as `output_size` says."""
+
+    output_size: Any
+    return_indices: bool = False
+
+
+@applies("adaptive_max_pool2d", shown="output_size={0.output_size!r}")
+class AdaptiveMaxPool2d(Module):
+    """The largest elements of as many windows of (N, C, H, W) as `output_size` says."""
+
+    output_size: Any
+    return_indices: bool = False
+
+
+@applies("adaptive_max_pool3d", shown="output_size={0.output_size!r}")
+class AdaptiveMaxPool3d(Module):
+    """The largest elements of as many windows of (N, C, D, H, W) as `output_size` says."""
+
+    output_size: Any
+    return_indices: bool = False
+
+
+class _MaxUnpool(Module):
+    """Zeros but for the largest elements, put back where the indices of a max pool say."""
+
+    dimensions: int
+
+    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
+        super().__init__()
+        n = self.dimensions
+        self.kernel_size = repeated(kernel_size, n)
+        self.stride = self.kernel_size if stride is None else repeated(stride, n)
+        self.padding = repeated(padding, n)
+
+    def forward(self, input: Tensor, indices: Tensor, output_size: Any = None) -> Tensor:
+        """The unpooled `input`, of the size `output_size` where several are possible."""
+        unpool = (F.max_unpool1d, F.max_unpool2d, F.max_unpool3d)[self.dimensions - 1]
+        return unpool(input, indices, self.kernel_size, self.stride, self.padding, output_size)
+
+    def extra_repr(self) -> str:
+        """The sizes."""
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class MaxUnpool1d(_MaxUnpool):
+    """The partial inverse of MaxPool1d."""
+
+    dimensions = 1
+
+
+class MaxUnpool2d(_MaxUnpool):
+    """The partial inverse of MaxPool2d."""
+
+    dimensions = 2
+
+
+class MaxUnpool3d(_MaxUnpool):
+    """The partial inverse of MaxPool3d."""
+
+    dimensions = 3

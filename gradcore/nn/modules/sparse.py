@@ -55,10 +55,7 @@ class Embedding(Module):
 
     def reset_parameters(self) -> None:
         """Draw the vectors anew."""
-        init.normal_(self.weight)
-        if self.padding_idx is not None:
-            with no_grad():
-                self.weight[self.padding_idx].fill_(0)
+        first_vectors(self.weight, self.padding_idx)
 
     def forward(self, input: Tensor) -> Tensor:
         """The vectors of the numbers `input`, of shape (*input.shape, embedding_dim)."""
@@ -90,3 +87,72 @@ class Embedding(Module):
         unusual = {"padding_idx": None, "max_norm": None, "norm_type": 2, "scale_grad_by_freq": False, "sparse": False}
         shown = [f"{name}={getattr(self, name)}" for name, usual in unusual.items() if getattr(self, name) != usual]
         return ", ".join([str(self.num_embeddings), str(self.embedding_dim), *shown])
+
+
+class EmbeddingBag(Module):
+    """The sum, mean or maximum of the vectors of each bag of numbers, without the vectors themselves.
+
+    Raises AssertionError for a `padding_idx` that is not in the table.
+    """
+
+    weight: Parameter
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        mode: str = "mean",
+        sparse: bool = False,
+        _weight: Tensor | None = None,
+        include_last_offset: bool = False,
+        padding_idx: int | None = None,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        if padding_idx is not None and not -num_embeddings <= padding_idx < num_embeddings:
+            raise AssertionError("padding_idx must be within num_embeddings")
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
+        self.max_norm = max_norm
+        self.norm_type = norm_type
+        self.scale_grad_by_freq = scale_grad_by_freq
+        self.mode = mode
+        self.sparse = sparse
+        self.include_last_offset = include_last_offset
+        self.padding_idx = padding_idx if padding_idx is None else padding_idx % num_embeddings
+        if _weight is None:
+            self.weight = Parameter(empty((num_embeddings, embedding_dim), device=device, dtype=dtype))
+            self.reset_parameters()
+        elif list(_weight.shape) != [num_embeddings, embedding_dim]:
+            raise AssertionError("Shape of weight does not match num_embeddings and embedding_dim")
+        else:
+            self.weight = Parameter(_weight)
+
+    def reset_parameters(self) -> None:
+        """Draw the vectors anew."""
+        first_vectors(self.weight, self.padding_idx)
+
+    def forward(self, input: Tensor, offsets: Tensor | None = None, per_sample_weights: Tensor | None = None) -> Tensor:
+        """The bags: rows of a matrix, or parts of a vector that begin at `offsets`."""
+        return F.embedding_bag(
+            input, self.weight, offsets, self.max_norm, self.norm_type, self.scale_grad_by_freq, self.mode, self.sparse,
+            per_sample_weights, self.include_last_offset, self.padding_idx,
+        )  # fmt: skip
+
+    def extra_repr(self) -> str:
+        """The sizes, and what is not as usual."""
+        unusual = {"max_norm": None, "norm_type": 2, "scale_grad_by_freq": False, "mode": "", "padding_idx": None}
+        shown = [f"{name}={getattr(self, name)!r}" for name, usual in unusual.items() if getattr(self, name) != usual]
+        return ", ".join([str(self.num_embeddings), str(self.embedding_dim), *shown])
+
+
+def first_vectors(weight: Parameter, padding: int | None) -> None:
+    """Draw the vectors of a table, and zeros for one of them."""
+    init.normal_(weight)
+    if padding is not None:
+        with no_grad():
+            weight[padding].fill_(0)

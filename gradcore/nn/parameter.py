@@ -23,6 +23,11 @@ class Parameter(Tensor):
 
     def __new__(cls, data: Any = None, requires_grad: bool = True) -> Parameter:
         made: Parameter = _shared(cls, data)
+        if requires_grad and not (made.is_floating_point() or made.is_complex()):
+            raise RuntimeError(
+                "Only Tensors of floating point and complex dtype can require gradients (a Parameter of shape "
+                f"{list(made.shape)} and {made.dtype} needs requires_grad=False)"
+            )
         made.requires_grad_(requires_grad)
         return made
 

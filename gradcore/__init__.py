@@ -206,6 +206,10 @@ if _TYPE_CHECKING:
     from gradcore.ops.norms import (  # fmt: skip
         dist as dist, norm_ as norm, renorm as renorm,
     )
+    from gradcore.ops.numpy_names import (  # fmt: skip
+        apply_along_axis as apply_along_axis, convolve as convolve, correlate as correlate, interp as interp, piecewise
+        as piecewise, polyval as polyval, unwrap as unwrap,
+    )
     from gradcore.ops.ordering import (  # fmt: skip
         adjoint as adjoint, flip as flip, fliplr as fliplr, flipud as flipud, movedim as moveaxis, movedim as movedim,
         permute as permute, roll as roll, rot90 as rot90, swapaxes as swapaxes, transpose as swapdims, t as t, transpose

@@ -10,7 +10,10 @@ import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+import gradcore
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -84,3 +87,51 @@ def test_a_missing_extra_is_named() -> None:
     done = run("-c", code)
     assert done.returncode == 1
     assert re.fullmatch(r'\S+ is not installed; run: pip install "gradcore\[examples\]"\n', done.stderr)
+
+
+# -- NumPy code, differentiated as it is: against finite differences of what NumPy itself computes --------------------
+
+
+def _populations(names, rng):
+    return names["plague"], [rng.uniform(0.5, 1.5, 2), np.array([1.1, 0.8, 0.4, 0.5]) * rng.uniform(0.9, 1.1, 4)]
+
+
+def _process(names, rng):
+    x, y = names["data"](int(rng.integers(1000)), 15)
+    return lambda logs, y: names["log_likelihood"](logs, x, y), [rng.uniform(-1, 0.5, 3), y]
+
+
+def _image(names, rng):
+    seen = rng.uniform(size=(6, 9))
+    return lambda image, width: names["misfit"](image, seen, width), [rng.uniform(size=(6, 9)), np.array(1.3)]
+
+
+EXAMPLES = {
+    "predators": (_populations, "at most 4.2878 thousand prey, as tensors 4.2878"),
+    "gaussian_process": (_process, "log likelihood -44.03 -> "),
+    "image_filter": (_image, "mean error: blurred 0.0575, sharpened 0.00"),
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_numpy_code_is_differentiated_as_it_is(name) -> None:
+    path = ROOT / f"examples/{name}.py"
+    assert len(path.read_text().splitlines()) < 80
+    rng = np.random.default_rng()
+    function, points = EXAMPLES[name][0](runpy.run_path(str(path)), rng)
+    leaves = [gradcore.tensor(point, requires_grad=True) for point in points]
+    value = function(*leaves)
+    assert value.item() == pytest.approx(float(function(*points)), rel=1e-12)
+    value.backward()
+    for i, point in enumerate(points):
+        direction = rng.normal(size=point.shape)
+        ends = [function(*points[:i], point + h * direction, *points[i + 1 :]) for h in (1e-6, -1e-6)]
+        slope = np.sum(leaves[i].grad.numpy() * direction)
+        assert slope == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_numpy_examples_run(name) -> None:
+    done = run("-W", "error", f"examples/{name}.py")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(EXAMPLES[name][1])

@@ -42,6 +42,7 @@ MODULES: Final = (
     "matrix_products",
     "normalization",
     "norms",
+    "numpy_names",
     "ordering",
     "padding",
     "patches",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
-from operator import index
+from operator import index, or_
 from typing import Any
 
 from gradcore import dtypes
@@ -245,18 +245,20 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 @answers()
 def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
     conditions = condlist if isinstance(condlist, (list, tuple)) else [condlist]
-    conditions = [_tensor(each) for each in conditions]
+    conditions = [_tensor(each).to(dtypes.bool).expand(x.shape) for each in conditions]
     functions = list(funclist)
-    result = op.zeros_like(x)
     if len(functions) == len(conditions) + 1:
-        result = _piece(functions.pop(), x, args, kw)
+        conditions.append(~reduce(or_, conditions))
+    elif len(functions) != len(conditions):
+        raise ValueError(
+            f"with {len(conditions)} condition(s), either {len(conditions)} or {len(conditions) + 1} functions are expected"
+        )
+    result = op.zeros_like(x)
     for condition, f in zip(conditions, functions, strict=True):
-        result = op.where(condition, _piece(f, x, args, kw), result)
+        # A function sees only the elements that it is for: elsewhere it need not be defined.
+        value = op.as_tensor(f(x[condition], *args, **kw) if callable(f) else f, dtype=x.dtype, device=x.device)
+        result = result.index_put((condition,), value)
     return result
-
-
-def _piece(f: Any, x: Any, args: Any, keywords: Any) -> Any:
-    return f(x, *args, **keywords) if callable(f) else op.full_like(x, f)
 
 
 @answers()

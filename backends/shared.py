@@ -31,8 +31,11 @@ def widened(function: Callable[..., Any], kinds: str = "fV") -> Callable[..., An
 
     @functools.wraps(function)
     def call(*operands: Any, **options: Any) -> Any:
-        narrow = next((x.dtype for x in operands if is_narrow(x, kinds)), None)
-        if narrow is None:
+        for x in operands:
+            if is_narrow(x, kinds):
+                narrow = x.dtype
+                break
+        else:
             return function(*operands, **options)
         out = function(*(x.astype("f4") if is_narrow(x, kinds) else x for x in operands), **options)
         if type(out) is tuple:

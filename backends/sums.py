@@ -45,23 +45,27 @@ def sum(x: Any, axis: Any = None, *, keepdims: bool = False, dtype: Any = None) 
         if x.size <= _LONG and not keepdims:
             return x.ravel().dot(ones[x.size])
     elif x.ndim > 1 and x.size:
-        total = _of_matrix(x, axis, ones) if x.ndim == 2 else _of_array(x, axis, ones)
+        total = _of_matrix(x, axis, ones, keepdims) if x.ndim == 2 else _of_array(x, axis, ones, keepdims)
         if total is not None:
-            return np.expand_dims(total, axis) if keepdims else total
+            return total
     return _add_reduce(x, axis, dtype, None, keepdims)
 
 
-def _of_matrix(x: Any, axis: Any, ones: _Ones) -> Any:
+def _of_matrix(x: Any, axis: Any, ones: _Ones, keepdims: bool) -> Any:
     along = _MATRIX_AXES.get(axis)
     if along is None:
         return None
     n = x.shape[along]
     if along == 0:
-        return ones[n].dot(x)
-    return x.dot(ones[n]) if n <= _LONG else None
+        total = ones[n].dot(x)
+        return total[None] if keepdims else total
+    if n > _LONG:
+        return None
+    total = x.dot(ones[n])
+    return total[:, None] if keepdims else total
 
 
-def _of_array(x: Any, axis: Any, ones: _Ones) -> Any:
+def _of_array(x: Any, axis: Any, ones: _Ones, keepdims: bool) -> Any:
     """The sum over the first or the last axes; None for others, and where a reduction adds up better."""
     axes = axis if type(axis) is tuple else (axis,)
     k, ndim, shape = len(axes), x.ndim, x.shape
@@ -70,8 +74,11 @@ def _of_array(x: Any, axis: Any, ones: _Ones) -> Any:
     first, last = axes[0] % ndim, axes[-1] % ndim
     if last - first != k - 1 or (k > 2 and [axis % ndim for axis in axes] != list(range(first, last + 1))):
         return None
+    once = (1,) * k if keepdims else ()
     if first == 0:
         n = math.prod(shape[:k])
-        return ones[n].dot(x.reshape(n, -1)).reshape(shape[k:])
+        return ones[n].dot(x.reshape(n, -1)).reshape(once + shape[k:])
     n = math.prod(shape[first:])
-    return x.reshape(-1, n).dot(ones[n]).reshape(shape[:first]) if last == ndim - 1 and n <= _LONG else None
+    if last != ndim - 1 or n > _LONG:
+        return None
+    return x.reshape(-1, n).dot(ones[n]).reshape(shape[:first] + once)

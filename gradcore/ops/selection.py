@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
+from gradcore.backends import numpy as host
 from gradcore.ops.arguments import need_tensor
 from gradcore.ops.direct import not_a_tensor, public
 from gradcore.ops.numbers import NUMBERS, in_dtype, number_of, promoted
@@ -15,7 +16,7 @@ from gradcore.primitives import selection as s
 from gradcore.primitives.conversion import copy
 from gradcore.recorder import renamed
 from gradcore.recorder.record import operand
-from gradcore.recorder.value import Value
+from gradcore.recorder.value import Value, wrap
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
@@ -106,12 +107,21 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
                 f"where expected condition to be a boolean tensor, but got a tensor with dtype {given._title}"
             )
         condition = c.not_equal(condition, 0)
-    result = s.where(condition, input, other)
+    result = s.where(condition, _as_array(input, other), _as_array(other, input))
     if result is NotImplemented:
         if isinstance(input, (Value, *NUMBERS)):
             raise not_a_tensor("where", "other", 3, other)
         raise not_a_tensor("where", "input", 2, input)
     return result
+
+
+def _as_array(x: Any, like: Any) -> Any:
+    """A number beside a tensor of floating-point numbers on the host as a tensor: recording is faster for these."""
+    if (type(x) is float or type(x) is int) and isinstance(like, Value):
+        array = like._array
+        if type(array) is host.Array and array.dtype.kind == "f":
+            return wrap(host.quietly(host.asarray, x, array.dtype))
+    return x
 
 
 def _where_or(self: Tensor, condition: Tensor, other: Any) -> Any:

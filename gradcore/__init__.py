@@ -333,7 +333,7 @@ globals().update(ops.functions[""])
 
 
 def __getattr__(name: str) -> _Any:
-    if name in {"cuda", "fft", "func", "linalg", "masked", "nn", "optim", "special"}:
+    if name in {"cuda", "fft", "func", "linalg", "masked", "nn", "optim", "special", "utils"}:
         return _import_module(f"gradcore.{name}")
     if name in {"load", "save"}:
         return getattr(_import_module("gradcore.serialization"), name)

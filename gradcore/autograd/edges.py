@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from gradcore.autograd.backward_step import BackwardStep, Like
+from gradcore.autograd.backward_step import Like
 from gradcore.graph import GradientEdge, GraphNode, Leaf, Node, Output
 from gradcore.graph.node import Target
 from gradcore.recorder.around import plain
@@ -54,7 +54,7 @@ def target_of(edge: GradientEdge) -> Target:
     if not isinstance(node, Node):
         raise TypeError(f"GradientEdge: node must be a graph node, got {type(node).__name__}")
     step = plain(node.step)
-    if isinstance(step, BackwardStep):
+    if hasattr(step, "outs"):  # of a Function, a loop
         return Output(node, index, len(step.outs))
     if isinstance(step, Step) and step.several:
         saved = node.saved[0] if step.fitted and type(node.saved) is tuple else node.saved

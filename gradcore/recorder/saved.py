@@ -137,9 +137,12 @@ def pack_saved(node: Node) -> None:
     origins = [next(targets) if needed else None for needed in step.needs]
 
     def packed(value: Any, origins: list[Any]) -> Any:
-        if isinstance(value, tuple):
-            return tuple(packed(each, [origin]) for each, origin in zip(value, origins, strict=False))
-        return Packed(pair, _value(value, origins[0])) if isinstance(value, Array) else value
+        if not isinstance(value, tuple):
+            return Packed(pair, _value(value, origins[0])) if isinstance(value, Array) else value
+        return tuple(
+            Packed(pair, _value(each, origin)) if isinstance(each, Array) else each
+            for each, origin in zip(value, origins, strict=False)
+        )
 
     named = []
     for name, value in zip(step.layout, step.inner(node.saved), strict=True):

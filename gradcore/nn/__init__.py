@@ -35,5 +35,6 @@ from gradcore.nn.modules.pooling import (
     AvgPool1d, AvgPool2d, AvgPool3d, LPPool1d, LPPool2d, LPPool3d, MaxPool1d, MaxPool2d, MaxPool3d, MaxUnpool1d,
     MaxUnpool2d, MaxUnpool3d,
 )  # fmt: skip
+from gradcore.nn.modules.rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNBase, RNNCell, RNNCellBase
 from gradcore.nn.modules.sparse import Embedding, EmbeddingBag
 from gradcore.nn.parameter import Buffer, Parameter

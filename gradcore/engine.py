@@ -222,7 +222,7 @@ def _own(t: Value, c: Any) -> Any:
     array = t._array
     if array is None:  # of an edge of the graph
         return of(c).owned(of(c).as_array(c))
-    F = of(array)
+    F = of(c)  # a cotangent may be of a transform though the tensor is not
     if c.shape != t._array.shape:
         raise RuntimeError(
             f"a gradient of shape {list(c.shape)} arrived at a tensor of shape {list(t._array.shape)}: the rule of the "

@@ -9,7 +9,7 @@ from typing import Any
 from gradcore import engine
 from gradcore.autograd.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 from gradcore.autograd.gradcheck import gradcheck, gradgradcheck
-from gradcore.graph import GradientEdge
+from gradcore.graph import GradientEdge, modes
 from gradcore.tensor import Tensor
 
 __all__ = [
@@ -21,7 +21,7 @@ __all__ = [
 _LATER = {
     "Function": "function", "detect_anomaly": "anomaly_mode", "set_detect_anomaly": "anomaly_mode",
 }  # fmt: skip
-_MODULES = {"anomaly_mode", "function", "functional", "graph", "profiler"}
+_MODULES = {"anomaly_mode", "forward_ad", "function", "functional", "graph", "profiler"}
 
 
 def __getattr__(name: str) -> Any:
@@ -95,7 +95,14 @@ def grad(
         outs = _outputs(outs, gradients)
     retain = create_graph if retain_graph is None else retain_graph
     if is_grads_batched:
-        results = _each_of_a_batch(outs, ins, gradients, retain, create_graph)
+        from gradcore.transforms.jacobians import pulled_at_once
+
+        results = pulled_at_once(outs, ins, gradients, retain, create_graph)
+    elif modes.unusual and not create_graph and any(hasattr(out._array, "frame") for out in outs):
+        from gradcore.transforms.jacobians import pulled_by_operations
+
+        with modes.no_grad():
+            results = pulled_by_operations(outs, ins, gradients, retain)
     else:
         results = engine.grad(outs, ins, gradients, retain, create_graph)
     if materialize_grads:
@@ -107,18 +114,6 @@ def grad(
             f"if this is the desired behavior. (Its shape is {list(ins[index].shape)})"
         )
     return tuple(results)
-
-
-def _each_of_a_batch(
-    outs: tuple[Tensor, ...], ins: tuple[Tensor, ...], gradients: Sequence[Any], retain: bool, traced: bool
-) -> list[Any]:
-    from gradcore.ops.joining import stack
-
-    n = len(gradients[0])
-    rows: list[Any] = [
-        engine.grad(outs, ins, [g[i] for g in gradients], retain or i < n - 1, traced) for i in range(n)
-    ]
-    return [None if rows[0][k] is None else stack([row[k] for row in rows]) for k in range(len(ins))]
 
 
 def _tuple(tensors: Any) -> tuple[Any, ...]:

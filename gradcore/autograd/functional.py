@@ -62,13 +62,16 @@ def jacobian(
     """Return the derivatives of each element of the output with respect to each element of the input.
 
     For one output and one input a Tensor of shape (*output, *input); a tuple for several inputs, in a tuple for several
-    outputs. `vectorize` and `strategy` say how torch computes it and do not change the result.
+    outputs. `vectorize` computes it all at once: by reverse mode, or by forward mode if that is the `strategy`.
     """
     _check_strategy("jacobian", strict, vectorize, strategy)
     with modes.enable_grad():
         ins, in_tuple = _inputs(inputs, "jacobian", create_graph)
+        if strategy == "forward-mode":
+            return _columns(func, ins, in_tuple, create_graph)
         outs, out_tuple = _outputs(func, ins, "jacobian", strict)
-        rows = tuple(_rows(i, out, ins, create_graph, strict) for i, out in enumerate(outs))
+        pull = _rows_at_once if vectorize else _rows
+        rows = tuple(pull(i, out, ins, create_graph, strict) for i, out in enumerate(outs))
     found = tuple(_result(row, in_tuple, create_graph) for row in rows)
     return found if out_tuple else found[0]
 
@@ -87,6 +90,34 @@ def _rows(i: int, out: Tensor, ins: Tensors, create_graph: bool, strict: bool) -
         stack(row).reshape((*out.shape, *x.shape)) if row else out.new_zeros((*out.shape, *x.shape))
         for row, x in zip(rows, ins, strict=True)
     )
+
+
+def _rows_at_once(i: int, out: Tensor, ins: Tensors, create_graph: bool, strict: bool) -> Tensors:
+    """The Jacobian of output `i` by each input, in one sweep for all elements."""
+    from gradcore.transforms.jacobians import pulled_at_once, unit_rows
+
+    if not out.requires_grad:
+        return tuple(out.new_zeros((*out.shape, *x.shape)) for x in ins)
+    found: list[Any] = pulled_at_once((out,), ins, (unit_rows(out),), True, create_graph)
+    return tuple(
+        out.new_zeros((*out.shape, *x.shape)) if g is None else g.reshape((*out.shape, *x.shape))
+        for g, x in zip(found, ins, strict=True)
+    )
+
+
+def _columns(func: Function, ins: Tensors, in_tuple: bool, create_graph: bool) -> Any:
+    """The Jacobian by forward mode, all columns at once."""
+    from gradcore.transforms.jacobians import jacfwd
+
+    several = False
+
+    def checked(*xs: Tensor) -> Tensors:
+        nonlocal several
+        outs, several = _outputs(func, xs, "jacobian", False)
+        return outs
+
+    found = tuple(_result(row, in_tuple, create_graph) for row in jacfwd(checked, tuple(range(len(ins))))(*ins))
+    return found if several else found[0]
 
 
 def hessian(
@@ -109,7 +140,7 @@ def hessian(
         found = _filled(_grad((out,), xs, (None,), True), xs, False, True, _OUTPUT, _JACOBIAN)
         return _dependent(found, strict, _LINEAR)  # type: ignore[no-any-return]
 
-    found = jacobian(gradient, ins, create_graph, strict)
+    found = jacobian(gradient, ins, create_graph, strict, vectorize, outer_jacobian_strategy)
     return found if in_tuple else found[0][0]
 
 

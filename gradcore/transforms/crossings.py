@@ -33,6 +33,8 @@ def _crossing(into: bool = False, **rules: Any) -> Callable[[Callable[..., Any]]
         def crossing(*inputs: Any, **params: Any) -> Any:
             if into:
                 inputs = tuple(_just_below(x, params["frame"]) for x in inputs)
+            elif not holds(inputs[0], params["frame"]):
+                inputs = (lift(inputs[0], params["frame"]),)
             out = wrap(evaluate(op, *(x._array if isinstance(x, Value) else x for x in inputs), **params))
             if modes.is_grad_enabled():
                 kernel = kernels_of(op)[next(type(x._array) for x in inputs if isinstance(x, Value))]
@@ -45,6 +47,14 @@ def _crossing(into: bool = False, **rules: Any) -> Callable[[Callable[..., Any]]
         return crossing
 
     return declare
+
+
+def holds(x: Value, frame: Frame) -> bool:
+    """Whether `x` is of `frame`, or of a frame inside it that holds values of it."""
+    array = x._array
+    while isinstance(array, Lifted) and array.frame.level > frame.level:
+        array = array.primal if isinstance(array, Dual) else array.data
+    return isinstance(array, Lifted) and array.frame is frame
 
 
 # -- batches ----------------------------------------------------------------------------------------------------------

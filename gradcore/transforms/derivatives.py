@@ -346,7 +346,7 @@ def push_forward(
             check_tangent(x, t)
     frame = Frame()
     with inside(frame):
-        duals = [x if t is None else pair(x, _like(t, x), frame=frame) for x, t in zip(leaves, tangents, strict=True)]
+        duals = [_moving(x, t, frame) for x, t in zip(leaves, tangents, strict=True)]
         output, aux = with_aux(func(*shape.tree(duals)), has_aux, "jvp(f, primals, tangents)")
         outs, made = trees.flat(output)
         outs = tensors_only(outs, "jvp(f, primals, tangents)")
@@ -362,7 +362,14 @@ def push_forward(
     return as_given((values, moved, aux) if has_aux else (values, moved), arrays)
 
 
-def _like(t: Value, x: Value) -> Value:
+def _moving(x: Any, t: Any, frame: Frame) -> Any:
+    if t is not None:
+        return pair(x, cast_like(t, x), frame=frame)
+    # A constant of the frame, so that a gradient inside it is one of the frame, too.
+    return lift(x, frame) if isinstance(x, Value) else x
+
+
+def cast_like(t: Value, x: Value) -> Value:
     return t if t._array.dtype == x._array.dtype else cast(t, x._array.dtype)
 
 
@@ -390,7 +397,7 @@ def linearize(func: Function, *primals: Any) -> tuple[Any, Function]:
                 )
         linear = _Linear(seeds, pulled)
         return as_given(
-            made.tree(linear.pulled([_like(t, x) for t, x in zip(given, xs, strict=True)], True)), arguments.arrays
+            made.tree(linear.pulled([cast_like(t, x) for t, x in zip(given, xs, strict=True)], True)), arguments.arrays
         )
 
     value = as_given(made.tree(wrap(x._array) for x in outs), arguments.arrays)

@@ -6,12 +6,18 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from gradcore import engine
+from gradcore.backends import numpy as host
 from gradcore.backends import of
+from gradcore.graph import modes, sweep
+from gradcore.recorder.inplace import target
 from gradcore.recorder.primitive import registry
 from gradcore.recorder.value import Value, wrap
 from gradcore.transforms import trees
+from gradcore.transforms.batches import NeedsLoop
+from gradcore.transforms.crossings import batch, lift, unbatch
 from gradcore.transforms.derivatives import Argnums, Arguments, Recording, push_forward, tensors_only, with_aux
-from gradcore.transforms.lifted import Lifted
+from gradcore.transforms.lifted import Frame, Lifted, inside
 from gradcore.transforms.mapping import as_given, name_of, vmap
 
 Function = Callable[..., Any]
@@ -126,3 +132,47 @@ def _columns(
 def hessian(func: Function, argnums: Argnums = 0) -> Function:
     """Return a function that computes the second derivatives of `func`: forward over reverse mode."""
     return jacfwd(jacrev(func, argnums), argnums)
+
+
+def pulled_at_once(
+    outputs: Sequence[Value], inputs: Sequence[Value], gradients: Sequence[Value | None], retain: bool, traced: bool
+) -> list[Value | None]:
+    """As `engine.grad`, with one more dimension in front of each of `gradients` and of the results, in one sweep."""
+    size = next(g._array.shape[0] for g in gradients if g is not None)
+    frame = Frame(size)
+    token = host.quiet()
+    try:
+        with inside(frame), modes.enable_grad() if traced else modes.no_grad():
+            seeds = [None if g is None else batch(g, axis=0, frame=frame) for g in gradients]
+            landed = pulled_by_operations(outputs, inputs, seeds, True)
+            return [None if c is None else unbatch(lift(c, frame), axis=0, frame=frame) for c in landed]
+    except NeedsLoop as needed:
+        if needed.frame is not frame:
+            raise
+        return _pulled_one_by_one(outputs, inputs, gradients, retain, traced)
+    finally:
+        host.unquiet(token)
+
+
+def pulled_by_operations(
+    outputs: Sequence[Value], inputs: Sequence[Value], gradients: Sequence[Value | None], retain: bool
+) -> list[Value | None]:
+    """As `engine.grad`, by operations on Tensors, which take values of any level to nodes of any level."""
+    targets, cotangents = engine.seeds(outputs, gradients, True)
+    wanted = [target(x) for x in inputs]
+    found, _ = sweep(targets, cotangents, set(wanted), retain, True)
+    return [found.get(where) for where in wanted]
+
+
+def _pulled_one_by_one(
+    outputs: Sequence[Value], inputs: Sequence[Value], gradients: Sequence[Any], retain: bool, traced: bool
+) -> list[Value | None]:
+    n = len(gradients[0])
+    rows = [engine.grad(outputs, inputs, [g[i] for g in gradients], retain or i < n - 1, traced) for i in range(n)]
+    stack = registry["stack"].function
+    return [None if column[0] is None else stack(*column, axis=0) for column in zip(*rows, strict=True)]
+
+
+def unit_rows(x: Value) -> Value:
+    """The unit arrays of the shape of `x`, one after another."""
+    return _basis(x, 0, x._array.size)

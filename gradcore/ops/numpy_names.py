@@ -26,7 +26,7 @@ def _public(f: Callable[..., Any], what: str) -> Callable[..., Any]:
     @wraps(f)
     def public(*args: Any, **keywords: Any) -> Any:
         given = parameters.bind(*args, **keywords)
-        like = next((x for x in given.arguments.values() if isinstance(x, Value)), None)
+        like: Any = next((x for x in given.arguments.values() if isinstance(x, Value)), None)
         for name, x in given.arguments.items():
             if name in _ARRAYS and not isinstance(x, Value):
                 given.arguments[name] = as_tensor(x, device=None if like is None else like.device)

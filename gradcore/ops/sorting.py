@@ -79,7 +79,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     return return_type("topk", "values", "indices")((_top(input, indices, axis=axis), indices))
 
 
-@op(out="exact")
+@op(out="apart")
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """Return (values, indices) of the `k`-th smallest elements along `dim`, counting from 1."""
     _need_order(input, "kthvalue", "bc")

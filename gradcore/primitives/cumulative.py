@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gradcore.backends.shared import widened
+from gradcore.primitives.logarithms import logaddexp
 from gradcore.recorder import primitive
 
 Array = Any
@@ -56,7 +57,14 @@ def cumsum(F: Any, x: Array, *, axis: int, reverse: bool = False) -> Array:
 
 @widened
 def _logcumsumexp(F: Any, x: Array, axis: int) -> Array:
-    return scan(F, lambda before, here: [F.logaddexp(before[0], here[0])], [x], axis)[0]
+    if x.dtype.kind != "c" or not x.ndim:
+        return scan(F, lambda before, here: [F.logaddexp(before[0], here[0])], [x], axis)[0]
+    # Of which branch a complex logarithm is depends on the order of the sums: one after the other, as in torch.
+    add: Callable[..., Array] = logaddexp.primitive.forward  # type: ignore[attr-defined]
+    sums = [F.getitem(x, _at(axis, i, i + 1)) for i in range(x.shape[axis])]
+    for i in range(1, len(sums)):
+        sums[i] = add(F, sums[i], sums[i - 1])
+    return F.concatenate(sums, axis) if sums else F.copy(x)
 
 
 def _logcumsumexp_pull(F: Any, g: Array, x: Array, out: Array, axis: int) -> Array:

@@ -38,8 +38,13 @@ VALUES = {8: Tolerance(1e-7, 1e-9), 4: Tolerance(1e-5, 1e-6), 2: Tolerance(1e-3,
 DERIVATIVES = {8: Tolerance(1e-7, 1e-9), 4: Tolerance(1e-4, 1e-5), 2: Tolerance(1e-2, 1e-2)}
 BFLOAT16 = Tolerance(1.6e-2, 1e-2)
 
-# What torch's own float32 is off by: it reflects the trigamma of negative numbers with a rounded sin(pi x).
-OFF = {"polygamma": Tolerance(1e-4, 1e-4), "special.polygamma": Tolerance(1e-4, 1e-4)}
+# What float32 is off by in torch itself: it reflects the trigamma of negative numbers with a rounded sin(pi x), and
+# singular vectors of near singular values are as uncertain as these are near.
+OFF = {
+    "polygamma": Tolerance(1e-4, 1e-4),
+    "special.polygamma": Tolerance(1e-4, 1e-4),
+    "linalg.svd": Tolerance(1e-5, 1e-5),
+}
 
 # op_db's own overrides that state how far two correct implementations may differ in values on the CPU.
 TRUSTED_CLASSES = {None, "TestCommon", "TestUnaryUfuncs", "TestBinaryUfuncs"}

@@ -5,6 +5,7 @@ The answer is in the notes of the exception (torch prints a warning beside it). 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import traceback
 import warnings
@@ -22,7 +23,8 @@ from gradcore.recorder.value import Value
 
 __all__ = ["detect_anomaly", "set_detect_anomaly"]
 
-_INSIDE = (str(Path(__file__).resolve().parents[1]), "<gradcore>")  # frames that tell a user nothing
+# Files whose frames tell a user nothing.
+_INSIDE = (str(Path(__file__).resolve().parents[1]), str(contextlib.__file__), "<gradcore>")
 
 
 class _State:
@@ -99,11 +101,16 @@ class detect_anomaly:
         _set(*self._before)
 
 
-def _note_trace(node: Node) -> None:
+def user_frames() -> traceback.StackSummary:
+    """The calls that led here, without those inside gradcore at the end."""
     frames = traceback.extract_stack()
     while frames and frames[-1].filename.startswith(_INSIDE):
         frames.pop()
-    node.metadata["traceback_"] = traceback.format_list(frames)
+    return frames
+
+
+def _note_trace(node: Node) -> None:
+    node.metadata["traceback_"] = traceback.format_list(user_frames())
     if _sweeping.node is not None:
         node.metadata["parent_"] = _sweeping.node
 

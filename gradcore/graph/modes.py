@@ -24,6 +24,10 @@ unusual: list[object] = []
 # Told of every node that the general path records, in any thread; who adds to it adds to `unusual`, too.
 noticing: list[Callable[[Any], None]] = []
 
+# By thread, what runs an operation in the general path's stead, to look at it: it gets the primitive, the inputs and a
+# function that runs it, and is taken out meanwhile.
+watchers: dict[int, Callable[[Any, Any, Callable[[], Any]], Any]] = {}
+
 
 class _Cleanup(threading.local):
     """Forgets a thread's modes when the thread ends, since the system reuses thread numbers."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import get_ident
 from typing import Any
 
 from gradcore import dtypes
@@ -30,6 +31,8 @@ def apply(op: Primitive, function: Callable[..., Any], inputs: Sequence[Any], pa
     Returns a Tensor, a tuple of them, or NotImplemented for an input that is none of these. Raises RuntimeError for
     shapes that do not broadcast and for mixed devices.
     """
+    if modes.watchers and (watch := modes.watchers.pop(get_ident(), None)) is not None:
+        return watch(op, inputs, lambda: apply(op, function, inputs, params))
     elementwise = op.kind == "elementwise"
     for i, x in enumerate(inputs):
         if not isinstance(x, Value) and type(x) not in SCALARS and (x is not None or elementwise):

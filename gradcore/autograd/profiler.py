@@ -1,0 +1,220 @@
+"""torch.autograd.profiler: how long operations and their backward took, by name. It must not know any operation.
+
+While it is on, operations take the recorder's general path, which is slower than the usual one.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, TypeVar
+
+from gradcore import engine
+from gradcore.autograd.anomaly_mode import user_frames
+from gradcore.autograd.profiler_events import EventList, FunctionEvent, FunctionEventAvg
+from gradcore.backends import of
+from gradcore.graph import Node, modes
+from gradcore.graph.node import Target
+from gradcore.recorder.around import Around, watched
+from gradcore.recorder.value import Value
+
+__all__ = ["EventList", "FunctionEvent", "FunctionEventAvg", "profile", "record_function"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Running(threading.local):
+    """The profile that is on in a thread."""
+
+    profile: profile | None = None
+
+
+_running = _Running()
+
+
+class profile:
+    """Record the operations of this thread inside a `with` block, and the nodes that sweeps pass.
+
+    Afterwards `function_events`, `key_averages()`, `table()` and `export_chrome_trace(path)` show them. `record_shapes`
+    keeps the inputs' shapes, `profile_memory` the bytes of what was made, `with_stack` the user's lines. With `use_device`
+    (or `use_cuda`), each operation is waited for, so that the time is the device's. Other options are there for torch's
+    sake.
+
+    Raises RuntimeError if a profile is on in this thread.
+    """
+
+    def __init__(
+        self,
+        enabled: bool = True,
+        *,
+        use_cuda: bool = False,
+        use_device: str | None = None,
+        record_shapes: bool = False,
+        with_flops: bool = False,
+        profile_memory: bool = False,
+        with_stack: bool = False,
+        with_modules: bool = False,
+        use_kineto: bool = False,
+        use_cpu: bool = True,
+        experimental_config: Any = None,
+        acc_events: bool = False,
+        custom_trace_id_callback: Any = None,
+    ) -> None:
+        self.enabled = enabled
+        self.record_shapes, self.profile_memory, self.with_stack = record_shapes, profile_memory, with_stack
+        self._wait = use_cuda or use_device not in (None, "cpu")
+        self._accumulate = acc_events
+        self._events: EventList | None = None
+        self._open: list[FunctionEvent] = []
+
+    def __enter__(self) -> profile | None:
+        if not self.enabled:
+            return None
+        if _running.profile is not None:
+            raise RuntimeError("Profiler context manager is not reentrant")
+        if self._events is None or not self._accumulate:
+            self._events = EventList(shapes=self.record_shapes, memory=self.profile_memory, stacks=self.with_stack)
+        _running.profile = self
+        self._thread = threading.get_ident()
+        modes.unusual.append(self)
+        modes.watchers[self._thread] = self._operation
+        engine.observers.append(self._sweep)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if not self.enabled:
+            return
+        engine.observers.remove(self._sweep)
+        modes.watchers.pop(self._thread, None)
+        modes.unusual.remove(self)
+        _running.profile = None
+
+    # -- what it records ----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def event(self, name: str, kind: str, inputs: Sequence[Any] = ()) -> Iterator[FunctionEvent]:
+        """Record what happens inside as one event, a part of the one that is going on."""
+        assert self._events is not None
+        shapes = [list(x._array.shape) if isinstance(x, Value) else [] for x in inputs] if self.record_shapes else []
+        stack = traceback.format_list(user_frames())[::-1] if self.with_stack else []
+        event = FunctionEvent(len(self._events), name, kind, self._thread, shapes, stack)
+        if self._open:
+            self._open[-1].append_cpu_child(event)
+        self._events.append(event)
+        self._open.append(event)
+        event.start_ns = time.perf_counter_ns()
+        try:
+            yield event
+        finally:
+            event.end_ns = time.perf_counter_ns()
+            self._open.pop()
+
+    def made(self, event: FunctionEvent, results: Any) -> None:
+        """Note of an event what it made."""
+        parts = results if isinstance(results, (tuple, list)) else (results,)
+        arrays = [part._array if isinstance(part, Value) else part for part in parts if part is not None]
+        for array in arrays:
+            if self._wait:
+                of(array).synchronize()
+            if getattr(array, "base", None) is None:
+                event.own_memory += getattr(array, "nbytes", 0)
+
+    def _operation(self, op: Any, inputs: Sequence[Any], run: Callable[[], Any]) -> Any:
+        try:
+            with self.event(_aten(op.node_name), "cpu_op", inputs) as event:
+                result = run()
+                self.made(event, result)
+                return result
+        finally:
+            modes.watchers[self._thread] = self._operation
+
+    def _sweep(self, targets: Sequence[Target], wanted: set[Target] | None) -> AbstractContextManager[None]:
+        if threading.get_ident() != self._thread:
+            return nullcontext()
+        return watched(targets, functools.partial(_Timed, self))
+
+    # -- what it shows ------------------------------------------------------------------------------------------------
+
+    @property
+    def function_events(self) -> EventList:
+        """The events, in the order in which they began. Raises RuntimeError before the first."""
+        if self._events is None:
+            raise RuntimeError("Profiler didn't finish running")
+        return self._events
+
+    def table(self, sort_by: str | None = None, row_limit: int = 100, **options: Any) -> str:
+        """A table of the events; see `EventList.table`."""
+        return self.function_events.table(sort_by, row_limit, **options)
+
+    def key_averages(self, group_by_input_shape: bool = False, group_by_stack_n: int = 0) -> EventList:
+        """The events summed by name; see `EventList.key_averages`."""
+        return self.function_events.key_averages(group_by_input_shape, group_by_stack_n)
+
+    def total_average(self) -> FunctionEventAvg:
+        """The sum of all events."""
+        return self.function_events.total_average()
+
+    def export_chrome_trace(self, path: Any) -> None:
+        """Write the events to a file for chrome://tracing or Perfetto."""
+        self.function_events.export_chrome_trace(path)
+
+    @property
+    def self_cpu_time_total(self) -> float:
+        """The microseconds of all events, what contains others counted without these."""
+        return self.function_events.self_cpu_time_total
+
+    def __str__(self) -> str:
+        return "<unfinished torch.autograd.profile>" if self._events is None else str(self._events)
+
+    __repr__ = __str__
+
+
+class _Timed(Around):
+    """A step that a profile records."""
+
+    def __init__(self, by: profile, node: Node) -> None:
+        super().__init__(node.step)
+        self.by = by
+
+    def around(self, g: Any, pull: Callable[[Any], tuple[Any, ...]]) -> tuple[Any, ...]:
+        """Record the step."""
+        with self.by.event(self.step.name, "cpu_op") as event:
+            cotangents = pull(g)
+            self.by.made(event, cotangents)
+            return cotangents
+
+
+class record_function:
+    """Name what happens inside a `with` block, or in a decorated function, in the profile that is on; else do nothing."""
+
+    def __init__(self, name: str, args: str | None = None) -> None:
+        self.name, self.args = name, args
+        self._entered: list[AbstractContextManager[Any]] = []
+
+    def __enter__(self) -> record_function:
+        on = _running.profile
+        context = nullcontext() if on is None else on.event(self.name, "user_annotation")
+        context.__enter__()
+        self._entered.append(context)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._entered.pop().__exit__(*exception)
+
+    def __call__(self, function: F) -> F:
+        @functools.wraps(function)
+        def named(*args: Any, **keywords: Any) -> Any:
+            with record_function(self.name, self.args):
+                return function(*args, **keywords)
+
+        return named  # type: ignore[return-value]
+
+
+def _aten(node_name: str) -> str:
+    """torch's name of an operation from its node's: aten::log_softmax for LogSoftmaxBackward0."""
+    return "aten::" + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", node_name.partition("Backward")[0]).lower()

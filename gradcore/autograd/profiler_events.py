@@ -1,0 +1,221 @@
+"""What a profile has recorded, and its forms: sums by name, a table, a trace for Chrome. It must not know what made it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from typing import Any
+
+
+class FunctionEvent:
+    """One operation, node or named block: when it ran, in microseconds, and what ran inside it."""
+
+    count = 1
+    is_async = False
+
+    def __init__(self, id: int, name: str, kind: str, thread: int, shapes: list[list[int]], stack: list[str]) -> None:
+        self.id, self.name, self.kind, self.thread = id, name, kind, thread
+        self.input_shapes, self.stack = shapes, stack
+        self.start_ns = self.end_ns = 0
+        self.own_memory = 0
+        self.cpu_children: list[FunctionEvent] = []
+        self.cpu_parent: FunctionEvent | None = None
+
+    def append_cpu_child(self, child: FunctionEvent) -> None:
+        """Note an event that ran inside this one."""
+        self.cpu_children.append(child)
+        child.cpu_parent = self
+
+    @property
+    def key(self) -> str:
+        """What events are summed by: the name."""
+        return self.name
+
+    @property
+    def cpu_time_total(self) -> float:
+        """Microseconds from start to end."""
+        return (self.end_ns - self.start_ns) / 1000
+
+    cpu_time = cpu_time_total
+
+    @property
+    def self_cpu_time_total(self) -> float:
+        """Microseconds, less those of what ran inside."""
+        return self.cpu_time_total - sum(child.cpu_time_total for child in self.cpu_children)
+
+    @property
+    def self_cpu_memory_usage(self) -> int:
+        """Bytes of what it made, less those of what was made inside."""
+        return max(self.own_memory - sum(child.own_memory for child in self.cpu_children), 0)
+
+    @property
+    def cpu_memory_usage(self) -> int:
+        """Bytes of all that was made from start to end."""
+        return self.self_cpu_memory_usage + sum(child.cpu_memory_usage for child in self.cpu_children)
+
+    def __repr__(self) -> str:
+        return (
+            f"<FunctionEvent id={self.id} name={self.name} thread={self.thread} cpu_time={_time(self.cpu_time_total)} "
+            f"cpu_children={[child.id for child in self.cpu_children]} input_shapes={self.input_shapes} "
+            f"cpu_memory_usage={self.cpu_memory_usage}>"
+        )
+
+
+class FunctionEventAvg:
+    """Events with one key, summed."""
+
+    def __init__(self, key: str, events: Iterable[FunctionEvent]) -> None:
+        events = list(events)
+        self.key = self.name = key
+        self.count = len(events)
+        self.input_shapes = events[0].input_shapes if events else []
+        self.stack = events[0].stack if events else []
+        # What ran inside another event of this key is in that one's time.
+        outer = [event for event in events if not _inside(event, key)]
+        self.cpu_time_total = sum(event.cpu_time_total for event in outer)
+        self.self_cpu_time_total = sum(event.self_cpu_time_total for event in events)
+        self.cpu_memory_usage = sum(event.cpu_memory_usage for event in outer)
+        self.self_cpu_memory_usage = sum(event.self_cpu_memory_usage for event in events)
+
+    @property
+    def cpu_time(self) -> float:
+        """Microseconds of one event in the mean."""
+        return self.cpu_time_total / self.count if self.count else 0.0
+
+    def __repr__(self) -> str:
+        return (
+            f"<FunctionEventAvg key={self.key} self_cpu_time={_time(self.self_cpu_time_total)} "
+            f"cpu_time={_time(self.cpu_time)} input_shapes={self.input_shapes} cpu_memory_usage={self.cpu_memory_usage}>"
+        )
+
+
+def _inside(event: FunctionEvent, key: str) -> bool:
+    parent = event.cpu_parent
+    while parent is not None:
+        if parent.key == key:
+            return True
+        parent = parent.cpu_parent
+    return False
+
+
+class EventList(list[Any]):
+    """Events, or sums of events."""
+
+    def __init__(
+        self, events: Iterable[Any] = (), *, shapes: bool = False, memory: bool = False, stacks: bool = False
+    ) -> None:
+        super().__init__(events)
+        self.shapes, self.memory, self.stacks = shapes, memory, stacks
+
+    @property
+    def self_cpu_time_total(self) -> float:
+        """The microseconds of all events, what contains others counted without these."""
+        return float(sum(event.self_cpu_time_total for event in self))
+
+    def key_averages(self, group_by_input_shapes: bool = False, group_by_stack_n: int = 0) -> EventList:
+        """Sum events of one name (and the same input shapes, the same innermost lines of the user's, if asked)."""
+        groups: dict[Any, list[FunctionEvent]] = {}
+        for event in self:
+            shapes = str(event.input_shapes) if group_by_input_shapes else ""
+            groups.setdefault((event.key, shapes, tuple(event.stack[:group_by_stack_n])), []).append(event)
+        sums = (FunctionEventAvg(key, events) for (key, _, _), events in groups.items())
+        return EventList(sums, shapes=group_by_input_shapes, memory=self.memory, stacks=group_by_stack_n > 0)
+
+    def total_average(self) -> FunctionEventAvg:
+        """The sum of all events."""
+        return FunctionEventAvg("Total", self)
+
+    def table(
+        self,
+        sort_by: str | None = None,
+        row_limit: int = 100,
+        max_src_column_width: int = 75,
+        max_name_column_width: int = 55,
+        max_shapes_column_width: int = 80,
+        header: str | None = None,
+        top_level_events_only: bool = False,
+        time_unit: str | None = None,
+    ) -> str:
+        """The events as text, `row_limit` of them (-1: all).
+
+        The largest `sort_by` comes first: "cpu_time", "cpu_time_total", "self_cpu_time_total", "cpu_memory_usage",
+        "self_cpu_memory_usage", "count". Times are in `time_unit` ("s", "ms", "us"; None: what fits). Raises AttributeError
+        for another sum.
+        """
+        rows = list(self) if sort_by is None else sorted(self, key=lambda e: getattr(e, sort_by), reverse=True)
+        if top_level_events_only:
+            rows = [event for event in rows if getattr(event, "cpu_parent", None) is None]
+        rows = rows if row_limit < 0 else rows[:row_limit]
+        total = self.self_cpu_time_total
+
+        def share(microseconds: float) -> str:
+            return f"{100 * microseconds / total:.2f}%" if total else "NaN"
+
+        def cut(text: str, width: int) -> str:
+            return text if len(text) <= width else text[: width - 3] + "..."
+
+        columns: list[tuple[str, list[str]]] = [
+            ("Name", [cut(e.key, max_name_column_width) for e in rows]),
+            ("Self CPU %", [share(e.self_cpu_time_total) for e in rows]),
+            ("Self CPU", [_time(e.self_cpu_time_total, time_unit) for e in rows]),
+            ("CPU total %", [share(e.cpu_time_total) for e in rows]),
+            ("CPU total", [_time(e.cpu_time_total, time_unit) for e in rows]),
+            ("CPU time avg", [_time(e.cpu_time, time_unit) for e in rows]),
+        ]
+        if self.memory:
+            columns += [
+                ("CPU Mem", [_bytes(e.cpu_memory_usage) for e in rows]),
+                ("Self CPU Mem", [_bytes(e.self_cpu_memory_usage) for e in rows]),
+            ]
+        columns.append(("# of Calls", [str(e.count) for e in rows]))
+        if self.shapes:
+            columns.append(("Input Shapes", [cut(str(e.input_shapes), max_shapes_column_width) for e in rows]))
+        if self.stacks:
+            first = [e.stack[0].strip().splitlines()[0] if e.stack else "" for e in rows]
+            columns.append(("Source Location", [cut(line, max_src_column_width) for line in first]))
+        widths = [max(map(len, [title, *cells]), default=0) for title, cells in columns]
+        rule = "  ".join("-" * width for width in widths)
+        lines = [*([header] if header else []), rule]
+        lines.append("  ".join(title.rjust(width) for (title, _), width in zip(columns, widths, strict=True)))
+        lines.append(rule)
+        lines += (
+            "  ".join(cells[i].rjust(width) for (_, cells), width in zip(columns, widths, strict=True))
+            for i in range(len(rows))
+        )
+        return "\n".join([*lines, rule, f"Self CPU time total: {_time(total, time_unit)}", ""])
+
+    def export_chrome_trace(self, path: Any) -> None:
+        """Write the events to a file that chrome://tracing and Perfetto show."""
+        process = os.getpid()
+        events = [
+            {
+                "ph": "X",
+                "cat": event.kind,
+                "name": event.name,
+                "pid": process,
+                "tid": event.thread,
+                "ts": event.start_ns / 1000,
+                "dur": event.cpu_time_total,
+                "args": {"Input Dims": event.input_shapes, "Bytes": event.cpu_memory_usage, "Call stack": event.stack},
+            }
+            for event in self
+        ]
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({"schemaVersion": 1, "displayTimeUnit": "ms", "traceEvents": events}, file)
+
+    def __str__(self) -> str:
+        return self.table()
+
+
+def _time(microseconds: float, unit: str | None = None) -> str:
+    if unit is None:
+        unit = "s" if microseconds >= 1e6 else "ms" if microseconds >= 1e3 else "us"
+    return f"{microseconds / {'s': 1e6, 'ms': 1e3, 'us': 1}[unit]:.3f}{unit}"
+
+
+def _bytes(n: int) -> str:
+    for power, name in ((3, "GB"), (2, "MB"), (1, "KB")):
+        if n >= 1024**power:
+            return f"{n / 1024**power:.2f} {name}"
+    return f"{n} B"

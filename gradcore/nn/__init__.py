@@ -6,6 +6,7 @@ from gradcore.nn.modules.activation import (
     PReLU, ReLU, ReLU6, RReLU, Sigmoid, SiLU, Softmax, Softmax2d, Softmin, Softplus, Softshrink, Softsign, Tanh,
     Tanhshrink, Threshold,
 )  # fmt: skip
+from gradcore.nn.modules.attention import MultiheadAttention
 from gradcore.nn.modules.batchnorm import (
     BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d,
 )  # fmt: skip
@@ -37,4 +38,7 @@ from gradcore.nn.modules.pooling import (
 )  # fmt: skip
 from gradcore.nn.modules.rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNBase, RNNCell, RNNCellBase
 from gradcore.nn.modules.sparse import Embedding, EmbeddingBag
+from gradcore.nn.modules.transformer import (
+    Transformer, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer,
+)  # fmt: skip
 from gradcore.nn.parameter import Buffer, Parameter

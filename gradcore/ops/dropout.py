@@ -31,10 +31,11 @@ def _drop(x: Any, p: float, whole_channels: bool, saturated: bool) -> Tensor:
     if p == 1:
         return e.multiply(x, zeros((), dtype=x.dtype, device=x.device))  # type: ignore[no-any-return]
     with modes.no_grad():
-        shape = tuple(x._array.shape)
+        noise = functions[""]["empty_like"](x)  # which draws in the order of x in memory
         if whole_channels:
-            shape = (*shape[:2], *(1,) * (len(shape) - 2))
-        kept = bernoulli_(empty(shape, dtype=x.dtype, device=x.device), 1 - p)
+            shape = (*x._array.shape[:2], *(1,) * (x._array.ndim - 2))
+            noise = empty(shape, dtype=x.dtype, device=x.device)
+        kept = bernoulli_(noise, 1 - p)
         if saturated:
             scale = 1 / sqrt((_ALPHA**2 * p + 1) * (1 - p))
             lift = (kept - 1) * (_ALPHA * scale) + _ALPHA * scale * p

@@ -267,7 +267,7 @@ class GRU(RNNBase):
 
 
 class LSTM(RNNBase):
-    """Long short-term memory (Hochreiter and Schmidhuber, 1997); with `proj_size`, less of it is put out (Sak et al., 2014)."""
+    """Long short-term memory (Hochreiter and Schmidhuber, 1997); `proj_size` is that of a smaller output (Sak, 2014)."""
 
     states = 2
 

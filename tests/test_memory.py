@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 import gradcore
+from gradcore.autograd import graph
+from gradcore.utils import checkpoint
 
 
 @pytest.fixture
@@ -111,6 +113,51 @@ def an_exception_in_the_middle(watch: Watch) -> None:
     raise AssertionError
 
 
+def hooks_of_nodes_and_accumulation(watch: Watch) -> None:
+    x = watch(leaf(3))
+    y = watch(x * 2)
+    y.grad_fn.register_hook(lambda gi, go: (watch(gi[0]) * 2, None))
+    y.grad_fn.register_prehook(lambda go: (watch(go[0]) * 2,))
+    end = y.grad_fn.next_functions[0][0]
+    end.register_prehook(lambda go: (go[0] * 1,))
+    x.register_post_accumulate_grad_hook(lambda p: watch(p.grad))
+    y.grad_fn.metadata["shape"] = y.shape
+    graph.register_multi_grad_hook((x, y), lambda gs: [watch(g) for g in gs])
+    graph.get_gradient_edge(y)
+    watch(y.exp()).sum().backward()
+
+
+def saved_tensor_hooks(watch: Watch) -> None:
+    x = watch(leaf(3))
+    with graph.saved_tensors_hooks(lambda t: watch(t.detach()), lambda t: t):
+        y = watch(watch(x * x).exp())
+    with graph.allow_mutation_on_saved_tensors():
+        z = watch(y.exp())
+    (g,) = gradcore.autograd.grad(z.sum(), x, create_graph=True)
+    watch(g).sum().backward()
+
+
+def anomalies_and_profiles(watch: Watch) -> None:
+    x = watch(leaf(3))
+    with gradcore.autograd.set_detect_anomaly(True), gradcore.autograd.profiler.profile():
+        y = watch(watch(x * x).exp())
+        (g,) = gradcore.autograd.grad(y.sum(), x, create_graph=True)
+        watch(g).sum().backward()
+
+
+def checkpoints(watch: Watch) -> None:
+    x, w = watch(leaf(3)), watch(leaf(3, seed=1))
+
+    def f(t: Any) -> Any:
+        return watch(watch(t * w).exp())
+
+    y = watch(checkpoint.checkpoint(lambda t: checkpoint.checkpoint(f, f(t)), x))
+    z = watch(checkpoint.checkpoint_loop(lambda t: watch((t * w).sin()), y * 1e-3, 6, 2))
+    z.sum().backward(retain_graph=True)
+    (g,) = gradcore.autograd.grad(z.sum(), x, create_graph=True)
+    watch(g).sum().backward()
+
+
 def without_backward(watch: Watch) -> None:
     x = watch(leaf(3))
     watch(watch(x.exp()) * x).sum()
@@ -126,6 +173,10 @@ def without_backward(watch: Watch) -> None:
         views_and_writes,
         views_with_create_graph,
         an_exception_in_the_middle,
+        hooks_of_nodes_and_accumulation,
+        saved_tensor_hooks,
+        anomalies_and_profiles,
+        checkpoints,
         without_backward,
     ],
     ids=lambda f: f.__name__,

@@ -18,7 +18,7 @@ from gradcore import engine
 from gradcore.backends import of
 from gradcore.graph import Node, modes
 from gradcore.graph.node import Target
-from gradcore.recorder.around import Around, watched
+from gradcore.recorder.around import Around, nodes_behind, standing
 from gradcore.recorder.value import Value
 
 __all__ = ["detect_anomaly", "set_detect_anomaly"]
@@ -116,7 +116,7 @@ def _note_trace(node: Node) -> None:
 
 
 def _observer(targets: Sequence[Target], wanted: set[Target] | None) -> AbstractContextManager[None]:
-    return watched(targets, _Watching)
+    return standing(nodes_behind(targets), _Watching)
 
 
 class _Watching(Around):

@@ -20,7 +20,7 @@ from gradcore.autograd.profiler_events import EventList, FunctionEvent, Function
 from gradcore.backends import of
 from gradcore.graph import Node, modes
 from gradcore.graph.node import Target
-from gradcore.recorder.around import Around, watched
+from gradcore.recorder.around import Around, nodes_behind, standing
 from gradcore.recorder.value import Value
 
 __all__ = ["EventList", "FunctionEvent", "FunctionEventAvg", "profile", "record_function"]
@@ -136,7 +136,7 @@ class profile:
     def _sweep(self, targets: Sequence[Target], wanted: set[Target] | None) -> AbstractContextManager[None]:
         if threading.get_ident() != self._thread:
             return nullcontext()
-        return watched(targets, functools.partial(_Timed, self))
+        return standing(nodes_behind(targets), functools.partial(_Timed, self))
 
     # -- what it shows ------------------------------------------------------------------------------------------------
 
@@ -182,7 +182,9 @@ class _Timed(Around):
         self.by = by
 
     def around(self, g: Any, pull: Callable[[Any], tuple[Any, ...]]) -> tuple[Any, ...]:
-        """Record the step."""
+        """Record the step, unless it is another thread's sweep that passes."""
+        if threading.get_ident() != self.by._thread:
+            return pull(g)
         with self.by.event(self.step.name, "cpu_op") as event:
             cotangents = pull(g)
             self.by.made(event, cotangents)

@@ -5,7 +5,8 @@ A node with none of this has its plain step, so that what is unused costs nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -79,17 +80,34 @@ def nodes_behind(targets: Sequence[Target]) -> Iterator[Node]:
         yield node
 
 
+_changing = threading.Lock()
+
+
 @contextmanager
-def watched(targets: Sequence[Target], watching: Callable[[Node], Around]) -> Iterator[None]:
-    """Let `watching(node)` stand before the step of every node behind `targets`, for the time of one sweep."""
+def standing(nodes: Iterable[Node], watching: Callable[[Node], Around]) -> Iterator[None]:
+    """Let `watching(node)` stand before the step of every one of `nodes`, inside."""
     made = []
     try:
-        for node in nodes_behind(targets):
-            step = watching(node)
-            node.step = step
+        for node in nodes:
+            with _changing:
+                step = watching(node)
+                node.step = step
             made.append((node, step))
         yield
     finally:
         for node, step in made:
-            if node.step is step:
-                node.step = step.step
+            with _changing:
+                _take_out(node, step)
+
+
+def _take_out(node: Node, step: Around) -> None:
+    """Let `step` stand before that of `node` no longer; others may have come to stand before it."""
+    before: Any = node.step
+    if before is step:
+        node.step = step.step
+        return
+    while isinstance(before, Around):
+        if before.step is step:
+            before.step = step.step
+            return
+        before = before.step

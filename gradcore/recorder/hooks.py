@@ -5,6 +5,7 @@ An exception in a hook says in its notes which hook it was.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -72,25 +73,34 @@ def add_hook(t: Value, hook: Callable[[Any], Any], last: bool = False) -> Callab
 
         where = where.node
     assert isinstance(where, (Leaf, Node))
-    if last:
-        hook = _Last(hook)
-    return _added(where, hook)
+    return _added(where, _Hook(hook, id(where), last))
 
 
-class _Last:
-    """A hook that runs after all others."""
+class _Passing(threading.local):
+    """The ids of nodes at which this thread's sweep ends, for another to go on: their hooks wait for that."""
 
-    def __init__(self, hook: Callable[[Any], Any]) -> None:
-        self.hook = hook
+    nodes: frozenset[int] = frozenset()
+
+
+passing = _Passing()
+
+
+class _Hook:
+    """A hook of the cotangents at a node. It knows the node by its id, so that nothing is held in a circle."""
+
+    __slots__ = ("hook", "last", "node")
+
+    def __init__(self, hook: Callable[[Any], Any], node: int, last: bool) -> None:
+        self.hook, self.node, self.last = hook, node, last
 
     def __call__(self, c: Any) -> Any:
-        return self.hook(c)
+        return c if self.node in passing.nodes else self.hook(c)
 
 
-def _added(where: Leaf | Node, hook: Hook) -> Callable[[], None]:
+def _added(where: Leaf | Node, hook: _Hook) -> Callable[[], None]:
     # A sweep may be going through the list: it is replaced, never changed.
-    hooks = [*(where.hooks or ()), hook]
-    _set_hooks(where, sorted(hooks, key=lambda each: isinstance(each, _Last)))
+    hooks: list[Any] = [*(where.hooks or ()), hook]
+    _set_hooks(where, sorted(hooks, key=lambda each: getattr(each, "last", False)))
 
     def remove() -> None:
         if where.hooks is not None:

@@ -5,16 +5,16 @@ The loop is one node. Its backward reverses the steps one by one, from states th
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 from gradcore.backends import of
 from gradcore.graph import Leaf, Node, Output, modes, recorded, stamps, sweep, versions
-from gradcore.graph.node import Hook, Target
+from gradcore.graph.node import Target
 from gradcore.recorder import inplace
-from gradcore.recorder.around import Around
+from gradcore.recorder.around import Around, standing
+from gradcore.recorder.hooks import passing
 from gradcore.recorder.value import Value, wrap
 from gradcore.utils.binomial import advance
 from gradcore.utils.random_state import RandomState
@@ -278,46 +278,29 @@ def _outside(outs: Sequence[Value], own: Sequence[Any], start: int) -> Iterator[
 
 
 class _Barrier(Around):
-    """A step through which sweeps of this thread do not pass while a loop is reversed: that is left to the sweep outside."""
+    """A step through which a sweep does not pass while it reverses a loop: that is left to the sweep outside."""
 
     def __init__(self, node: Node) -> None:
         super().__init__(node.step)
-        self.thread = threading.get_ident()
+        self.node = id(node)
 
     def around(self, g: Any, pull: Callable[[Any], tuple[Any, ...]]) -> tuple[Any, ...]:
         """Let nothing pass."""
-        return pull(g) if threading.get_ident() != self.thread else (None,) * sum(self.step.needs)
-
-
-    def hook(self, hooks: list[Hook]) -> list[Hook]:
-        """The hooks of the node, which are for the sweep outside, too."""
-
-        def run(c: Any) -> Any:
-            if threading.get_ident() != self.thread:
-                for each in hooks:
-                    c = each(c)
-            return c
-
-        return [run]
+        return (None,) * sum(self.step.needs) if self.node in passing.nodes else pull(g)
 
 
 @contextmanager
 def _barriers(targets: Sequence[Target]) -> Iterator[None]:
-    made = []
-    try:
-        for node in {t.node if isinstance(t, Output) else t for t in targets}:
-            if isinstance(node, Node):
-                barrier, hooks = _Barrier(node), node.hooks
-                node.step = barrier
-                if hooks is not None:
-                    node.hooks = barrier.hook(hooks)
-                made.append((node, barrier, hooks))
-        yield
-    finally:
-        for node, barrier, hooks in made:
-            if node.step is barrier:
-                node.step = barrier.step
-                node.hooks = hooks
+    """Let sweeps of this thread end at `targets`, inside."""
+    found = [t.node if isinstance(t, Output) else t for t in targets]
+    nodes = [node for node in dict.fromkeys(found) if isinstance(node, Node)]
+    before = passing.nodes
+    with standing(nodes, _Barrier):
+        passing.nodes = before | {id(node) for node in nodes}
+        try:
+            yield
+        finally:
+            passing.nodes = before
 
 
 # -- structures -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,187 @@
+"""Threads: separate graphs, one graph, shared leaves, modes and hooks. It must not need torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradcore
+from gradcore import autograd
+from gradcore.autograd import graph
+from gradcore.utils.checkpoint import checkpoint, checkpoint_loop
+
+THREADS = 8
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def leaf(*shape: int, seed: int = 0) -> Any:
+    return gradcore.from_numpy(np.random.default_rng(seed).normal(size=shape)).requires_grad_()
+
+
+@pytest.fixture(autouse=True)
+def _many_switches() -> Any:
+    """Threads take turns as often as Python can, so that what can go wrong does."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def in_threads(work: Callable[[int], Any], n: int = THREADS) -> list[Any]:
+    """Run `work(i)` in `n` threads that start together; raise what one of them raised."""
+    results: list[Any] = [None] * n
+    errors: list[BaseException] = []
+    start = threading.Barrier(n)
+
+    def run(i: int) -> None:
+        start.wait()
+        try:
+            results[i] = work(i)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(n)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return results
+
+
+def test_no_accumulation_into_a_shared_leaf_is_lost() -> None:
+    w = leaf(50)
+    rounds = 40
+
+    def work(i: int) -> None:
+        for _ in range(rounds):
+            (w * float(i + 1)).sum().backward()
+
+    in_threads(work)
+    np.testing.assert_allclose(w.grad.numpy(), rounds * sum(range(1, THREADS + 1)))
+
+
+def test_retained_gradients_of_one_graph_are_all_added() -> None:
+    x = leaf(20)
+    y = x * 2
+    y.retain_grad()
+    total = (y * 3).sum()
+    in_threads(lambda i: [total.backward(retain_graph=True) for _ in range(20)])
+    np.testing.assert_allclose(x.grad.numpy(), 6 * 20 * THREADS)
+    np.testing.assert_allclose(y.grad.numpy(), 3 * 20 * THREADS)
+
+
+def network(x: Any, w: Any) -> Any:
+    y = x
+    for _ in range(5):
+        y = (y @ w).tanh() + y[:, :1] * 0.5
+    return y.softmax(1).log().sum()
+
+
+def test_separate_graphs_do_not_meet() -> None:
+    def work(i: int) -> Any:
+        x, w = leaf(3, 4, seed=i), leaf(4, 4, seed=100 + i)
+        found = []
+        for _ in range(5):
+            first = autograd.grad(network(x, w), [x, w], create_graph=True)
+            second = autograd.grad(sum((g * g).sum() for g in first), [x, w])
+            found.append([g.detach().numpy() for g in (*first, *second)])
+        return found
+
+    for found, wanted in zip(in_threads(work), map(work, range(THREADS)), strict=True):
+        for ours, alone in zip(found, wanted, strict=True):
+            for a, b in zip(ours, alone, strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
+def test_one_graph_is_swept_by_many() -> None:
+    x, w = leaf(3, 4), leaf(4, 4, seed=1)
+    total = network(x, w)
+    wanted = [g.numpy() for g in autograd.grad(total, [x, w], retain_graph=True)]
+    for found in in_threads(lambda i: autograd.grad(total, [x, w], retain_graph=True)):
+        for a, b in zip(found, wanted, strict=True):
+            np.testing.assert_array_equal(a.numpy(), b)
+
+
+def test_modes_and_saved_tensor_hooks_are_of_their_thread() -> None:
+    logs: list[list[int]] = [[] for _ in range(THREADS)]
+
+    def work(i: int) -> Any:
+        x = leaf(4, seed=i)
+        seen = []
+        for _ in range(30):
+            if i % 3 == 0:
+                with gradcore.no_grad():
+                    seen.append((x * 2).requires_grad)
+            elif i % 3 == 1:
+                with graph.saved_tensors_hooks(lambda t: logs[i].append(t.numel()) or t.detach(), lambda t: t):
+                    y = x.exp()
+                y.sum().backward()
+            else:
+                with gradcore.inference_mode():
+                    seen.append((x * 2).requires_grad)
+            seen.append((x * 2).requires_grad)
+        return seen
+
+    for i, seen in enumerate(in_threads(work)):
+        assert seen == ([True] * 30 if i % 3 == 1 else [False, True] * 30)
+        assert logs[i] == ([4] * 30 if i % 3 == 1 else [])
+
+
+def test_hooks_of_several_gradients_know_their_sweep() -> None:
+    x, w = leaf(4), leaf(4, seed=1)
+    calls: list[int] = []
+    handle = graph.register_multi_grad_hook((x, w), lambda gs: calls.append(sum(g is not None for g in gs)))
+    total = (x * w).sum()
+    in_threads(lambda i: [total.backward(retain_graph=True) for _ in range(10)])
+    handle.remove()
+    assert calls == [2] * (10 * THREADS)
+
+
+def test_checkpoints_are_recomputed_for_each_sweep() -> None:
+    x, w = leaf(6), leaf(6, seed=1)
+    outside = w * 2
+    total = checkpoint(lambda t: (t * outside).exp().sin(), x).sum()
+    looped = checkpoint_loop(lambda t: (t * outside).sin(), x, 9, 3).sum() + outside.exp().sum()
+    for scalar in (total, looped):
+        wanted = [g.numpy() for g in autograd.grad(scalar, [x, w], retain_graph=True)]
+        for _ in range(5):
+            for found in in_threads(lambda i, scalar=scalar: autograd.grad(scalar, [x, w], retain_graph=True), 4):
+                for a, b in zip(found, wanted, strict=True):
+                    np.testing.assert_allclose(a.numpy(), b, rtol=1e-12)
+
+
+def test_the_first_calls_of_operations_may_come_from_many_threads() -> None:
+    # A primitive's code is written at its first call; a fresh process makes every call a first one.
+    code = """
+import sys, threading, gradcore
+sys.setswitchinterval(1e-6)
+start = threading.Barrier(8)
+results, errors = [], []
+def run():
+    x = gradcore.ones(3, 3).requires_grad_()
+    start.wait()
+    try:
+        y = (x.exp().sum(dim=0, keepdim=True) * x.softmax(1)).cumsum(0).amax(1).std()
+        y = y + gradcore.nn.functional.layer_norm(x.tanh(), (3,)).flip(0).max(1)[0].logsumexp(0) + x.diagonal().prod()
+        y.backward()
+        results.append(x.grad.tolist())
+    except BaseException as error:
+        errors.append(error)
+threads = [threading.Thread(target=run) for _ in range(8)]
+for t in threads: t.start()
+for t in threads: t.join()
+if errors: raise errors[0]
+assert len(results) == 8 and all(r == results[0] for r in results)
+"""
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from gradcore.tensor import Tensor
 
 
-def converted(x: Any, dtype: dtypes.dtype | None, device: Any, copy: bool = False) -> Any:
+def converted(
+    x: Any, dtype: dtypes.dtype | None, device: Any, copy: bool = False, non_blocking: bool = False
+) -> Any:
     """Return `x` in `dtype` and on `device`: itself if it is so already, unless a copy is wanted."""
     out = x
     if dtype is not None and dtype.numpy != x._array.dtype:
@@ -32,8 +34,9 @@ def converted(x: Any, dtype: dtypes.dtype | None, device: Any, copy: bool = Fals
         out = c.astype(x if dtype.is_floating_point or dtype.is_complex else x.detach(), dtype=dtype.numpy)
     if device is not None:
         F, index = place(device)
-        if F is not of(out._array) or F.device_of(out._array)[1] != index:
-            out = transfer(out, F, index)
+        source = of(out._array)
+        if F is not getattr(source, "base", source) or source.device_of(out._array)[1] != index:
+            out = transfer(out, F, index, non_blocking)
     return _copied(x, keep=True) if copy and out is x else out
 
 
@@ -45,8 +48,9 @@ def to(self: Tensor, *args: Any, **keywords: Any) -> Tensor:
     """Return the tensor in another dtype or on another device, itself if nothing changes and `copy` is not
     set.
 
-    `to(dtype)`, `to(device, dtype)`, `to(other)`, each with `non_blocking`, `copy` and `memory_format`, which
-    changes nothing here. Raises RuntimeError if the device cannot be used.
+    `to(dtype)`, `to(device, dtype)`, `to(other)`, each with `copy`, `memory_format`, which changes nothing here,
+    and `non_blocking`: from page-locked memory, or to it from a device, the host does not wait for the copy.
+    Raises RuntimeError if the device cannot be used.
     """
     names = ["non_blocking", "copy"]
     if args and isinstance(args[0], Value):
@@ -61,12 +65,13 @@ def to(self: Tensor, *args: Any, **keywords: Any) -> Tensor:
     if unknown := (given.keys() & keywords.keys()) | (keywords.keys() - _TO):
         raise TypeError(f"to() received an invalid combination of arguments (see {', '.join(sorted(unknown))})")
     given.update(keywords)
+    how = given.get("copy", False), given.get("non_blocking", False)
     other = given.get("other")
     if other is not None:
-        return converted(self, dtypes.of(other._array.dtype), other.device, given.get("copy", False))  # type: ignore[no-any-return]
+        return converted(self, dtypes.of(other._array.dtype), other.device, *how)  # type: ignore[no-any-return]
     dtype = given.get("dtype")
     wanted = None if dtype is None else dtypes.as_dtype(dtype, op="to")
-    return converted(self, wanted, given.get("device"), given.get("copy", False))  # type: ignore[no-any-return]
+    return converted(self, wanted, given.get("device"), *how)  # type: ignore[no-any-return]
 
 
 _TO = frozenset({"other", "device", "dtype", "non_blocking", "copy", "memory_format"})
@@ -119,7 +124,7 @@ def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_fo
     where = devices.parse("cuda" if device is None else device)
     if where.type != "cuda":
         raise RuntimeError(f"Invalid device, must be cuda device (got {where})")
-    return converted(self, None, where)  # type: ignore[no-any-return]
+    return converted(self, None, where, False, non_blocking)  # type: ignore[no-any-return]
 
 
 @op(function=False)

@@ -135,7 +135,7 @@ def _losses(x: Any, labels: Any, lengths: list[int], counts: list[int], blank: i
     # The term that adds 0 has the derivative exp(log_probs), which log_softmax would take away again.
     inside = F.arange(steps).reshape((steps, 1, 1)) < F.asarray(lengths, "int64").reshape((1, batch, 1))
     whole = exp(masked(x, wrap(inside)))
-    nothing = sum(masked(whole - wrap(whole._array), wrap(inside)), (0, 2))
+    nothing = sum(masked(whole - whole.detach(), wrap(inside)), (0, 2))
     loss: Any = _loss(total - nothing)
     if min(lengths, default=1) < 1:  # of nothing, which only the empty target explains
         loss = where(wrap(ends[0] < 0), wrap(F.astype(F.where(ends[1] == 0, 0.0, -NEVER), x._array.dtype)), loss)

@@ -108,7 +108,7 @@ def _var_pull(F: Any, g: Array, x: Array, x_shape: Shape, axis: Axes, count: int
 
 # torch's: where there is no deviation, the standard deviation has the derivative 0.
 def _std_pull(F: Any, g: Array, x: Array, out: Array, x_shape: Shape, axis: Axes, count: int, dof: float) -> Array:
-    g = F.where(out == 0, 0.0, g / (out * 2.0))
+    g = F.where(out == 0, 0.0, g) / (F.where(out == 0, 1.0, out) * 2.0)
     return _var_pull(F, g, x, x_shape, axis, count, dof)
 
 
@@ -162,7 +162,7 @@ def _vector_norm_pull(
     else:
         steep = order > 2
         along = (x if steep else F.sign(x)) * F.power_number(size, exponent=order - (2 if steep else 1))
-        share = F.where(out == 0, 0.0, g / F.power_number(out, exponent=order - 1))
+        share = F.where(out == 0, 0.0, g) / F.power_number(F.where(out == 0, 1.0, out), exponent=order - 1)
     return along * F.spread(share, axis=axis, shape=x_shape)
 
 

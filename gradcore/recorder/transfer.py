@@ -17,17 +17,22 @@ from gradcore.recorder import views
 from gradcore.recorder.value import Value, meta, wrap
 
 
-def moved(array: Any, F: ModuleType, index: int | None) -> Any:
-    """Return `array` on device `index` of the backend `F`: itself if it is there, else a copy."""
+def moved(array: Any, F: ModuleType, index: int | None, non_blocking: bool = False) -> Any:
+    """Return `array` on device `index` of the backend `F`: itself if it is there, else a copy.
+
+    If `non_blocking`, a copy between page-locked memory of the host and a device goes on while the host does.
+    """
     source = of(array)
+    if hasattr(source, "interpreter"):  # an array of a transform goes with what it holds
+        return array.moved(lambda inner: moved(inner, F, index))
     if source is F:
         return F.to_device(array, index)
-    return F.from_host(source.to_host(array), index)
+    return F.from_host(source.to_host(array, non_blocking), index, non_blocking)
 
 
-def transfer(x: Value, F: ModuleType, index: int | None) -> Any:
+def transfer(x: Value, F: ModuleType, index: int | None, non_blocking: bool = False) -> Any:
     """Return a copy of `x` on device `index` of the backend `F`; the move is recorded."""
-    out = wrap(moved(x._array, F, index))
+    out = wrap(moved(x._array, F, index, non_blocking))
     if modes.is_grad_enabled():
         origin = x._node if x._meta is None else views.current(x)
         if origin is not None:

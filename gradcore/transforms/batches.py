@@ -60,7 +60,7 @@ class Batched(Lifted):
         if not self.mapped:
             return self.data
         if self.data.shape[0]:
-            return self.data[0]
+            return self.data[0, ...]
         return evaluate(registry["reshape"], self.data, shape=(0, *self.data.shape[1:])).sum(0)
 
     @property
@@ -86,6 +86,9 @@ class Batched(Lifted):
     @property
     def nbytes(self) -> int:
         return self.size * self.itemsize
+
+    def moved(self, move: Callable[[Array], Array]) -> Batched:
+        return batched(self.frame, move(self.data), self.mapped)
 
     def constant(self) -> Batched:
         data = self.data

@@ -404,6 +404,13 @@ def _slice_update(frame: Frame, op: Primitive, args: Sequence[Any], params: dict
     return x.data
 
 
+@batching("pick", "place")
+def _pick(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
+    if not params.get("shape", args[0].shape):  # a number stays what it is
+        return at_front(frame, args[0])
+    return in_front(frame, op, args, params)
+
+
 # -- others -----------------------------------------------------------------------------------------------------------
 
 

@@ -98,6 +98,10 @@ class Lifted:
         """What `op` makes of arguments of which this array is one of the highest level."""
         raise NotImplementedError
 
+    def moved(self, move: Callable[[Array], Array]) -> Any:
+        """The same with `move` of the arrays it holds."""
+        raise NotImplementedError
+
     def constant(self) -> Any:
         """The same without tangents."""
         raise NotImplementedError
@@ -341,7 +345,7 @@ class Backend:
             function = getattr(self.base, name, None) or getattr(args[0], name)
             return function(*args, **keywords)
         op = registry.get(name)
-        if op is not None and op.kind == "elementwise" and not keywords:
+        if op is not None and op.kind == "elementwise" and not (keywords or op.params) and len(args) == len(op.inputs):
             return evaluate(op, *args)
         if name in _FAMILIAR:
             return _FAMILIAR[name](*args, **keywords)

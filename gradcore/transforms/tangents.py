@@ -8,7 +8,7 @@ not know any operation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gradcore.backends import by_type, of
@@ -64,6 +64,10 @@ class Dual(Lifted):
     def run(self, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         return push(self.frame, op, args, params)
 
+    def moved(self, move: Callable[[Array], Array]) -> Dual:
+        tangent = self.tangent
+        return dual(self.frame, move(self.primal), None if tangent is None else move(tangent), self.adjoint)
+
     def constant(self) -> Dual:
         primal = self.primal
         return dual(self.frame, primal.constant() if isinstance(primal, Lifted) else primal, None)
@@ -84,9 +88,9 @@ class Dual(Lifted):
         F = of(_innermost(self.primal))
         if name in ("copyto", "setitem"):
             target, *index, source = args
-            assert isinstance(target, Dual), "a plain array takes no tangents"
             tangent = source.tangent if _is_of(source, level) else None
-            if tangent is not None or target.tangent is not None:
+            # What is to have tangents was lifted before; anything else is written unrecorded, a running mean, say.
+            if _is_of(target, level) and (tangent is not None or target.tangent is not None):
                 where = target.written()
                 put = zeros_like(_primal(source, level)) if tangent is None and hasattr(source, "dtype") else tangent
                 _call(F, name, (where, *index, 0 if put is None else put), keywords)

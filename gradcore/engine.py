@@ -14,7 +14,7 @@ from gradcore.backends import of
 from gradcore.graph import Leaf, modes, sweep, versions
 from gradcore.graph.node import Target
 from gradcore.graph.sweep import Swept
-from gradcore.recorder import hooks
+from gradcore.recorder import errors, hooks
 from gradcore.recorder.hooks import LeafHooks, add_hook, after_accumulation, before_accumulation
 from gradcore.recorder.inplace import target
 from gradcore.recorder.record import cast
@@ -38,10 +38,13 @@ def backward(
     inputs: Sequence[Value] | None = None,
 ) -> None:
     """Accumulate into `.grad` of the leaves (of `inputs` only, if given) the vector-Jacobian products of `tensors`."""
-    if tensors and type(tensors[0]._array) is not host.Array and (there := _elsewhere(tensors[0]._array)):
-        with there:
-            backward(tensors, gradients, retain, traced, inputs)
-        return
+    land = _land
+    if tensors and type(tensors[0]._array) is not host.Array:
+        if there := _elsewhere(tensors[0]._array):
+            with there:
+                backward(tensors, gradients, retain, traced, inputs)
+            return
+        land = _land_whole
     targets, cotangents = seeds(tensors, gradients, traced)
     wanted = None if inputs is None else {_wanted(t, i, "backward") for i, t in enumerate(inputs)}
     observed = _observed(targets, wanted) if observers else None
@@ -51,7 +54,9 @@ def backward(
         return
     token = quiet()
     try:
-        _land(sweep(targets, cotangents, wanted, retain), inputs)
+        land(sweep(targets, cotangents, wanted, retain), inputs)
+    except MemoryError as error:
+        raise errors.out_of_memory_in_sweep(error) from error
     finally:
         unquiet(token)
         if observed is not None:
@@ -69,14 +74,15 @@ def _observed(targets: Sequence[Target], wanted: set[Target] | None) -> ExitStac
 def _land(swept: Swept, inputs: Sequence[Value] | None) -> None:
     """Accumulate what a sweep found; hooks have all run before the first gradient changes."""
     landed, owned = swept
-    watched = []
+    watched: list[tuple[Leaf, Value, Any]] | None = None  # leaves with hooks of the accumulation itself
     for where in landed:
         if where.hooks and type(where) is Leaf:
             _run_hooks(where, landed, owned)
             if type(where.hooks) is LeafHooks and (owner := where.variable) is not None:
                 landed[where] = c = before_accumulation(where, landed[where])
-                watched.append((where, owner, c))
-    landed = {where: c for where, c in landed.items() if c is not None} if watched else landed
+                watched = [*(watched or ()), (where, owner, c)]
+    if watched is not None:
+        landed = {where: c for where, c in landed.items() if c is not None}
     with _landing:  # an interrupt between acquire() and a `try` would leave it locked for ever
         for where, c in landed.items():
             if type(where) is Leaf and where.owner is not None and (t := where.owner()) is not None:
@@ -85,8 +91,19 @@ def _land(swept: Swept, inputs: Sequence[Value] | None) -> None:
             where = target(t)
             if type(where) is not Leaf and where in landed:
                 accumulate(t, landed[where], False)
-    for leaf_, owner, c in watched:
-        after_accumulation(leaf_, owner, c)
+    for each in watched or ():
+        after_accumulation(*each)
+
+
+def _land_whole(swept: Swept, inputs: Sequence[Value] | None) -> None:
+    """Accumulate what a sweep found, with what that allocates made first: if memory runs out, no gradient changed."""
+    landed, owned = swept
+    for where, c in landed.items():
+        t = where.owner() if type(where) is Leaf and where.owner is not None and not where.hooks else None
+        if t is not None and c is not None and t._grad is None and (where not in owned or c.base is not None):
+            landed[where] = _own(t, c)
+            owned.add(where)
+    _land(swept, inputs)
 
 
 def _run_hooks(where: Leaf, landed: dict[Target, Any], owned: set[Target]) -> None:
@@ -118,6 +135,8 @@ def grad(
             for where in landed:
                 if type(where) is Leaf and where.hooks:
                     _run_hooks(where, landed, owned)
+    except MemoryError as error:
+        raise errors.out_of_memory_in_sweep(error) from error
     finally:
         unquiet(token)
         if observed is not None:

@@ -135,3 +135,23 @@ def test_numpy_examples_run(name) -> None:
     done = run("-W", "error", f"examples/{name}.py")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(EXAMPLES[name][1])
+
+
+def test_a_function_of_ones_own_fits_an_orbit() -> None:
+    done = run("-W", "error", "examples/custom_function.py", "--steps", 60)
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"eccentricity ([\d.]+) .* day ([\d.]+) .*\nroot mean square error ([\d.]+)", done.stdout)
+    eccentricity, perihelion, error = map(float, found.groups())
+    assert abs(eccentricity - 0.2056) < 0.005
+    assert abs(perihelion - 30) < 0.1
+    assert error < 0.02
+
+
+def test_checkpoints_need_less_memory() -> None:
+    done = run("-W", "error", "examples/checkpointing.py", "--steps", 60, "--size", 120, "--slots", 10)
+    assert done.returncode == 0, done.stderr
+    plain, segments, loop = map(float, re.findall(r"([\d.]+) arrays,", done.stdout))
+    assert plain > 180
+    assert segments < plain / 3
+    assert loop < plain / 6
+    assert done.stdout.count("gradients agree") == 3

@@ -120,7 +120,11 @@ def hooks_of_nodes_and_accumulation(watch: Watch) -> None:
     y.grad_fn.register_prehook(lambda go: (watch(go[0]) * 2,))
     end = y.grad_fn.next_functions[0][0]
     end.register_prehook(lambda go: (go[0] * 1,))
-    x.register_post_accumulate_grad_hook(lambda p: [watch(p.grad)] and None)
+
+    def look(p: Any) -> None:
+        watch(p.grad)
+
+    x.register_post_accumulate_grad_hook(look)
     y.grad_fn.metadata["shape"] = y.shape
     graph.register_multi_grad_hook((x, y), lambda gs: [watch(g) for g in gs])
     graph.get_gradient_edge(y)

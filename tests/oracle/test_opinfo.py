@@ -1,4 +1,4 @@
-"""Every tier-1 op and companion on torch's own samples: values, variants, first and second derivatives, all of them."""
+"""Every op and companion on torch's own samples: values, variants, first and second derivatives, all of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 
 from tests.oracle import catalogue, plan, report, trial  # noqa: E402  (they import torch)
 
-TIERS = os.environ.get("ORACLE_TIERS", f"tier1 {catalogue.COMPANION}").split()
+TIERS = os.environ.get("ORACLE_TIERS", f"tier1 tier2 tier3 {catalogue.COMPANION}").split()
 
 
 def work() -> list[Any]:

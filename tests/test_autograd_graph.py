@@ -428,6 +428,44 @@ def hooks_of_several_gradients(lib: Any) -> Any:
     )
 
 
+@program
+def checkpoints(lib: Any) -> Any:
+    module = import_module(f"{lib.__name__}.utils.checkpoint")
+    dropout = lib.nn.functional.dropout
+    w, x = leaf(lib, 4, 4, seed=40), leaf(lib, 3, 4, seed=41)
+    runs = []
+
+    def block(t: Any, *, factor: float = 1.0) -> Any:
+        runs.append(1)
+        return dropout((t @ w).tanh() * factor, 0.4, True).exp()
+
+    lib.manual_seed(9)
+    y = module.checkpoint(block, x, use_reentrant=False, factor=0.5)
+    z = module.checkpoint(lambda t: module.checkpoint(block, block(t) * 0.1, use_reentrant=False), y, use_reentrant=False)
+    first = lib.autograd.grad(z.sum(), [x, w], create_graph=True)
+    early = len(runs)
+    second = lib.autograd.grad(sum((g * g).sum() for g in first), [x, w])
+    rows = module.checkpoint_sequential([block, lambda t: t * 0.1, block, lib.sin], 2, x, use_reentrant=False)
+    rows.sum().backward()
+    return y.detach(), z.detach(), [g.detach() for g in first], early, second, rows.detach(), x.grad, w.grad, lib.rand(3)
+
+
+@program
+def what_checkpoints_refuse(lib: Any) -> Any:
+    module = import_module(f"{lib.__name__}.utils.checkpoint")
+    x = leaf(lib, 3, seed=42)
+    out = []
+    for functions in ((lib.exp, lambda t: t.exp()[:1]), (lambda t: t.exp().sin(), lib.exp)):
+        turns = iter(functions)
+        y = module.checkpoint(lambda t, turns=turns: next(turns)(t), x, use_reentrant=False)
+        out.append(attempt(y.sum().backward)[1])
+    z = x.clone()
+    y = module.checkpoint(lib.exp, z, use_reentrant=False)
+    z.detach().add_(1)
+    out.append(attempt(y.sum().backward)[1])
+    return out, x.grad, attempt(lambda: module.checkpoint_sequential([lib.exp], 1, x, use_reentrant=False, speed=1))
+
+
 @pytest.mark.parametrize("run", PROGRAMS, ids=lambda f: f.__name__)
 def test_does_as_torch(run: Callable[[Any], Any]) -> None:
     same(run, torch, rtol=1e-9)

@@ -246,6 +246,11 @@ def fourier(transform: str, x: Any, shape: Any, axes: Any, norm: str) -> Any:
 _wide_matmul = shared.widened(cp.matmul, "V")
 
 
+def vecdot(x: Any, y: Any) -> Any:
+    """Return the sums over the last axis of the products of real arrays."""
+    return (x * y).sum(-1)
+
+
 def matmul(x: Any, y: Any) -> Any:
     """Return the matrix product, batched over leading axes; float16 and bfloat16 add up in float32."""
     # CuPy 14 multiplies matrices of bfloat16, but fails on batches of them

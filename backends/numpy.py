@@ -34,7 +34,7 @@ from numpy import (  # comparison, logic, bits
     logical_and, logical_or, logical_not, logical_xor,
     bitwise_and, bitwise_or, bitwise_xor, bitwise_not, left_shift, right_shift,
 )
-from numpy import outer, vdot
+from numpy import outer, vdot, vecdot
 from numpy import nonzero, count_nonzero, searchsorted, bincount, histogram
 from numpy import concatenate, flip, roll, repeat, tile, diagonal, tril, triu
 from numpy import take, take_along_axis, put_along_axis, copyto
@@ -45,6 +45,7 @@ from numpy.linalg import (
 # isort: on
 
 from gradcore.backends import shared
+from gradcore.backends.scans import cumsum
 from gradcore.backends.shared import argmax, argmin, matrix_transpose, reshape, squeeze, swapaxes, transpose
 from gradcore.backends.silence import quiet, quietly, unquiet
 from gradcore.backends.special import erf, erfc, special
@@ -146,7 +147,7 @@ _multiply_reduce = _np.multiply.reduce
 _maximum_reduce, _minimum_reduce = _np.maximum.reduce, _np.minimum.reduce
 _or_reduce, _and_reduce = _np.logical_or.reduce, _np.logical_and.reduce
 _wide_prod = shared.widened(_multiply_reduce)
-_wide_cumsum, _wide_cumprod = shared.widened(np.add.accumulate), shared.widened(np.multiply.accumulate)
+_wide_cumprod = shared.widened(np.multiply.accumulate)
 
 
 def prod(x: Any, axis: Any = None, *, keepdims: bool = False, dtype: Any = None) -> Any:
@@ -174,11 +175,6 @@ def any(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
 def all(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
     """Say whether all elements over `axis` are true."""
     return _and_reduce(x, axis, None, None, keepdims)
-
-
-def cumsum(x: Any, axis: int, *, dtype: Any = None) -> Any:
-    """Return the running sum along `axis`."""
-    return (_wide_cumsum if dtype is None else np.add.accumulate)(x, axis, dtype)
 
 
 def cumprod(x: Any, axis: int, *, dtype: Any = None) -> Any:

@@ -37,7 +37,7 @@ CLOSED = ["gradcore.graph", "gradcore.backends"]  # not even the layers below, n
 
 # Every package outside the standard library, and the only modules that may import it.
 THIRD_PARTY = {
-    "numpy": {f"gradcore.backends.{name}" for name in ("numpy", "cupy", "mersenne", "silence", "special", "sums")},
+    "numpy": {f"gradcore.backends.{name}" for name in ("numpy", "cupy", "mersenne", "scans", "silence", "special", "sums")},
     "cupy": {"gradcore.backends.cupy", "gradcore.backends.cuda"},
     "cupyx": {"gradcore.backends.cupy"},
     "scipy": {"gradcore.backends.special"},

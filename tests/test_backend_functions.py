@@ -24,6 +24,8 @@ HOLES = np.array([1.0, np.nan, -np.inf, np.inf, -2.5, 0.0])
 INTS = rng.integers(-5, 6, size=(3, 4))
 PLACES = np.array([2, 0, 2, 1, 2])
 HALF = A.astype("f2")
+LONG = rng.normal(size=(3, 1501))
+FAR = np.where(np.arange(1501) == 1000, np.inf, LONG)
 Z = A + 1j * B
 
 # name: (call of a backend on arrays of its own, the arrays, what NumPy says of them)
@@ -50,6 +52,12 @@ CALLS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], Callable[..., Any]]]
     "argmax with NaN": (lambda F, x: F.argmax(x), (HOLES,), lambda x: np.int64(1)),
     "argmin of all": (lambda F, x: F.argmin(x, keepdims=True), (A,), lambda x: x.argmin(keepdims=True)),
     "cumsum": (lambda F, x: F.cumsum(x, 1), (A,), lambda x: x.cumsum(1)),
+    "cumsum of many": (lambda F, x: F.cumsum(x, 1), (LONG,), lambda x: x.cumsum(1)),
+    "cumsum of many singles": (lambda F, x: F.cumsum(x, -1), (np.rint(LONG * 4).astype("f4"),), lambda x: x.cumsum(1)),
+    "cumsum down wide rows": (lambda F, x: F.cumsum(x, 0), (LONG,), lambda x: x.cumsum(0)),
+    "cumsum past infinity": (lambda F, x: F.cumsum(x, 1), (FAR,), lambda x: x.cumsum(1)),
+    "cumsum backwards": (lambda F, x: F.cumsum(F.flip(x, 1), 1), (LONG,), lambda x: x[:, ::-1].cumsum(1)),
+    "vecdot": (lambda F, x, y: F.vecdot(x, y), (A, B), lambda x, y: (x * y).sum(-1)),
     "cumsum of halves": (
         lambda F, x: F.cumsum(x, 0),
         (np.full(4096, 0.1, "f2"),),

@@ -162,7 +162,7 @@ def multi_head_attention_forward(
     batched = _is_batched(query, key, value, key_padding_mask, attn_mask, num_heads)
     q, k, v = query, key, value
     if not batched:
-        q, k, v = ((x if x is None else _with_axis(x, 1)) for x in (query, key, value))
+        q, k, v = (_with_axis(x, 1) for x in (query, key, value))
         if key is query:
             k = q
         if value is key:
@@ -194,7 +194,7 @@ def multi_head_attention_forward(
     )
     biases = (None, None, None) if in_proj_bias is None else _thirds(in_proj_bias, "in_proj_bias")
     _need(all(w is not None for w in weights), "use_separate_proj_weight is True but a weight of q, k or v is None")
-    q, k, v = (linear(x, w, b) for x, w, b in zip((q, k, v), weights, biases, strict=True))  # type: ignore[arg-type]
+    q, k, v = (linear(x, w, b) for x, w, b in zip((q, k, v), weights, biases, strict=True))
     mask = _of_three_dimensions(mask, (length, k._array.shape[0]), batch * num_heads)
     if bias_k is not None and bias_v is not None:
         _need(static_k is None and static_v is None, "bias cannot be added to static key and value.")
@@ -251,7 +251,7 @@ def _is_batched(q: Any, k: Any, v: Any, padding: Any, mask: Any, heads: int) -> 
     if n == 2 and mask is not None and mask._array.ndim == 3:
         wanted, found = (heads, q._array.shape[0], k._array.shape[0]), tuple(mask._array.shape)
         _need(found == wanted, f"Expected `attn_mask` shape to be {wanted} but got {found}")
-    return n == 3
+    return bool(n == 3)
 
 
 def _added(mask: Any, name: str, like: Any) -> Any:

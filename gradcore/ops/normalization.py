@@ -253,8 +253,11 @@ def _columns(weight: Any, bias: Any, channels: int, ndim: int) -> tuple[Any, Any
 
 
 def _scaled(out: Any, weight: Any, bias: Any, node: str | None = None) -> Tensor:
-    out = out if weight is None else e.multiply(out, weight)
-    out = out if bias is None else e.add(out, bias)
+    if weight is not None and bias is not None:
+        out = n.affine(out, weight, bias)
+    else:
+        out = out if weight is None else e.multiply(out, weight)
+        out = out if bias is None else e.add(out, bias)
     if node is not None:
         label(out, node)
     return out  # type: ignore[no-any-return]

@@ -26,8 +26,12 @@ Array = Any
 def convolve(F: Any, x: Array, w: Array, *, window: Window, groups: int) -> Array:
     """(N, C, *size) and (O, C / groups, *kernel) to (N, O, *out), as correlation: kernels are not flipped."""
     n, o, out = x.shape[0], w.shape[0], window.out(x.shape[2:])
-    columns = window.columns(F, x).reshape((n, groups, prod(w.shape[1:]), prod(out)))
-    return F.matmul(_matrices(w, groups), columns).reshape((n, o, *out))
+    depth, kernels = prod(w.shape[1:]), _matrices(w, groups)
+    parts = []
+    for some in _blocks(F, n, groups * depth * prod(out) * x.itemsize):
+        columns = window.columns(F, x[some])
+        parts.append(F.matmul(kernels, columns.reshape((columns.shape[0], groups, depth, prod(out)))))
+    return _joined(F, parts).reshape((n, o, *out))
 
 
 @primitive(
@@ -39,8 +43,15 @@ def convolve(F: Any, x: Array, w: Array, *, window: Window, groups: int) -> Arra
 def convolve_transposed(F: Any, y: Array, w: Array, *, window: Window, groups: int, size: Sizes) -> Array:
     """(N, O, *out) and (O, C / groups, *kernel) to (N, C, *size)."""
     n, o, out = y.shape[0], y.shape[1], y.shape[2:]
-    columns = F.matmul(_matrices(w, groups).swapaxes(1, 2), y.reshape((n, groups, o // groups, prod(out))))
-    return window.image(F, columns.reshape((n, groups * w.shape[1], *window.kernel, *out)), size)
+    if w.shape[1] == 1 and groups > 1 and o // groups <= _THIN:
+        return _thin_transposed(F, y, w, window, groups, size)
+    kernels, rows = _matrices(w, groups).swapaxes(1, 2), y.reshape((n, groups, o // groups, prod(out)))
+    parts = []
+    for some in _blocks(F, n, groups * prod(w.shape[1:]) * prod(out) * y.itemsize):
+        columns = F.matmul(kernels, rows[some])
+        shape = (columns.shape[0], groups * w.shape[1], *window.kernel, *out)
+        parts.append(window.image(F, columns.reshape(shape), size))
+    return _joined(F, parts)
 
 
 @primitive(
@@ -52,11 +63,49 @@ def convolve_transposed(F: Any, y: Array, w: Array, *, window: Window, groups: i
 def convolve_kernel(F: Any, x: Array, y: Array, *, window: Window, groups: int) -> Array:
     """(N, C, *size) and (N, O, *out) to (O, C / groups, *kernel)."""
     n, c, o, out = x.shape[0], x.shape[1], y.shape[1], y.shape[2:]
-    depth, length = c // groups * prod(window.kernel), n * prod(out)
-    # Samples and places side by side make it one long product per group.
-    columns = F.moveaxis(window.columns(F, x), 0, -1 - window.ndim).reshape((groups, depth, length))
-    rows = F.moveaxis(y, 0, 1).reshape((groups, o // groups, length))
-    return F.matmul(rows, columns.swapaxes(1, 2)).reshape((o, c // groups, *window.kernel))
+    depth = c // groups * prod(window.kernel)
+    total: Any = None
+    for some in _blocks(F, n, groups * depth * prod(out) * x.itemsize):
+        # Samples and places side by side make it one long product per group.
+        length = y[some].shape[0] * prod(out)
+        columns = F.moveaxis(window.columns(F, x[some]), 0, -1 - window.ndim).reshape((groups, depth, length))
+        rows = F.moveaxis(y[some], 0, 1).reshape((groups, o // groups, length))
+        part = F.matmul(rows, columns.swapaxes(1, 2))
+        total = part if total is None else total + part
+    return total.reshape((o, c // groups, *window.kernel))
+
+
+# The columns of so many bytes stay in a processor's cache while they are used.
+_CACHE = 1 << 22
+
+
+def _blocks(F: Any, n: int, each: int) -> list[slice]:
+    """`n` samples in parts that are worked on one after the other: on a device all at once."""
+    step = max(1, _CACHE // max(each, 1)) if F.device_type == "cpu" else max(n, 1)
+    return [slice(start, start + step) for start in range(0, max(n, 1), step)]
+
+
+def _joined(F: Any, parts: list[Array]) -> Array:
+    return parts[0] if len(parts) == 1 else F.concatenate(parts, 0)
+
+
+# One channel in and so few out per group are products of numbers, for which matrix products are slow.
+_THIN = 4
+
+
+def _thin_transposed(F: Any, y: Array, w: Array, window: Window, groups: int, size: Sizes) -> Array:
+    n, out, many = y.shape[0], y.shape[2:], w.shape[0] // groups
+    weights = w.reshape((groups, many, *window.kernel, *(1,) * window.ndim))
+    y = y.reshape((n, groups, many, *out))
+    around = tuple(m + sum(p) for m, p in zip(size, window.padding, strict=True))
+    image = F.zeros((n, groups, *around), y.dtype)
+    for some in _blocks(F, n, groups * many * prod(out) * 2 * y.itemsize):
+        part, block = y[some], image[some]
+        for place, index in window.taps(out):
+            for j in range(many):
+                seen = block[index]
+                seen += part[:, :, j] * weights[(slice(None), j, *place)]
+    return window.inside(F, image, size)
 
 
 def _matrices(w: Array, groups: int) -> Array:

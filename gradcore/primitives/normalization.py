@@ -6,6 +6,7 @@ from math import prod
 from typing import Any
 
 from gradcore.backends.shared import is_narrow
+from gradcore.primitives.reductions import inner
 from gradcore.recorder import primitive
 
 Array = Any
@@ -19,10 +20,33 @@ def _variance(F: Any, x: Any, axis: Axes) -> Any:
 
 
 def _standardize_rule(F: Any, g: Any, out: Any, variance: Any, axis: Axes, eps: float) -> Any:
-    count = prod(g.shape[a] for a in axis)
-    mean = F.mean(g, axis=axis, count=count, keepdims=True)
-    slope = F.mean(g * out, axis=axis, count=count, keepdims=True)
-    return (g - mean - out * slope) * (variance + eps) ** -0.5
+    return F.destandardize(g, out, (variance + eps) ** -0.5, axis=axis)
+
+
+def _destandardize_rule(
+    F: Any, g: Any, x: Any, y: Any, scale: Any, needs: tuple[bool, ...], axis: Axes
+) -> tuple[Any, Any, Any]:
+    count = prod(x.shape[a] for a in axis)
+    # As a map of x it is its own transpose.
+    return (
+        F.destandardize(g, y, scale, axis=axis),
+        (g * F.inner(x, y, axis=axis) + x * F.inner(g, y, axis=axis)) * (scale * (-1.0 / count)),
+        F.inner(g, F.destandardize(x, y, scale / scale, axis=axis), axis=axis),
+    )
+
+
+@primitive("general", vjp=_destandardize_rule)
+def destandardize(F: Any, x: Array, y: Array, scale: Array, *, axis: Axes) -> Array:
+    """(x - mean(x) - y * mean(x * y)) * scale over `axis`: what is left of x beside the constants and multiples of y."""
+    count = prod(x.shape[a] for a in axis)
+    dtype = x.dtype
+    if is_narrow(x):
+        x, y, scale = (F.astype(each, "float32") for each in (x, y, scale))
+    out = y * (inner.primitive.forward(F, x, y, axis=axis) / -count)  # type: ignore[attr-defined]
+    out -= F.sum(x, axis, keepdims=True) / count
+    out += x
+    out *= scale
+    return F.astype(out, dtype)
 
 
 @primitive(
@@ -38,7 +62,15 @@ def standardize(F: Any, x: Array, *, axis: Axes, eps: float) -> tuple[Array, Arr
     dtype, count = x.dtype, prod(x.shape[a] for a in axis)
     x = F.astype(x, "float32") if is_narrow(x) else x
     mean = F.sum(x, axis, keepdims=True) / count
-    centred = x - mean
-    variance = F.sum(centred * centred, axis, keepdims=True) / count
-    out = centred * (variance + eps) ** -0.5
+    out = x - mean
+    variance = inner.primitive.forward(F, out, out, axis=axis) / count  # type: ignore[attr-defined]
+    out *= (variance + eps) ** -0.5
     return F.astype(out, dtype), F.astype(mean, dtype), F.astype(variance, dtype)
+
+
+@primitive("elementwise", x=lambda g, scale: g * scale, scale=lambda g, x: g * x, shift=lambda g: g, node="NativeLayerNorm")
+def affine(F: Any, x: Array, scale: Array, shift: Array) -> Array:
+    """x * scale + shift."""
+    out = x * scale
+    out += shift
+    return out

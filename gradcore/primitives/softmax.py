@@ -28,8 +28,10 @@ def _below_top(F: Any, x: Array, axis: Axes) -> tuple[Array, Array]:
 def _softmax(F: Any, x: Array, axis: Axes) -> Array:
     if not x.size:
         return F.copy(x)
-    parts = F.exp(x - F.max(x, axis, keepdims=True))
-    return parts / F.sum(parts, axis, keepdims=True)
+    parts = F.as_array(x - F.max(x, axis, keepdims=True))
+    F.exp(parts, parts)
+    parts /= F.sum(parts, axis, keepdims=True)
+    return parts
 
 
 @widened
@@ -37,7 +39,8 @@ def _log_softmax(F: Any, x: Array, axis: Axes) -> Array:
     if not x.size:
         return F.copy(x)
     below = x - F.max(x, axis, keepdims=True)
-    return below - F.log(F.sum(F.exp(below), axis, keepdims=True))
+    below -= F.log(F.sum(F.exp(below), axis, keepdims=True))
+    return below
 
 
 @widened
@@ -48,8 +51,7 @@ def _logsumexp(F: Any, x: Array, axis: Axes, keepdims: bool) -> Array:
 
 
 def _softmax_pull(F: Any, g: Array, out: Array, axis: Axes) -> Array:
-    weighted = g * out
-    return weighted - out * F.sum(weighted, axis=axis, keepdims=True)
+    return (g - F.inner(g, out, axis=axis)) * out
 
 
 @primitive("general", x=_softmax_pull)

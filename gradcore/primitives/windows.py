@@ -79,4 +79,8 @@ class Window(NamedTuple):
         rest = (slice(None),) * n
         for place, index in self.taps(out):
             image[index] += columns[(..., *place, *rest)]
+        return self.inside(F, image, size)
+
+    def inside(self, F: Any, image: Array, size: Sizes) -> Array:
+        """The cells of `size` of an array that has the padding around them."""
         return F.ascontiguousarray(image[(..., *self._inside(size))])

@@ -70,6 +70,7 @@ GEOMETRIES = [
     ("2-d", [(2, 4, 5, 6), (2, 4, 3, 2)], window((3, 2), (2, 1), (1, 2), ((1, 1), (0, 2))), 1),
     ("groups", [(2, 4, 4, 5), (6, 2, 2, 3)], window((2, 3), padding=((0, 1), (1, 1))), 2),
     ("depthwise", [(2, 3, 4), (6, 1, 2)], window((2,)), 3),
+    ("depthwise, strided", [(2, 3, 5, 6), (3, 1, 2, 3)], window((2, 3), (2, 1), (1, 2), ((0, 1), (2, 1))), 3),
     ("pointwise", [(2, 3, 2, 2), (2, 3, 1, 1)], window((1, 1)), 1),
     ("3-d", [(1, 2, 3, 3, 3), (2, 2, 2, 1, 2)], window((2, 1, 2)), 1),
     ("empty", [(0, 2, 5), (3, 2, 2)], window((2,)), 1),
@@ -148,6 +149,15 @@ NORMALISATION = [
     Case("standardize", normal((3, 4, 2)), {"axis": (1, 2), "eps": 1e-5}),
     Case("standardize", normal((5, 3)), {"axis": (0,), "eps": 0.1}, "first axis"),
     Case("standardize", normal((2, 3, 2, 2)), {"axis": (0, 2, 3), "eps": 1e-5}, "channels"),
+    *(
+        Case("destandardize", normal(shape, shape, kept), {"axis": axis}, label)
+        for label, shape, kept, axis in [
+            ("last axes", (3, 2, 4), (3, 1, 1), (1, 2)),
+            ("channels", (2, 3, 4), (1, 3, 1), (0, 2)),
+        ]
+    ),
+    Case("affine", normal((3, 4), (4,), (4,))),
+    Case("affine", normal((2, 3, 2), (1, 3, 1), (1, 3, 1)), label="channels"),
 ]
 
 LOSSES = [

@@ -98,6 +98,10 @@ def rows_and_values(*shapes: tuple[int, ...]) -> Any:
 
 CASES = [
     *axes("sum", complex_=True),
+    *(
+        Case("inner", normal((2, 3, 4), (2, 3, 4)), {"axis": axis}, f"over {axis}", True)
+        for axis in [(2,), (1, 2), (0, 1, 2), (0,), (1,)]
+    ),
     Case("sum", normal((2, 3)), {"axis": None}, "None", True),
     Case("mean", normal((2, 3)), {"axis": None, "count": 6}, "None", True),
     Case("mean", normal((2, 3)), {"axis": (1,), "count": 3, "keepdims": True}, "kept", True),

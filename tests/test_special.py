@@ -125,3 +125,63 @@ def test_what_cupy_lacks_is_an_error_that_says_so(strict_cuda: Any) -> None:
     with pytest.raises(NotImplementedError, match="CuPy has no special function no_such: compute it on the CPU"):
         strict_cuda.backend.special("no_such", x._array)
     assert gradcore.digamma(x).is_cuda
+
+
+SCIPY: dict[str, Any] = {
+    **dict.fromkeys("expi exp1 exprel dawsn lambertw spence gamma exp10 cosm1 log_expit j0 k1e".split(), (0.3, 2.0)),
+    **dict.fromkeys("erfcinv ellipk ellipe".split(), (0.1, 0.9)),
+}
+
+
+@pytest.mark.parametrize("name", SCIPY)
+def test_scipys_functions_take_tensors(name: str) -> None:
+    x, h = np.random.default_rng().uniform(*SCIPY[name], 5), 1e-5
+    function = getattr(special, name)
+    leaf = gradcore.tensor(x, requires_grad=True)
+    # SciPy's lambertw is no ufunc itself, and its result complex.
+    out = gradcore.special.lambertw(leaf) if name == "lambertw" else function(leaf)
+    np.testing.assert_allclose(out.detach().numpy(), function(x).real, rtol=1e-10)
+    (g,) = gradcore.autograd.grad(out.sum(), leaf)
+    np.testing.assert_allclose(g.numpy(), (function(x + h) - function(x - h)).real / (2 * h), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers", "places"),
+    [
+        ("beta", (), [(0.5, 3), (0.5, 3)]),
+        ("betaln", (), [(0.5, 9), (0.5, 9)]),
+        ("betainc", (), [(0.5, 9), (0.5, 9), (0.1, 0.9)]),
+        ("gammaincinv", (), [(0.5, 9), (0.1, 0.9)]),
+        ("rel_entr", (), [(0.5, 3), (0.5, 3)]),
+        ("kl_div", (), [(0.5, 3), (0.5, 3)]),
+        ("boxcox", (), [(0.5, 3), (-1, 1)]),
+        ("inv_boxcox", (), [(-0.5, 0.5), (0.2, 1)]),
+        ("huber", (1.1,), [(-3, 3)]),
+        ("pseudo_huber", (), [(0.5, 2), (-3, 3)]),
+        ("jv", (1.5,), [(0.5, 9)]),
+        ("yv", (2,), [(0.5, 9)]),
+        ("expn", (3,), [(0.5, 3)]),
+        ("hyp1f1", (0.5, 1.5), [(-2, 2)]),
+        ("hyp2f1", (0.5, 1.5, 2.5), [(-2, 0.8)]),
+    ],
+)
+def test_functions_of_several_arguments_have_the_derivatives_of_all(name: str, numbers: Any, places: Any) -> None:
+    rng, h = np.random.default_rng(), 1e-5
+    points = [rng.uniform(*place, 6) for place in places]
+    leaves = [gradcore.tensor(point, requires_grad=True) for point in points]
+    reference = getattr(special, name)
+    for function in (getattr(gradcore.special, name), reference):  # ours, and SciPy's given tensors
+        out = function(*numbers, *leaves)
+        np.testing.assert_allclose(out.detach().numpy(), reference(*numbers, *points), rtol=1e-9, atol=1e-12)
+    grads = gradcore.autograd.grad(out.sum(), leaves)
+    for i, grad in enumerate(grads):
+        ends = [reference(*numbers, *points[:i], points[i] + s, *points[i + 1 :]) for s in (h, -h)]
+        np.testing.assert_allclose(grad.numpy(), (ends[0] - ends[1]) / (2 * h), rtol=1e-5, atol=1e-6)
+
+
+def test_one_of_several_arguments_must_be_a_tensor() -> None:
+    assert gradcore.special.betainc(2, 3.0, gradcore.tensor(0.5)).item() == pytest.approx(0.6875)
+    with pytest.raises(TypeError, match="one of a, b, x must be a Tensor"):
+        gradcore.special.betainc(2, 3, 0.5)
+    with pytest.raises(TypeError, match="takes a, b, not 1 arguments"):
+        gradcore.special.beta(gradcore.ones(1))

@@ -55,6 +55,7 @@ MODULES: Final = (
     "resampling",
     "sampling",
     "scatter",
+    "scipy_special",
     "segments",
     "selection",
     "softmax",

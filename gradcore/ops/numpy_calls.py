@@ -57,7 +57,7 @@ def _operation(ufunc: Any, method: str) -> Callable[..., Any] | None:
     if method != "__call__":
         table = numpy_ufuncs.METHODS.get(method, {})
         return numpy_ufuncs.outer(_operation(ufunc, "__call__")) if method == "outer" else table.get(name)
-    for module, namespace in (("numpy", ""), ("scipy.special", "special")):
+    for module, namespace in (("numpy", ""), ("scipy.special", "special"), ("scipy.special._ufuncs", "special")):
         if getattr(sys.modules.get(module), name, None) is ufunc:
             if name in numpy_ufuncs.OPERATORS:
                 return numpy_ufuncs.OPERATORS[name]

@@ -58,7 +58,11 @@ OPERATORS: Final[dict[str, Function]] = {
 NAMES: Final[dict[str, str | Function]] = {
     "matmul": "matmul", "vecdot": _vecdot, "matvec": _matvec, "vecmat": _vecmat, "conjugate": "conj", "rint": "round",
     "float_power": _float_power, "modf": _modf, "cbrt": _cbrt, "arcsinh": "asinh", "arccosh": "acosh",
-    "arctanh": "atanh", "radians": "deg2rad", "degrees": "rad2deg", "gamma": "gamma", "psi": "digamma",
+    "arctanh": "atanh", "radians": "deg2rad", "degrees": "rad2deg", "psi": "digamma",
+    # SciPy's
+    "j0": "bessel_j0", "j1": "bessel_j1", "y0": "bessel_y0", "y1": "bessel_y1", "k0": "modified_bessel_k0",
+    "k1": "modified_bessel_k1", "k0e": "scaled_modified_bessel_k0", "k1e": "scaled_modified_bessel_k1",
+    "_zeta": "zeta",
 }  # fmt: skip
 
 

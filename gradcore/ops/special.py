@@ -1,4 +1,4 @@
-"""torch.special, and what SciPy has besides. It must not know any derivative.
+"""torch.special. It must not know any derivative.
 
 What is not in NumPy is SciPy's (CuPy's on a GPU), which must be installed for it.
 """
@@ -6,7 +6,6 @@ What is not in NumPy is SciPy's (CuPy's on a GPU), which must be installed for i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
@@ -54,8 +53,6 @@ for _name in (
     public(getattr(b, _name), f"special.{_name}")
 modified_bessel_i0 = public(b.i0, "special.modified_bessel_i0")
 modified_bessel_i1 = public(b.i1, "special.modified_bessel_i1")
-for _name in ("expi", "exp1", "dawsn", "lambertw", "spence", "ellipk", "ellipe"):
-    public(getattr(p, _name), f"special.{_name}")
 
 
 # -- compositions ----------------------------------------------------------------------------------------------------
@@ -140,40 +137,3 @@ _zeta = named_by_numbers(g.zeta, "SpecialZeta")
 def zeta(input: Any, other: Any) -> Any:
     """Return Hurwitz's zeta function, the sum of (n + other)**-input over n from 0; one may be a number."""
     return applied(_zeta, "special.zeta", input, other)
-
-
-@op(namespace="special", method=False)
-def betaln(a: Tensor, b: Tensor) -> Any:
-    """Return the logarithm of the absolute value of the beta function."""
-    return e.subtract(e.add(g.lgamma(a), g.lgamma(b)), g.lgamma(e.add(a, b)))
-
-
-# -- with numbers for parameters -------------------------------------------------------------------------------------
-
-
-def _with_numbers(function: Callable[..., Any], *parameters: str) -> None:
-    """Publish a primitive under SciPy's name, its numbers before `x`."""
-    name = function.primitive.name  # type: ignore[attr-defined]
-
-    def public_form(*values: Any) -> Any:
-        if len(values) != len(parameters) + 1:
-            raise TypeError(f"special.{name}() takes {', '.join(parameters)} and x, not {len(values)} arguments")
-        *numbers, x = values
-        for parameter, number in zip(parameters, numbers, strict=True):
-            if type(number) not in (int, float):
-                raise TypeError(
-                    f"special.{name}(): argument '{parameter}' must be a number, not {type(number).__name__}: the "
-                    "derivative by it is not known"
-                )
-        need_tensor(x, f"special.{name}", "x")
-        return function(x, **dict(zip(parameters, numbers, strict=True)))
-
-    public_form.__name__ = public_form.__qualname__ = name
-    public_form.__doc__ = f"{function.__doc__} It takes {', '.join(parameters)}, numbers, and `x`, a tensor."
-    functions["special"][name] = public_form
-
-
-for _function in (b.jv, b.yv, b.iv, b.kv):
-    _with_numbers(_function, "order")
-_with_numbers(p.hyp1f1, "a", "b")
-_with_numbers(p.hyp2f1, "a", "b", "c")

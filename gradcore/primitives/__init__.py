@@ -14,6 +14,7 @@ from gradcore.recorder.primitive import registry
 FAMILIES: Final = (
     "activations",
     "bessel",
+    "beta",
     "comparison",
     "complex_parts",
     "conversion",

@@ -6,6 +6,7 @@ Where no closed form is known for a derivative, it is a series or an integral th
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from gradcore.recorder import primitive
@@ -31,6 +32,12 @@ def polygamma(F: Any, x: Array, *, order: int) -> Array:
     if order == 0:
         return F.special("psi", x)
     return F.special("zeta", order + 1, x) * ((-1) ** (order + 1) * math.factorial(order))
+
+
+@primitive("elementwise", x=lambda F, g, x, out: g * out * F.digamma(x), to_float=True, refuses="c")
+def gamma(F: Any, x: Array) -> Array:
+    """Return the gamma function."""
+    return F.special("gamma", x)
 
 
 # -- Hurwitz's zeta function -----------------------------------------------------------------------------------------
@@ -105,6 +112,18 @@ def gammaincc(F: Any, a: Array, x: Array) -> Array:
     return F.special("gammaincc", a, x)
 
 
+@primitive(
+    "elementwise",
+    a=lambda F, g, a, out: -g * F.gamma_moment(a, out, k=1) / _density(F, a, out),
+    y=lambda F, g, a, out: g / _density(F, a, out),
+    to_float=True,
+    refuses="c",
+)
+def gammaincinv(F: Any, a: Array, y: Array) -> Array:
+    """Return the quantile for the probability `y` of the gamma distribution with shape `a`."""
+    return F.special("gammaincinv", a, y)
+
+
 def _shape_pull(F: Any, g: Array, a: Array, x: Array, k: int) -> Array:
     lower = F.gammainc(a, x) if k == 1 else F.gamma_moment(a, x, k=k - 1) * k
     return g * (F.gamma_moment(a, x, k=k + 1) - F.polygamma(a, order=1) * lower)
@@ -122,22 +141,34 @@ def gamma_moment(F: Any, a: Array, x: Array, *, k: int) -> Array:
     down or, where `x` is beyond the mode, over t from `x` up, to be taken from the whole.
     """
     dtype = x.dtype
-    a, x = F.astype(a, "float64"), F.astype(x, "float64")
-    psi, log_gamma, log_x = F.special("psi", a), F.special("gammaln", a), F.log(x)
-    up = x > a
+    a, x = (F.expand_dims(F.astype(each, "float64"), -1) for each in (a, x))
+    psi, log_gamma, log_x, up = F.special("psi", a), F.special("gammaln", a), F.log(x), x > a
     rate = F.where(up, (x - a + F.sqrt(x)) / x, 1.1 * a - x + F.sqrt(F.minimum(x, a)))
-    total = F.zeros_like(a * x)
-    for i in range(_NODES):
-        tau = _FIRST + i * _STEP
-        step = math.exp(tau - math.exp(-tau)) / rate
+
+    def integrand(s: Array) -> Array:
+        step = s / rate
         log_t = F.where(up, F.log(x + step), log_x - step)
         height = F.exp(F.where(up, a - 1, a) * log_t - F.exp(log_t) - log_gamma)
-        part = height * (log_t - psi) ** k * step
-        total = total + F.where(height == 0, 0.0, part) * ((1 + math.exp(-tau)) * _STEP)
-    return F.astype(F.where(up, _whole_moment(F, a, k) - total, total), dtype)
+        return F.where(height == 0, 0.0, height * (log_t - psi) ** k * step)
+
+    total = half_line(F, integrand, (a * x).size)
+    return F.astype(F.where(up[..., 0], _whole_moment(F, a[..., 0], k) - total, total), dtype)
 
 
-_NODES, _FIRST, _STEP = 110, -4.0, 0.11
+_COUNT, _STEP = 110, 0.11
+
+
+def half_line(F: Any, integrand: Callable[[Array], Array], size: int) -> Array:
+    """Integrate over s > 0 what falls off about like exp(-s), by double-exponential quadrature.
+
+    `integrand` is the function times s, of places along the last axis; as many at once as memory is fit for.
+    """
+    total, block = 0.0, max(1, min(_COUNT, 10**6 // max(size, 1)))
+    for start in range(0, _COUNT, block):
+        tau = F.arange(start, min(start + block, _COUNT)) * _STEP - 4
+        fall = F.exp(-tau)
+        total = total + F.sum(integrand(F.exp(tau - fall)) * ((fall + 1) * _STEP), -1)
+    return total
 
 
 def _whole_moment(F: Any, a: Array, k: int) -> Array:

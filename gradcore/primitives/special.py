@@ -41,6 +41,12 @@ def erfinv(F: Any, x: Array) -> Array:
     return F.special("erfinv", x)
 
 
+@primitive("elementwise", x=lambda F, g, out: g * F.exp(out * out) * (-_ROOT_PI / 2), to_float=True, refuses="c")
+def erfcinv(F: Any, x: Array) -> Array:
+    """Return the number whose complementary error function is `x`."""
+    return F.special("erfcinv", x)
+
+
 @primitive(
     "elementwise", x=lambda g, x, out: g * ((x + x) * out - 2 / _ROOT_PI), to_float=True, refuses="c", node="SpecialErfcx"
 )
@@ -96,6 +102,30 @@ def xlog1py(F: Any, x: Array, y: Array) -> Array:
     return F.where((x == 0) & (y == y), F.zeros_like(x), x * F.log1p(y))
 
 
+@primitive(
+    "elementwise",
+    x=lambda F, g, x, y: g * (F.log(x / y) + 1),
+    y=lambda g, x, y: -g * (x / y),
+    to_float=True,
+    refuses="c",
+)
+def rel_entr(F: Any, x: Array, y: Array) -> Array:
+    """Return x * log(x / y): 0 for x = 0 and y of at least 0, infinity for negative numbers."""
+    return F.special("rel_entr", x, y)
+
+
+@primitive(
+    "elementwise",
+    x=lambda F, g, x, y: g * F.log(x / y),
+    y=lambda g, x, y: g - g * (x / y),
+    to_float=True,
+    refuses="c",
+)
+def kl_div(F: Any, x: Array, y: Array) -> Array:
+    """Return x * log(x / y) - x + y: 0 where both are equal, infinity for negative numbers."""
+    return F.special("kl_div", x, y)
+
+
 # -- integrals and inverses of exponentials --------------------------------------------------------------------------
 
 
@@ -109,6 +139,22 @@ def expi(F: Any, x: Array) -> Array:
 def exp1(F: Any, x: Array) -> Array:
     """Return the exponential integral E1(x), the integral of exp(-t) / t from `x` on."""
     return F.special("exp1", x)
+
+
+def _expn_pull(F: Any, g: Array, x: Array, out: Array, n: int) -> Array:
+    return -g * (F.expn(x, n=n - 1) if n else out + out / x)
+
+
+@primitive("elementwise", x=_expn_pull, to_float=True, refuses="c")
+def expn(F: Any, x: Array, *, n: int) -> Array:
+    """Return the generalised exponential integral, of exp(-x t) / t**n from 1 on."""
+    return like(F, F.special("expn", n, x), x)
+
+
+@primitive("elementwise", x=lambda F, g, x: g * F.hyp1f1(x, a=2, b=3) / 2, to_float=True, refuses="c")
+def exprel(F: Any, x: Array) -> Array:
+    """Return (exp(x) - 1) / x, which is 1 at 0."""
+    return F.special("exprel", x)
 
 
 @primitive("elementwise", x=lambda g, x, out: g * (1 - (x + x) * out), to_float=True, refuses="c")

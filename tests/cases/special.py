@@ -19,6 +19,16 @@ def _gamma(*shapes: tuple[int, ...]) -> Any:
     return make
 
 
+def _beta(*shapes: tuple[int, ...]) -> Any:
+    """Shapes of beta distributions, and places on both sides of their means."""
+
+    def make(rng: np.random.Generator) -> tuple[Any, ...]:
+        a, b = (np.asarray(rng.uniform(0.7, 4.0, size=shape)) for shape in shapes[:2])
+        return a, b, np.asarray(rng.uniform(0.2, 0.8, size=shapes[2]))
+
+    return make
+
+
 _SCIPY = [
     *(case for name in ("erfcx", "log_ndtr", "i0", "i1", "i0e", "i1e") for case in pointwise(name, low=0.2)),
     *pointwise("i0", low=-2.0, high=-0.2),
@@ -35,6 +45,15 @@ _SCIPY = [
     Case("bessel_j1", lambda rng: (np.zeros(2),), label="0", smooth=False),
     *pointwise("lambertw", low=-0.3, high=4.0),
     *(case for name in ("expi", "exp1") for case in pointwise(name, low=0.5)),
+    *(Case("expn", lambda rng: (rng.uniform(0.5, 2, size=(2, 3)),), {"n": n}, str(n)) for n in (0, 2)),
+    *pointwise("erfcinv", low=0.4, high=1.6),
+    *pointwise("gamma", low=0.7, high=3.0),
+    *(case for name in ("beta", "betaln") for case in pointwise(name, 2, low=0.7)),
+    *(case for name in ("rel_entr", "kl_div") for case in pointwise(name, 2, low=0.4)),
+    Case("betainc", _beta((2, 3), (2, 3), (2, 3))),
+    Case("betainc", _beta((3, 1), (2,), ()), label="broadcast"),
+    *(Case("beta_moment", _beta((3,), (3,), (3,)), {"j": j, "k": k}, f"{j}{k}") for j, k in ((1, 0), (0, 1), (1, 2))),
+    Case("gammaincinv", lambda rng: (rng.uniform(0.7, 3, size=4), rng.uniform(0.2, 0.8, size=4))),
     *pointwise("zeta", 2, low=1.5, high=4.0),
     *(Case(name, _gamma((2, 3), (2, 3))) for name in ("gammainc", "gammaincc")),
     Case("gammainc", _gamma((3, 1), (2,)), label="broadcast"),
@@ -43,6 +62,7 @@ _SCIPY = [
 _HOST = [
     *(case for name in ("airy_ai", "airy_slope", "dawsn") for case in pointwise(name, host=True)),
     *pointwise("spence", low=0.3, host=True),
+    *pointwise("exprel", host=True),
     Case("spence", lambda rng: (np.ones(2),), label="1", host=True),
     *(case for name in ("ellipk", "ellipe") for case in pointwise(name, low=-0.8, high=0.8, host=True)),
     *pointwise("hyp1f1", a=0.7, b=1.6, host=True),

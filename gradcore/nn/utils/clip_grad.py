@@ -19,6 +19,12 @@ def _listed(tensors: Tensors) -> list[Tensor]:
     return [tensors] if isinstance(tensors, Tensor) else list(tensors)
 
 
+def _together(tensors: list[Tensor]) -> list[Tensor]:
+    """The tensors, all on the device of the first one."""
+    places = [each.device for each in tensors]
+    return [each if place == places[0] else each.to(places[0]) for each, place in zip(tensors, places, strict=True)]
+
+
 @no_grad()
 def get_total_norm(
     tensors: Tensors, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
@@ -28,8 +34,7 @@ def get_total_norm(
     norm_type = float(norm_type)
     if not tensors:
         return tensor(0.0)
-    place = tensors[0].device
-    total: Tensor = vector_norm(stack([vector_norm(each, norm_type).to(place) for each in tensors]), norm_type)
+    total: Tensor = vector_norm(stack(_together([vector_norm(each, norm_type) for each in tensors])), norm_type)
     if error_if_nonfinite and not total.isfinite():
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be clipped. "
@@ -46,7 +51,7 @@ def clip_grads_with_norm_(
     factor = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
     for parameter in _listed(parameters):
         if parameter.grad is not None:
-            parameter.grad.mul_(factor.to(parameter.grad.device))
+            parameter.grad.mul_(_together([parameter.grad, factor])[1])
 
 
 def clip_grad_norm_(

@@ -133,14 +133,14 @@ def pseudo_huber(delta: Any, r: Tensor) -> Any:
 
 
 @op(namespace="special", method=False)
-def boxcox(x: Tensor, lmbda: Any) -> Any:
+def boxcox(x: Any, lmbda: Any) -> Any:
     """Return (x**lmbda - 1) / lmbda, which is log(x) for lmbda = 0; differentiable in both."""
     log = t.log(x if isinstance(x, Value) else as_tensor(x))
     return e.multiply(log, p.exprel(e.multiply(log, lmbda)))
 
 
 @op(namespace="special", method=False)
-def inv_boxcox(y: Tensor, lmbda: Any) -> Any:
+def inv_boxcox(y: Any, lmbda: Any) -> Any:
     """Return the number whose `boxcox` is `y`; differentiable in both."""
     z = e.multiply(y if isinstance(y, Value) else as_tensor(y), lmbda)
     return t.exp(e.multiply(p.hyp2f1(e.negative(z), a=1, b=1, c=2), y))

@@ -1,0 +1,58 @@
+"""Hooks, anomaly mode, the profiler and checkpoints on a device: the CPU's numbers. It must not test any one operation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradcore
+from gradcore import autograd
+from gradcore.autograd import graph, profiler
+from gradcore.utils.checkpoint import checkpoint, checkpoint_loop
+
+
+@pytest.fixture(params=["double", pytest.param("cuda", marks=pytest.mark.cuda)])
+def _device(request: pytest.FixtureRequest) -> None:
+    if request.param == "double":
+        request.getfixturevalue("strict_cuda")
+
+
+@pytest.mark.usefixtures("_device")
+def test_what_is_around_a_sweep_works_on_a_device() -> None:
+    values = np.random.default_rng(0).normal(size=(2, 3))
+
+    def program(device: str) -> list[Any]:
+        gradcore.manual_seed(0)
+        x, w = (gradcore.tensor(v, device=device, requires_grad=True) for v in values)
+        log: list[Any] = []
+        with graph.save_on_cpu():
+            y = (x * w).exp()
+            z = y.max(0)[0] + y.std()
+        y.grad_fn.register_hook(lambda gi, go: (gi[0] * 2,))
+        y.grad_fn.register_prehook(lambda go: (go[0] * 3,))
+        y.register_hook(lambda g: g + 1)
+        graph.register_multi_grad_hook((x, y), lambda gs: log.extend(g.cpu().tolist() for g in gs if g is not None))
+        x.register_post_accumulate_grad_hook(lambda p: log.append(p.grad.cpu().tolist()))
+        with graph.allow_mutation_on_saved_tensors():
+            u = x.clone()
+            v = (u * u).sum()
+            u.mul_(2)
+        looped = checkpoint_loop(lambda t: (t * w).sin(), checkpoint(lambda t: t.tanh() * w, x), 7, 2).sum()
+        total = z + v + looped
+        profile = profiler.profile(profile_memory=True, use_device=device, record_shapes=True)
+        with autograd.set_detect_anomaly(True), profile as prof:
+            total.backward(retain_graph=True)
+            (g,) = autograd.grad(looped, graph.get_gradient_edge(x), create_graph=True)
+            g.sum().backward()
+        assert "CheckpointLoopBackward" in str(prof)
+        return [*log, x.grad.cpu().tolist(), w.grad.cpu().tolist()]
+
+    ours, wanted = program("cuda"), program("cpu")
+    for a, b in zip(ours, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9)
+    assert len(wanted) > 5
+    x = gradcore.tensor([0.0], device="cuda", requires_grad=True)
+    with autograd.set_detect_anomaly(True), pytest.raises(RuntimeError, match="Sqrt"):
+        (x.sqrt() * 0).sum().backward()

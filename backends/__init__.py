@@ -16,7 +16,7 @@ if __name__ == "backends":
 
 from gradcore.backends import numpy
 
-__all__ = ["by_type", "for_device", "numpy", "of", "register", "why_not"]
+__all__ = ["by_type", "cuda_streams", "for_device", "numpy", "of", "register", "why_not"]
 
 ENTRY_POINTS = "gradcore.backends"
 _BUILT_IN = {"cpu": "gradcore.backends.numpy", "cuda": "gradcore.backends.cupy"}
@@ -68,6 +68,12 @@ def for_device(device_type: str) -> ModuleType:
         module.start()
         register(module.Array, module)
     return module
+
+
+def cuda_streams() -> ModuleType:
+    """Return the module of streams, events and page-locked memory. Raise RuntimeError where there is no CUDA."""
+    for_device("cuda")
+    return import_module("gradcore.backends.streams")
 
 
 def why_not(device_type: str) -> str | None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import cupy as cp
 
+from gradcore.backends.shared import OutOfMemoryError
+
 
 def on_device(device: int | None) -> AbstractContextManager[Any]:
     """Return a context in which new arrays are made on this device."""
@@ -56,15 +58,24 @@ def set_device(device: int) -> None:
     cp.cuda.runtime.setDevice(device)
 
 
-def device_properties(device: int | None = None) -> tuple[str, tuple[int, int]]:
-    """Return the name of a device and its compute capability."""
+def device_properties(device: int | None = None) -> tuple[Any, ...]:
+    """Return a device's name, compute capability, memory and so on, in the order of `PROPERTIES`."""
     found = cp.cuda.runtime.getDeviceProperties(current_device() if device is None else device)
-    return found["name"].decode(), (found["major"], found["minor"])
+    return (found["name"].decode(), *(found.get(name, 0) for name in PROPERTIES[1:]))
+
+
+# As the CUDA runtime spells them, in the order of gradcore.cuda's.
+PROPERTIES = (
+    "name", "major", "minor", "totalGlobalMem", "multiProcessorCount", "l2CacheSize", "warpSize",
+    "maxThreadsPerMultiProcessor", "regsPerMultiprocessor", "sharedMemPerBlock", "sharedMemPerMultiprocessor",
+    "integrated", "isMultiGpuBoard", "pciBusID", "pciDeviceID", "pciDomainID",
+)
 
 
 def free_memory() -> None:
     """Give memory that no array uses back to the device."""
     cp.get_default_memory_pool().free_all_blocks()
+    cp.get_default_pinned_memory_pool().free_all_blocks()
 
 
 def memory(device: int | None = None) -> tuple[int, int]:
@@ -72,6 +83,19 @@ def memory(device: int | None = None) -> tuple[int, int]:
     with on_device(device):
         pool = cp.get_default_memory_pool()
         return pool.used_bytes(), pool.total_bytes()
+
+
+def reporting(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `function` raising OutOfMemoryError, with how much there is, where CuPy's own error is raised."""
+
+    @wraps(function)
+    def call(*operands: Any, **options: Any) -> Any:
+        try:
+            return function(*operands, **options)
+        except cp.cuda.memory.OutOfMemoryError as error:
+            raise OutOfMemoryError(f"CUDA out of memory. {error}") from error
+
+    return call
 
 
 # several devices: CuPy computes on the current one, torch where the arrays are

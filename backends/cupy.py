@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import partial
 from typing import Any
 
 import cupy as cp
@@ -38,7 +38,7 @@ from cupy import outer, vdot, dot, tensordot
 from cupy import nonzero, count_nonzero, searchsorted, bincount, histogram
 from cupy import concatenate, flip, roll, tile, diagonal, tril, triu
 from cupy import take, take_along_axis, put_along_axis, copyto
-from cupy import empty, zeros, arange, linspace, eye, ascontiguousarray, from_dlpack, frombuffer
+from cupy import linspace, ascontiguousarray, from_dlpack, frombuffer
 from cupy.linalg import det, slogdet, matrix_power
 from cupyx.scipy import special as _special
 from gradcore.backends import shared
@@ -47,6 +47,12 @@ from gradcore.backends.cuda import (
     synchronize, why_not,
 )
 from gradcore.backends.cuda import follow as _follow
+from gradcore.backends.cuda import reporting as _reporting
+from gradcore.backends.cusolver import (
+    cholesky, eig, eigh, eigvals, eigvalsh, inv, lstsq, pinv, qr, solve, svd,
+)
+from gradcore.backends.streams import is_pinned as _is_pinned
+from gradcore.backends.streams import pinned_empty as _pinned_empty
 from gradcore.backends.shared import argmax, argmin, matrix_transpose, reshape, squeeze, swapaxes, transpose
 # isort: on
 
@@ -60,6 +66,8 @@ _bind = partial(shared.bind, sys.modules[__name__])
 # arrays and devices
 
 generic = cp.generic
+empty, zeros, arange, eye = (_reporting(f) for f in (cp.empty, cp.zeros, cp.arange, cp.eye))
+_array = _reporting(cp.array)
 
 
 def asarray(x: Any, dtype: Any = None) -> Any:
@@ -72,19 +80,26 @@ def as_array(result: Any) -> Any:
     return result
 
 
-def from_host(array: Any, device: int | None = None) -> Any:
-    """Return a copy of the host array `array` on this device; one number travels in a kernel's arguments."""
+def from_host(array: Any, device: int | None = None, non_blocking: bool = False) -> Any:
+    """Return a copy of the host array `array` on this device; one number travels in a kernel's arguments.
+
+    Waits where the device itself reads the host's memory, unless `non_blocking`: then `array` must stay as it is.
+    """
     with on_device(device):
         if array.ndim or array.dtype.kind not in "biufc":
-            return cp.array(array)
+            return _array(array, blocking=not non_blocking and _is_pinned(array))
         out = cp.empty((), array.dtype)
         out.fill(array.item())
         return out
 
 
-def to_host(array: Any) -> Any:
-    """Return `array` as a NumPy array; waits for the device."""
-    return array.get()
+def to_host(array: Any, non_blocking: bool = False) -> Any:
+    """Return `array` as a NumPy array; waits for the device unless `non_blocking`, and then gives page-locked memory."""
+    if not non_blocking:
+        return array.get()
+    with on_device(array.data.device_id):
+        out = _pinned_empty(array.shape, array.dtype)
+        return array.get(out=out, blocking=False)
 
 
 def to_device(array: Any, device: int | None) -> Any:
@@ -240,7 +255,7 @@ def fourier(transform: str, x: Any, shape: Any, axes: Any, norm: str) -> Any:
     return getattr(cp.fft, transform)(x, shape, axes, norm)
 
 
-# products and linear algebra: cuSOLVER reports failure only when asked
+# products
 
 
 _wide_matmul = shared.widened(cp.matmul, "V")
@@ -261,48 +276,6 @@ def matmul(x: Any, y: Any) -> Any:
 def einsum(subscripts: str, *operands: Any) -> Any:
     """Return the sum of products that `subscripts` describes."""
     return cp.einsum(subscripts, *operands, optimize=len(operands) > 2)
-
-
-def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(function)
-    def call(*operands: Any, **options: Any) -> Any:
-        with cupyx.errstate(linalg="raise"):
-            return function(*operands, **options)
-
-    return call
-
-
-inv = _checked(cp.linalg.inv)
-cholesky = _checked(cp.linalg.cholesky)
-eigh = _checked(cp.linalg.eigh)
-eigvalsh = _checked(cp.linalg.eigvalsh)
-svd = _checked(cp.linalg.svd)
-qr = _checked(cp.linalg.qr)
-eig = _checked(cp.linalg.eig)
-eigvals = _checked(cp.linalg.eigvals)
-
-
-@_checked
-def solve(a: Any, b: Any) -> Any:
-    """Return x with a @ x = b, batched over axes that broadcast; a one-dimensional `b` is a vector."""
-    if b.ndim > 1:
-        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-        a, b = cp.broadcast_to(a, batch + a.shape[-2:]), cp.broadcast_to(b, batch + b.shape[-2:])
-        if b.size == 0:  # of which CuPy divides by zero
-            return cp.empty(b.shape, np.result_type(a.dtype, b.dtype))
-    return cp.linalg.solve(a, b)
-
-
-@_checked
-def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
-    """Return (solution, residuals, rank, singular values) of one least-squares problem."""
-    return cp.linalg.lstsq(a, b, rcond)
-
-
-@_checked
-def pinv(a: Any, rcond: Any = 1e-15) -> Any:
-    """Return the Moore-Penrose inverse; singular values up to rcond times the largest count as zero."""
-    return cp.linalg.pinv(a, rcond)
 
 
 # layout and memory

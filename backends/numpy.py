@@ -70,12 +70,12 @@ def asarray(x: Any, dtype: Any = None) -> Any:
     return np.asarray(x, dtype)
 
 
-def from_host(array: Any, device: int | None = None) -> Any:
+def from_host(array: Any, device: int | None = None, non_blocking: bool = False) -> Any:
     """Return the host array `array` on this device: itself."""
     return np.asarray(array)
 
 
-def to_host(array: Any) -> Any:
+def to_host(array: Any, non_blocking: bool = False) -> Any:
     """Return `array` as a NumPy array: itself."""
     return np.asarray(array)
 
@@ -127,9 +127,9 @@ def set_device(device: int) -> None:
     """Make new arrays on this device from now on: there is one."""
 
 
-def device_properties(device: int | None = None) -> tuple[str, tuple[int, int]]:
-    """Return the name and the version of a device."""
-    return "cpu", (0, 0)
+def device_properties(device: int | None = None) -> tuple[Any, ...]:
+    """Return what is known of a device: its name."""
+    return ("cpu",)
 
 
 def free_memory() -> None:

@@ -16,6 +16,12 @@ Array = Any
 SMALL = 4096
 
 
+class OutOfMemoryError(RuntimeError, MemoryError):
+    """A device or the host has no memory left for a result, in `where` if that is known."""
+
+    where = ""
+
+
 def bind(module: ModuleType, function: Callable[..., Any]) -> Callable[..., Any]:
     """Return `function` with the backend as its first argument."""
     return functools.partial(function, module)

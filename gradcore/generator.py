@@ -113,7 +113,8 @@ def checked_seed(seed: Any) -> int:
 
 _lock = threading.RLock()
 _defaults: dict[tuple[str, int | None], Generator] = {}
-_seeds: dict[str, int] = {}  # by device type, for default generators that do not exist yet
+# for default generators that do not exist yet, by device; None stands for all of a type
+_seeds: dict[tuple[str, int | None], int] = {}
 
 
 def default(F: ModuleType, index: int | None) -> Generator:
@@ -122,7 +123,8 @@ def default(F: ModuleType, index: int | None) -> Generator:
     with _lock:
         if key not in _defaults:
             made = Generator(devices.device(F.device_type, index))
-            made._seed(_seeds[F.device_type] if F.device_type in _seeds else made.seed())
+            seed = _seeds.get(key, _seeds.get((F.device_type, None)))
+            made._seed(made.seed() if seed is None else seed)
             _defaults[key] = made
         return _defaults[key]
 
@@ -130,8 +132,11 @@ def default(F: ModuleType, index: int | None) -> Generator:
 def seed_devices(seed: int, kind: str | None = None, index: int | None = None) -> None:
     """Seed the default generators of a kind of device (None: all kinds) or of one device of that kind."""
     with _lock:
-        if index is None:
-            _seeds.update(dict.fromkeys(("cpu", "cuda") if kind is None else (kind,), seed))
+        for each in ("cpu", "cuda") if kind is None else (kind,):
+            if index is None:
+                for key in [key for key in _seeds if key[0] == each]:
+                    del _seeds[key]
+            _seeds[each, index] = seed
         for (have, place), generator in _defaults.items():
             if kind in (None, have) and index in (None, place):
                 generator.manual_seed(seed)

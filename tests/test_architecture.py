@@ -37,9 +37,12 @@ CLOSED = ["gradcore.graph", "gradcore.backends"]  # not even the layers below, n
 
 # Every package outside the standard library, and the only modules that may import it.
 THIRD_PARTY = {
-    "numpy": {f"gradcore.backends.{name}" for name in ("numpy", "cupy", "mersenne", "scans", "silence", "special", "sums")},
-    "cupy": {"gradcore.backends.cupy", "gradcore.backends.cuda"},
-    "cupyx": {"gradcore.backends.cupy"},
+    "numpy": {
+        f"gradcore.backends.{name}"
+        for name in ("numpy", "cupy", "cusolver", "mersenne", "scans", "silence", "special", "streams", "sums")
+    },
+    "cupy": {f"gradcore.backends.{name}" for name in ("cupy", "cuda", "cusolver", "streams")},
+    "cupyx": {f"gradcore.backends.{name}" for name in ("cupy", "cusolver", "streams")},
     "scipy": {"gradcore.backends.special"},
     "ml_dtypes": {"gradcore.dtypes"},
 }

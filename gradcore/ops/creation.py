@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from gradcore import devices, dtypes, layouts
-from gradcore.backends import by_type, of
+from gradcore.backends import by_type, cuda_streams, of
 from gradcore.backends import numpy as host
 from gradcore.graph import modes
 from gradcore.ops import literals
@@ -32,8 +32,7 @@ GRAD_ERROR = "Only Tensors of floating point and complex dtype can require gradi
 
 
 class Options(TypedDict, total=False):
-    """What every constructor takes. `pin_memory` has no meaning here, and `memory_format` changes no
-    value."""
+    """What every constructor takes. `memory_format` changes no value."""
 
     dtype: Any
     device: Any
@@ -79,10 +78,21 @@ def made(
     else:
         with F.on_device(index):
             array = make(F, dtype.numpy)
+    if like is not None and hasattr(like._array, "beside"):
+        array = like._array.beside(array)  # of the transform that `like` is of
+    if options.get("pin_memory"):
+        array = _pinned(array)
     if out is not None:
         put_out(name, lambda: wrap(array), out, (), {})
         return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
     return finished(array, requires_grad)
+
+
+def _pinned(array: Array) -> Array:
+    """The host array in page-locked memory, which a device reads by itself."""
+    if of(array) is not host:
+        raise RuntimeError("Only dense CPU tensors can be pinned")
+    return cuda_streams().pinned_copy(array)
 
 
 def finished(array: Array, requires_grad: bool = False) -> Tensor:
@@ -130,6 +140,8 @@ def tensor(
     array = converted(data, wanted, device, copy=True)
     if requires_grad:
         check_differentiable(dtypes.of(array.dtype), "tensor")
+    if pin_memory:
+        array = _pinned(array)
     return finished(array, requires_grad)
 
 
@@ -257,6 +269,8 @@ def converted(data: Any, dtype: dtypes.dtype | None, device: Any, *, copy: bool)
             raise TypeError(f"new(): invalid data type '{type(data).__name__}'")
         if type(data) not in (list, tuple) and _is_on_device(data):
             data = from_dlpack(data)._array
+        elif type(data) not in (list, tuple) and hasattr(data, "__cuda_array_interface__"):
+            data = devices.backend("cuda").asarray(data)
         elif type(data) not in (list, tuple) and hasattr(data, "__array__"):
             data = host.asarray(data)
         else:

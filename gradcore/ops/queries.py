@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from gradcore import dtypes, layouts
+from gradcore import backends, dtypes, layouts
+from gradcore.backends import numpy as host
 from gradcore.backends import of
 from gradcore.ops import arguments
 from gradcore.ops.registry import methods, op
@@ -121,14 +122,25 @@ def is_shared(input: Tensor) -> bool:
 
 @op(function=False)
 def is_pinned(input: Tensor, device: Any = None) -> bool:
-    """Say whether the memory is page-locked: never here."""
-    return False
+    """Say whether the memory is the host's and page-locked, so that a device can read it by itself."""
+    array = input._array
+    locked = isinstance(array, host.Array) and "cuda" in backends.by_device
+    return locked and bool(backends.cuda_streams().is_pinned(array))
 
 
 @op(function=False)
 def pin_memory(input: Tensor, device: Any = None) -> Tensor:
-    """Return the tensor itself: memory is not page-locked here."""
-    return input
+    """Return a copy in page-locked memory of the host, from which `to(device, non_blocking=True)` does not wait.
+
+    The tensor itself if it is there. Raises RuntimeError for a tensor on a device, or where there is no CUDA.
+    """
+    if input.is_cuda:
+        raise RuntimeError(f"cannot pin '{input.type()}' only dense CPU tensors can be pinned")
+    locked = backends.cuda_streams()
+    if is_pinned(input):
+        return input
+    into: Tensor = wrap(locked.pinned_empty(input._array.shape, input._array.dtype))
+    return into.copy_(input)  # type: ignore[no-any-return]
 
 
 # -- Python functions on elements ----------------------------------------------------------------------------

@@ -7,6 +7,8 @@ from typing import Any
 
 from gradcore import dtypes
 from gradcore.backends import of
+from gradcore.backends.shared import OutOfMemoryError
+from gradcore.graph import Node
 from gradcore.recorder.primitive import Primitive
 from gradcore.recorder.value import Value
 
@@ -19,9 +21,14 @@ def described(inputs: Sequence[Any]) -> str:
 def _described(x: Any) -> str:
     if not isinstance(x, Value):
         return repr(x) if isinstance(x, (bool, int, float, complex)) else type(x).__name__
-    return f"{dtypes.of(x._array.dtype).name}{list(x._array.shape)}" + (
-        "" if device_name(x._array) == "cpu" else f" on {device_name(x._array)}"
-    )
+    return _described_array(x._array)
+
+
+def _described_array(array: Any) -> str:
+    if not hasattr(array, "dtype"):
+        return "several outputs" if isinstance(array, list) else type(array).__name__
+    place = device_name(array)
+    return f"{dtypes.of(array.dtype).name}{list(array.shape)}" + ("" if place == "cpu" else f" on {place}")
 
 
 def device_name(array: Any) -> str:
@@ -44,7 +51,9 @@ def translated(op: Primitive, inputs: Sequence[Any], error: Exception) -> Except
     """The error torch would raise for one that an array library raised in the forward of `op`."""
     if isinstance(error, IndexError):
         return IndexError(str(error).replace("axis", "dimension"))
-    if isinstance(error, (MemoryError, NotImplementedError, ImportError)):
+    if isinstance(error, MemoryError):
+        return out_of_memory(error, f"{op.name} got {described(inputs)}")
+    if isinstance(error, (NotImplementedError, ImportError)):
         return error
     if op.kind == "elementwise":
         shapes = [tuple(x._array.shape) for x in inputs if isinstance(x, Value)]
@@ -58,6 +67,28 @@ def translated(op: Primitive, inputs: Sequence[Any], error: Exception) -> Except
     # An array library raises TypeError where it has no loop for these dtypes.
     kind = NotImplementedError if isinstance(error, TypeError) else RuntimeError
     return kind(f"{op.name}: {error} (got {described(inputs)})")
+
+
+def out_of_memory(error: MemoryError, where: str) -> OutOfMemoryError:
+    """The error for an array library's want of memory."""
+    told = isinstance(error, OutOfMemoryError)
+    place = "" if told else "CUDA out of memory. " if type(error).__module__.startswith("cupy") else "Out of memory. "
+    located = OutOfMemoryError(f"{place}{error} ({where})")
+    located.where = where
+    return located
+
+
+def out_of_memory_in_sweep(error: MemoryError) -> OutOfMemoryError:
+    """The error for a sweep that ran out of memory: names the node that it had come to."""
+    if isinstance(error, OutOfMemoryError) and error.where:
+        return error
+    at = error.__traceback__
+    while at is not None and at.tb_frame.f_code.co_name != "sweep":
+        at = at.tb_next
+    where = "adding up gradients"
+    if at is not None and isinstance(node := at.tb_frame.f_locals.get("node"), Node):
+        where = f"{node.step.name} for a cotangent of {_described_array(at.tb_frame.f_locals.get('g'))}"
+    return out_of_memory(error, f"{where}; no .grad has changed")
 
 
 def no_such_kernel(op: Primitive, inputs: Sequence[Any], dtype: Any) -> NotImplementedError:

@@ -16,14 +16,15 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from tests.double import methods
+from tests.double import methods, queues
 from tests.double.arrays import ndarray
-from tests.double.machine import Ledger, current, ledger
+from tests.double.machine import Ledger, ledger
 
 MODULES = methods.MODULES
 
 BACKEND = "gradcore.backends.cupy"
-PARTS = ("gradcore.backends.cuda", BACKEND)  # the modules that import CuPy
+# The modules that import CuPy, in the order of their imports.
+PARTS = (*(f"gradcore.backends.{name}" for name in ("cuda", "streams", "cusolver")), BACKEND)
 
 
 class Cuda:
@@ -123,7 +124,7 @@ def installed() -> Iterator[Cuda]:
         try:
             yield Cuda(module)
         finally:
-            current.id = 0
+            queues.forget()
             by_device["cuda"] = device
             if device is None:
                 del by_device["cuda"]

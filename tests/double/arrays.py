@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from tests.double.machine import Device, current, ledger
+from tests.double.queues import allocate, is_locked
 
 dice = np.random.default_rng()
 
@@ -120,13 +121,14 @@ class Pointer:
 class ndarray:
     """An array on a pretended device; a method that CuPy's lacks is lacking here."""
 
-    __slots__ = ("__weakref__", "_device", "_host", "base")
+    __slots__ = ("__weakref__", "_block", "_device", "_host", "base")
     __module__ = "cupy"
     __hash__ = None  # type: ignore[assignment]
     __array_ufunc__ = None  # NumPy's operators leave the matter to ours
 
     def __init__(self, host: Any, base: ndarray | None = None) -> None:
         check_dtype(host.dtype)
+        self._block = allocate(host.nbytes) if base is None else None
         self._host = host
         self._device: int = current.id if base is None else base._device
         self.base: ndarray | None = base if base is None or base.base is None else base.base
@@ -236,8 +238,14 @@ class ndarray:
     # to the host: every one waits
 
     def get(self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True) -> Any:
-        ledger.sync("get")
-        return self._host.copy(order)
+        if not blocking and out is None:
+            raise AssertionError("get: what the host gets of a copy that goes on is not there yet")
+        if blocking or not is_locked(out.__array_interface__["data"][0]):
+            ledger.sync("get")
+        if out is None:
+            return self._host.copy(order)
+        np.copyto(out, self._host)
+        return out
 
     def item(self) -> Any:
         ledger.sync("item")

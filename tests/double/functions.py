@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -201,8 +201,19 @@ def _complex(x: Any) -> Any:
 # -- functions with rules of their own -----------------------------------------------------------------------
 
 
-def array(obj: Any, dtype: Any = None, copy: bool = True, order: str = "K", subok: bool = False, ndmin: int = 0) -> Any:
+def array(
+    obj: Any,
+    dtype: Any = None,
+    copy: bool = True,
+    order: str = "K",
+    subok: bool = False,
+    ndmin: int = 0,
+    *,
+    blocking: bool = False,
+) -> Any:
     """cupy.array: the way from the host."""
+    if blocking:
+        ledger.sync("array")
     if isinstance(obj, ndarray):
         return ndarray(np.array(to_host(obj, "array"), dtype, copy=True, order=order))  # type: ignore[call-overload]
     if not isinstance(obj, arrays.NUMBERS):
@@ -214,6 +225,8 @@ def array(obj: Any, dtype: Any = None, copy: bool = True, order: str = "K", subo
 def asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, blocking: bool = False) -> Any:
     if isinstance(a, ndarray) and (dtype is None or np.dtype(dtype) == a.dtype):
         return a
+    if hasattr(a, "__cuda_array_interface__") and dtype is None:
+        return ndarray(np.asarray(SimpleNamespace(__array_interface__=a.__cuda_array_interface__, keeps=a)))
     return array(a, dtype)
 
 

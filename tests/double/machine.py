@@ -13,6 +13,7 @@ class Ledger:
     def __init__(self) -> None:
         self.syncs: list[str] = []
         self.uploads: list[str] = []
+        self.waits: list[tuple[int, int]] = []  # the stream that waits, and the one it waits for
 
     def sync(self, what: str) -> None:
         self.syncs.append(f"{what} at {_caller()}")
@@ -23,6 +24,7 @@ class Ledger:
     def clear(self) -> None:
         self.syncs.clear()
         self.uploads.clear()
+        self.waits.clear()
 
 
 def _caller() -> str:

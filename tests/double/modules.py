@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from tests.double import functions
+from tests.double import functions, queues
 from tests.double.arrays import ndarray
 from tests.double.functions import NARROW, Function, Ufunc, imported, words
-from tests.double.machine import COUNT, Device, current, ledger
+from tests.double.machine import Device
 
 
 class Namespace(ModuleType):
@@ -64,56 +64,6 @@ class Generator:
         return ndarray(np.asarray(self._host.integers(low, high, size, dtype, endpoint)))
 
 
-class CUDARuntimeError(RuntimeError):
-    """An error of the CUDA runtime."""
-
-
-class Stream:
-    """A stream; here everything runs at once."""
-
-    null: Any = None
-
-    def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority: int = 0) -> None:
-        self.ptr = 0 if null else id(self)
-        self.device_id = current.id
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def use(self) -> Stream:
-        return self
-
-    def synchronize(self) -> None:
-        ledger.sync("Stream.synchronize")
-
-    def wait_event(self, event: Any) -> None:
-        pass
-
-    def record(self, event: Any = None) -> Any:
-        return Event() if event is None else event
-
-
-class Event:
-    """An event; here it has always happened."""
-
-    done = True
-
-    def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False) -> None:
-        pass
-
-    def record(self, stream: Any = None) -> None:
-        pass
-
-    def synchronize(self) -> None:
-        ledger.sync("Event.synchronize")
-
-
-Stream.null = Stream(null=True)
-
-
 def _each(scalar: Any) -> Any:
     """A function of numbers as one of arrays, where there is no SciPy; float32 stays float32."""
     function = np.vectorize(scalar, "d")
@@ -121,33 +71,20 @@ def _each(scalar: Any) -> Any:
 
 
 def _modules() -> dict[str, ModuleType]:
-    runtime = SimpleNamespace(
-        getDeviceCount=lambda: COUNT,
-        getDevice=lambda: current.id,
-        setDevice=lambda id: setattr(current, "id", id),
-        deviceSynchronize=lambda: ledger.sync("deviceSynchronize"),
-        runtimeGetVersion=lambda: 12090,
-        driverGetVersion=lambda: 12090,
-        getDeviceProperties=lambda id: {
-            "name": b"pretended",
-            "totalGlobalMem": 2**33,
-            "major": 9,
-            "minor": 0,
-        },
-        memGetInfo=lambda: (2**32, 2**33),
-        CUDARuntimeError=CUDARuntimeError,
-    )
-    pool = SimpleNamespace(used_bytes=lambda: 0, total_bytes=lambda: 0, free_all_blocks=lambda stream=None: None)
     cuda = Namespace(
         "cupy.cuda",
         SimpleNamespace(),
         Device=Device,
-        runtime=runtime,
-        Stream=Stream,
-        Event=Event,
+        runtime=queues.runtime,
+        memory=SimpleNamespace(OutOfMemoryError=queues.OutOfMemoryError),
+        Stream=queues.Stream,
+        ExternalStream=queues.ExternalStream,
+        Event=queues.Event,
         is_available=lambda: True,
-        get_current_stream=lambda device_id=-1: Stream.null,
-        get_elapsed_time=lambda start, end: 0.0,
+        get_current_stream=queues.get_current_stream,
+        get_elapsed_time=queues.get_elapsed_time,
+        get_allocator=queues.get_allocator,
+        set_allocator=queues.set_allocator,
     )
     scipy = {name: imported(f"scipy.{name}") or SimpleNamespace() for name in ("special", "linalg")}
     if imported("scipy") is None:
@@ -178,7 +115,7 @@ def _modules() -> dict[str, ModuleType]:
         argsort=functions.argsort,
         from_dlpack=functions.from_dlpack,
         is_available=lambda: True,
-        get_default_memory_pool=lambda: pool,
+        get_default_memory_pool=lambda: queues.pool,
         get_default_pinned_memory_pool=lambda: SimpleNamespace(free_all_blocks=lambda: None),
     )
     special = Namespace("cupyx.scipy.special", scipy["special"])
@@ -190,6 +127,7 @@ def _modules() -> dict[str, ModuleType]:
         SimpleNamespace(),
         scipy=found["cupyx.scipy"],
         errstate=functions.errstate,
+        empty_pinned=queues.empty_pinned,
         scatter_add=functions.scatter("scatter_add", np.add),
         scatter_max=functions.scatter("scatter_max", np.maximum),
         scatter_min=functions.scatter("scatter_min", np.minimum),

@@ -89,7 +89,7 @@ def _land(swept: Swept, inputs: Sequence[Value] | None) -> None:
                 accumulate(t, c, where in owned)
         for t in inputs or ():
             where = target(t)
-            if type(where) is not Leaf and where in landed:
+            if type(where) is not Leaf and where in landed and not (t._meta is not None and t._meta.retains):
                 accumulate(t, landed[where], False)
     for each in watched or ():
         after_accumulation(*each)

@@ -225,6 +225,20 @@ def edges_in_the_place_of_tensors(lib: Any) -> Any:
 
 
 @program
+def inputs_that_keep_their_gradient(lib: Any) -> Any:
+    x = leaf(lib, 2, seed=24)
+    y = x * 3
+    y.retain_grad()
+    z = (y * y).sum()
+    z.backward(inputs=[y], retain_graph=True)
+    first = y.grad.clone()
+    z.backward(inputs=[y, x], retain_graph=True)
+    w = x * 2
+    (w * w).sum().backward(inputs=w)
+    return first, y.grad, x.grad, w.grad
+
+
+@program
 def empty_and_unused_inputs(lib: Any) -> Any:
     x, w = leaf(lib, 2, seed=11), leaf(lib, 2, seed=12)
     grad = lib.autograd.grad

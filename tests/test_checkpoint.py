@@ -131,6 +131,30 @@ def test_each_pass_sees_the_values_of_its_time() -> None:
     np.testing.assert_allclose(g.numpy(), ((x * w).exp() * w).detach().numpy())
 
 
+def test_functions_of_ones_own_are_recomputed_too() -> None:
+    class Exp(autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, t: Any) -> Any:
+            out = t.exp()
+            ctx.save_for_backward(t, out)
+            return out
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            t, out = ctx.saved_tensors
+            return g * out * (t == t)
+
+    x = leaf(3)
+
+    def block(t: Any) -> Any:
+        y = Exp.apply(t * 2)
+        y = y * 1.0
+        y[0] = t[1]  # a write in place, through a view
+        return Exp.apply(y.view(3, 1)).sin()
+
+    check_same(lambda: checkpoint(block, x), lambda: block(x), [x])
+
+
 def test_arguments_need_not_be_tensors_and_contexts_are_entered() -> None:
     log = []
 

@@ -62,9 +62,10 @@ def specialise(op: Primitive, function: Any) -> None:
     made: dict[str, Any] = {}
     exec(compiled(source), namespace, made)
     written: types.FunctionType = made["recorder"]
-    function.__code__ = written.__code__.replace(co_name=op.name)
+    # The code last: another thread may call the function between these lines.
     function.__defaults__ = written.__defaults__
     function.__kwdefaults__ = written.__kwdefaults__
+    function.__code__ = written.__code__.replace(co_name=op.name)
 
 
 # -- numbers as arrays ------------------------------------------------------------------------------------------------

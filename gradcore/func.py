@@ -8,7 +8,9 @@ from __future__ import annotations
 from gradcore.transforms.derivatives import grad, grad_and_value, jvp, linearize, vjp
 from gradcore.transforms.jacobians import hessian, jacfwd, jacrev
 from gradcore.transforms.mapping import vmap
+from gradcore.transforms.modules import functional_call, stack_module_state
 
 __all__ = [
-    "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize", "vjp", "vmap",
+    "functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize", "stack_module_state",
+    "vjp", "vmap",
 ]  # fmt: skip

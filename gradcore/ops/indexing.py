@@ -172,7 +172,7 @@ def _item(x: Any, item: Any) -> Any:
 def _tensor_item(x: Any, item: Any) -> Any:
     array = item._array
     kind = array.dtype.kind
-    if not array.ndim and kind in "biu":
+    if not array.ndim and kind in "biu" and not getattr(array, "mapped", False):  # of a batch it has no one value
         value = array.item()
         return bool(value) if kind == "b" or (kind, array.dtype.itemsize) == ("u", 1) else value
     return _array_item(x, array, of(array))
@@ -188,7 +188,7 @@ def _array_item(x: Any, array: Any, source: Any) -> Any:
             f"tensors used as indices must be long, int, byte or bool tensors (got {dtypes.of(array.dtype).name})"
         )
     F = of(x._array)
-    if source is not F:
+    if source is not F and not hasattr(source, "interpreter"):
         if source.device_type != "cpu":
             raise RuntimeError(
                 f"indices should be either on cpu or on the same device as the indexed tensor ({device_name(x._array)})"

@@ -87,6 +87,11 @@ class Batched(Lifted):
     def nbytes(self) -> int:
         return self.size * self.itemsize
 
+    def beside(self, array: Array) -> Array:
+        inner = self.data.beside(array) if isinstance(self.data, Lifted) else array
+        whole = at_front(self.frame, batched(self.frame, inner, False))
+        return batched(self.frame, evaluate(registry["copy"], whole)) if self.mapped else inner
+
     def moved(self, move: Callable[[Array], Array]) -> Batched:
         return batched(self.frame, move(self.data), self.mapped)
 
@@ -256,7 +261,7 @@ SAME = frozenset(
     step transposed upper value weighted window""".split()
 )
 # Primitives of several arrays that all have the same axes in front.
-TOGETHER = frozenset("concatenate det_hessian matmul pair pick place recurrence solve stack".split())
+TOGETHER = frozenset("concatenate destandardize det_hessian inner matmul pair pick place recurrence solve stack".split())
 
 
 def _next(axes: Any) -> Any:

@@ -16,6 +16,7 @@ from gradcore.transforms.batches import (
     Batched,
     NeedsLoop,
     Rule,
+    aligned,
     at_front,
     batched,
     in_front,
@@ -100,12 +101,12 @@ def _roll(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, An
     return F.reshape(evaluate(op, flat, shift=shift, axis=(1,)), shape=x.shape)
 
 
-@batching("fill")
-def _fill(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
-    x, value = (at_front(frame, a) if hasattr(a, "dtype") else a for a in args)
-    if hasattr(value, "dtype"):
-        value = F.reshape(value, shape=(frame.size, *(1,) * (x.ndim - value.ndim), *value.shape[1:]))
-    return evaluate(op, x, value)
+@batching("affine", "fill")
+def _into_the_first(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
+    """Elementwise primitives that begin with an array like the first, so that this must be whole."""
+    x, *rest = args
+    whole = batched(frame, at_front(frame, x))
+    return evaluate(op, *aligned(frame, (whole, *rest)), **params)
 
 
 @batching("as_strided", "relayout", "shared_out")

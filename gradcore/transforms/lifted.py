@@ -98,6 +98,10 @@ class Lifted:
         """What `op` makes of arguments of which this array is one of the highest level."""
         raise NotImplementedError
 
+    def beside(self, array: Array) -> Array:
+        """A fresh array as one that can take what is written from this one."""
+        raise NotImplementedError
+
     def moved(self, move: Callable[[Array], Array]) -> Any:
         """The same with `move` of the arrays it holds."""
         raise NotImplementedError
@@ -203,10 +207,10 @@ class Lifted:
 
     def __getitem__(self, index: Any) -> Any:
         index = index if isinstance(index, tuple) else (index,)
-        arrays = any(hasattr(item, "dtype") and getattr(item, "ndim", 0) for item in index)
-        if arrays:
-            return self.backend.call("getitem", self, index)
-        return evaluate(registry["basic_getitem"], self, index=index)
+        if any(hasattr(item, "dtype") for item in index):
+            top = top_of((self, index))
+            return top.call("getitem", (self, index), {})
+        return evaluate(registry["basic_getitem"], self, index=index)  # a view, which may be written
 
     def __iadd__(self, other: Any) -> Any:
         return self + other
@@ -362,6 +366,7 @@ def _sum(x: Any, axis: Any = None, *, keepdims: bool = False, dtype: Any = None)
 # Functions of backends that are primitives, called in another way.
 _FAMILIAR: dict[str, Callable[..., Any]] = {
     "astype": lambda x, dtype, copy=False: x.astype(dtype),
+    "getitem": lambda x, index: x[index] if isinstance(x, Lifted) else top_of(index).call("getitem", (x, index), {}),
     "copy": lambda x: evaluate(registry["copy"], x),
     "reshape": lambda x, shape: x.reshape(shape),
     "sum": _sum,

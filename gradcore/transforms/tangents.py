@@ -64,6 +64,9 @@ class Dual(Lifted):
     def run(self, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         return push(self.frame, op, args, params)
 
+    def beside(self, array: Array) -> Array:
+        return self.primal.beside(array) if isinstance(self.primal, Lifted) else array
+
     def moved(self, move: Callable[[Array], Array]) -> Dual:
         tangent = self.tangent
         return dual(self.frame, move(self.primal), None if tangent is None else move(tangent), self.adjoint)
@@ -74,6 +77,11 @@ class Dual(Lifted):
 
     def __array__(self, *args: Any, **keywords: Any) -> Any:
         raise TypeError("a dual number is no NumPy array: its tangent would be lost")
+
+    @property
+    def mapped(self) -> bool:
+        """Whether there is no one value, but one for each of a batch."""
+        return getattr(self.primal, "mapped", False)
 
     def lift(self, x: Array) -> Dual:
         return dual(self.frame, x, None)

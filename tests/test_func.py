@@ -1,0 +1,467 @@
+"""gradcore.func and autograd.forward_ad beside torch's: nesting in any order, trees, modules, refusals."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import linecache
+import re
+import warnings
+from collections import namedtuple
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gradcore
+import gradcore.autograd.forward_ad
+import gradcore.func
+from gradcore.transforms import trees
+
+torch = pytest.importorskip("torch")
+
+from torch import func as _  # noqa: E402, F401
+from torch.autograd import forward_ad  # noqa: E402, F401
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit")
+
+Point = namedtuple("Point", "x y")
+RNG = np.random.default_rng()
+
+
+def leaves(tree: Any) -> list[Any]:
+    return [x.detach().numpy() if hasattr(x, "detach") else x for x in trees.leaves_of(tree)]
+
+
+def beside(program: Callable[..., Any], *arrays: Any, tolerance: float = 1e-9) -> Any:
+    """Run `program(T, T.func, *tensors)` for T = gradcore and torch; both give the same tree."""
+    ours = program(gradcore, gradcore.func, *(gradcore.tensor(x) for x in arrays))
+    theirs = program(torch, torch.func, *(torch.tensor(x) for x in arrays))
+    assert trees.shape_of(ours) == trees.shape_of(theirs)
+    for a, e in zip(leaves(ours), leaves(theirs), strict=True):
+        assert np.shape(a) == np.shape(e)
+        np.testing.assert_allclose(a, e, rtol=tolerance, atol=tolerance)
+    return ours
+
+
+def numbers(*shape: int) -> Any:
+    return RNG.normal(size=shape)
+
+
+def smooth(T: Any, x: Any) -> Any:
+    return (x.sin() * x.exp()).sum() / (1 + (x * x).sum()) + x.prod()
+
+
+# -- nesting -------------------------------------------------------------------------------------------------
+
+DERIVATIVES = ["grad", "jacrev", "jacfwd", "hessian"]
+
+
+ORDERS = [*itertools.product(DERIVATIVES, repeat=2), ("jacfwd", "jacrev", "jacfwd"), ("jacrev", "jacfwd", "grad")]
+
+
+@pytest.mark.parametrize("order", ORDERS, ids="-".join)
+def test_derivatives_nest_in_any_order(order: tuple[str, ...]) -> None:
+    def program(T: Any, F: Any, x: Any) -> Any:
+        def derived(f: Any, name: str) -> Any:
+            return getattr(F, name)((lambda x: (f(x) ** 2).sum()) if name in ("grad", "hessian") else f)
+
+        return functools.reduce(derived, reversed(order), lambda x: smooth(T, x))(x)
+
+    beside(program, numbers(3), tolerance=1e-7)
+
+
+@pytest.mark.parametrize("name", ["grad", "jacrev", "jacfwd", "hessian"])
+@pytest.mark.parametrize("outside", ["vmap of it", "of vmap"])
+def test_batches_nest_with_derivatives(name: str, outside: str) -> None:
+    def program(T: Any, F: Any, x: Any) -> Any:
+        if outside == "vmap of it":
+            return F.vmap(getattr(F, name)(lambda x: smooth(T, x)))(x)
+        every = F.vmap(lambda x: smooth(T, x))
+        return getattr(F, name)(lambda x: (every(x) ** 2).sum())(x)
+
+    beside(program, numbers(4, 3))
+
+
+def test_perturbations_are_not_confused() -> None:
+    def by_reverse(T: Any, F: Any, x: Any) -> Any:
+        return F.grad(lambda x: x * F.grad(lambda y: x + y)(x))(x)
+
+    def by_forward(T: Any, F: Any, x: Any) -> Any:
+        one = T.ones_like(x)
+        return F.jvp(lambda x: x * F.jvp(lambda y: x + y, (x,), (one,))[1], (x,), (one,))
+
+    def mixed(T: Any, F: Any, x: Any) -> Any:
+        one = T.ones_like(x)
+        return F.jvp(lambda x: x * F.grad(lambda y: x * y * y)(x), (x,), (one,)), F.grad(
+            lambda x: x * F.jvp(lambda y: x * y * y, (x,), (one,))[1]
+        )(x)
+
+    x = numbers()
+    assert float(beside(by_reverse, x)) == 1
+    beside(by_forward, x)
+    beside(mixed, x)
+
+
+def test_gradients_per_sample_leave_parameters_unsummed_and_outer_ones_are_summed() -> None:
+    def program(T: Any, F: Any, w: Any, x: Any) -> Any:
+        per_sample = F.vmap(F.grad(lambda w, x: (w @ x).tanh().sum()), in_dims=(None, 0))
+        return per_sample(w, x), F.grad(lambda w: per_sample(w, x).pow(2).sum())(w)
+
+    beside(program, numbers(2, 3), numbers(4, 3))
+
+
+def test_what_a_function_closes_over_is_differentiated_too() -> None:
+    def program(T: Any, F: Any, w: Any, x: Any) -> Any:
+        w = w.clone().requires_grad_()
+        out = F.grad(lambda x: (w * x**3).sum())(x).sum() + F.vmap(lambda a: (a * w).sum())(T.stack([x, x])).sum()
+        out = out + F.jvp(lambda x: w * x * x, (x,), (x,))[1].sum()
+        out.backward()
+        return w.grad
+
+    beside(program, numbers(3), numbers(3))
+
+
+# -- trees, auxiliary values, argnums ------------------------------------------------------------------------
+
+
+def test_trees_go_in_and_come_out() -> None:
+    def program(T: Any, F: Any, a: Any, b: Any) -> Any:
+        def f(d: Any, p: Any) -> Any:
+            out = (d["a"] @ d["b"][0]).tanh()
+            return {"out": [out * p.x, out.sum()], "both": Point(p.y.sum(), d["a"].sum())}
+
+        d, p = {"a": a, "b": (b, [b])}, Point(a[:, 0], b)
+        value, pull = F.vjp(f, d, p)
+        pushed = F.jvp(f, (d, p), (d, p))
+        return value, pull(value), pushed, F.jacrev(f, (0, 1))(d, p)["out"], F.jacfwd(f, 1)(d, p)["both"]
+
+    beside(program, numbers(2, 3), numbers(3))
+
+
+def test_auxiliary_values_and_argnums() -> None:
+    def program(T: Any, F: Any, x: Any, y: Any) -> Any:
+        def f(x: Any, y: Any) -> Any:
+            return (x * y).sin().sum(), {"n": x.sum(), "k": y * 2}
+
+        return (
+            F.grad(f, (1, 0), has_aux=True)(x, y),
+            F.grad_and_value(f, -1, has_aux=True)(x, y),
+            F.jacrev(f, has_aux=True)(x, y),
+            F.jacfwd(f, 1, has_aux=True)(x, y),
+            F.vjp(f, x, y, has_aux=True)[2],
+            F.jvp(f, (x, y), (y, x), has_aux=True),
+        )
+
+    beside(program, numbers(3), numbers(3))
+
+
+def test_linearize_does_not_run_the_function_again() -> None:
+    runs = []
+
+    def f(x: Any) -> Any:
+        runs.append(x)
+        return {"a": x.sin() * x, "b": x.sum()}
+
+    x, v = gradcore.tensor(numbers(3)), gradcore.tensor(numbers(3))
+    out, push = gradcore.func.linearize(f, x)
+    first, second = push(v), push(2 * v)
+    assert len(runs) == 1
+    expected = gradcore.func.jvp(f, (x,), (v,))[1]
+    for key in expected:
+        np.testing.assert_allclose(first[key].numpy(), expected[key].numpy())
+        np.testing.assert_allclose(second[key].numpy(), 2 * expected[key].numpy())
+    assert not out["a"].requires_grad
+
+
+# -- vmap ----------------------------------------------------------------------------------------------------
+
+BATCHED = {
+    "dims": lambda T, F, a, b: F.vmap(lambda x, y: x * y.sum(), in_dims=(1, 0), out_dims=-1)(a, b),
+    "nested": lambda T, F, a, b: F.vmap(F.vmap(T.sub, in_dims=(0, None)), in_dims=(None, 0), out_dims=1)(a[0], b[0]),
+    "trees": lambda T, F, a, b: F.vmap(
+        lambda d, k: {"s": d["a"] + k, "t": (d["b"].sum(),)}, in_dims=({"a": 0, "b": None}, None)
+    )({"a": a, "b": b}, 2.0),
+    "out dims": lambda T, F, a, b: F.vmap(lambda x: (x, T.outer(x, x)), out_dims=(1, 2))(a),
+    "constant": lambda T, F, a, b: F.vmap(lambda x: T.ones(2, dtype=a.dtype))(a),
+    "chunks": lambda T, F, a, b: F.vmap(lambda x: (x.sum(), x * 2), chunk_size=3)(a),
+    "index": lambda T, F, a, b: F.vmap(lambda x, i: x[i], in_dims=(0, 0))(a, T.tensor([0, 1, 2, 0])),
+    "gather": lambda T, F, a, b: F.vmap(lambda i: b[i])(T.tensor([[0, 1], [2, 2], [1, 0]])),
+    "select": lambda T, F, a, b: F.vmap(lambda x: x[x.argmax()])(a),
+    "sort": lambda T, F, a, b: F.vmap(lambda x: tuple(T.sort(x)))(a),
+    "where": lambda T, F, a, b: F.vmap(lambda x: T.where(x > 0, x, x * x))(a),
+    "write": lambda T, F, a, b: F.vmap(lambda x: x.clone().mul_(2).add_(x[0]))(a),
+    "write part": lambda T, F, a, b: F.vmap(lambda x: _written(x))(a),
+    "view": lambda T, F, a, b: F.vmap(lambda x: x.view(1, -1).expand(2, -1).transpose(0, 1).reshape(-1)[::2])(a),
+    "cat": lambda T, F, a, b: F.vmap(lambda x: T.cat([x, b[0]]))(a),
+    "einsum": lambda T, F, a, b: F.vmap(lambda x: T.einsum("i,ji->j", x, b))(a),
+    "solve": lambda T, F, a, b: F.vmap(lambda x: T.linalg.solve(T.outer(x, x) + T.eye(3, dtype=x.dtype), x))(a),
+    "softmax": lambda T, F, a, b: F.vmap(F.jacrev(lambda x: T.softmax(x, 0)))(a),
+    "norm": lambda T, F, a, b: F.vmap(F.grad(lambda x: T.nn.functional.layer_norm(x, (3,)).pow(3).sum() + x.norm()))(a),
+    "loss": lambda T, F, a, b: F.vmap(F.grad(lambda x, y: T.nn.functional.cross_entropy(x[None], y[None])), in_dims=(0, 0))(
+        a, T.tensor([0, 2, 1, 1])
+    ),
+    "same for all": lambda T, F, a, b: F.vmap(F.grad(lambda x, w: (w * x).sum(), argnums=1), in_dims=(0, None))(a, b[0]),
+}  # fmt: skip
+
+
+def _written(x: Any) -> Any:
+    y = x.new_zeros(3)
+    y[0] = x.sum()
+    y[1:] = x[:2] * 2
+    z = y[1:]
+    z.exp_()
+    return y
+
+
+@pytest.mark.parametrize("name", BATCHED)
+def test_vmap_beside_torch(name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        beside(BATCHED[name], numbers(4, 3), numbers(3, 3))
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_convolutions_per_sample(groups: int) -> None:
+    def program(T: Any, F: Any, x: Any, w: Any, b: Any) -> Any:
+        def loss(w: Any, b: Any, x: Any) -> Any:
+            y = T.nn.functional.conv2d(x[None], w, b, stride=2, padding=1, groups=groups)
+            return T.nn.functional.max_pool2d(y, 2).pow(2).sum()
+
+        each = F.vmap(F.grad(loss, (0, 1, 2)), in_dims=(None, None, 0))(w, b, x)
+        kernels = F.vmap(lambda w: T.nn.functional.conv2d(x, w, groups=groups))(T.stack([w, 2 * w]))
+        return each, kernels
+
+    beside(program, numbers(3, 4, 9, 9), numbers(6, 4 // groups, 3, 3), numbers(6))
+
+
+def test_values_that_decide_the_way_make_a_loop_that_warns_once_with_the_line() -> None:
+    def absolute(x: Any) -> Any:
+        return x if x > 0 else -x
+
+    x = gradcore.tensor(numbers(5))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        out = gradcore.func.vmap(absolute)(x)
+        again = gradcore.func.vmap(gradcore.func.grad(absolute))(x)
+    (warning,) = caught
+    assert re.match(rf"vmap: absolute .*{re.escape(__file__)}:\d+", str(warning.message))
+    assert linecache.getline(warning.filename, warning.lineno).strip() == "return x if x > 0 else -x"
+    np.testing.assert_array_equal(out.numpy(), np.abs(x.numpy()))
+    np.testing.assert_array_equal(again.numpy(), np.sign(x.numpy()))
+
+
+@pytest.mark.filterwarnings("ignore:vmap")
+def test_shapes_that_depend_on_values_and_writes_to_what_all_share() -> None:
+    x = gradcore.tensor(numbers(4, 3))
+    found = gradcore.func.vmap(lambda a: a[a > a.min()].sum())(x)
+    np.testing.assert_allclose(found.numpy(), [a[a > a.min()].sum() for a in x.numpy()])
+
+    def filled(a: Any) -> Any:
+        out = gradcore.zeros(3, dtype=gradcore.float64)
+        out[1:] = a[:2]
+        return out
+
+    np.testing.assert_array_equal(gradcore.func.vmap(filled)(x).numpy()[:, 1:], x.numpy()[:, :2])
+    # An inner batch may need a loop while the outer one goes on at once.
+    nested = gradcore.func.vmap(gradcore.func.vmap(lambda v: v if v > 0 else v * 2))(x)
+    np.testing.assert_array_equal(nested.numpy(), np.where(x.numpy() > 0, x.numpy(), 2 * x.numpy()))
+
+
+def test_random_numbers() -> None:
+    x = gradcore.zeros(4)
+    same = gradcore.func.vmap(lambda a: a + gradcore.rand(2), randomness="same")(x)
+    different = gradcore.func.vmap(lambda a: a + gradcore.rand(2), randomness="different")(x)
+    assert len(np.unique(same.numpy(), axis=0)) == 1
+    assert len(np.unique(different.numpy(), axis=0)) == 4
+    with pytest.raises(RuntimeError, match="called random operation while in randomness error mode"):
+        gradcore.func.vmap(lambda a: a + gradcore.rand(2))(x)
+
+
+# -- plain arrays --------------------------------------------------------------------------------------------
+
+
+def test_functions_of_plain_arrays() -> None:
+    F = gradcore.func
+
+    def f(x: Any) -> Any:
+        return np.sum(np.sin(x) * np.exp(-x)) / np.sqrt(1 + x @ x)
+
+    for dtype, tolerance in (("float64", 1e-9), ("float32", 1e-4)):
+        x = numbers(3).astype(dtype)
+        t = torch.tensor(x)
+        theirs = lambda x: (x.sin() * (-x).exp()).sum() / (1 + x @ x).sqrt()  # noqa: E731
+        for ours, expected in (
+            (F.grad(f)(x), torch.func.grad(theirs)(t)),
+            (F.hessian(f)(x), torch.func.hessian(theirs)(t)),
+            (F.jacfwd(f)(x), torch.func.jacfwd(theirs)(t)),
+            (F.vmap(F.grad(f))(np.stack([x, x]))[1], torch.func.grad(theirs)(t)),
+            (F.vjp(f, x)[1](np.asarray(2, dtype))[0], 2 * torch.func.grad(theirs)(t)),
+            (F.jvp(f, (x,), (x,))[1], torch.func.jvp(theirs, (t,), (t,))[1]),
+            (F.grad_and_value(f)(x)[1], theirs(t)),
+        ):
+            assert type(ours) is np.ndarray
+            assert ours.dtype == dtype
+            np.testing.assert_allclose(ours, expected.numpy(), rtol=tolerance, atol=tolerance)
+
+
+# -- modules -------------------------------------------------------------------------------------------------
+
+
+def test_functional_call_and_ensembles() -> None:
+    def program(T: Any, F: Any, *values: Any) -> Any:
+        def made(w: Any, b: Any) -> Any:
+            model = T.nn.Linear(3, 2).double()
+            with T.no_grad():
+                model.weight.copy_(w)
+                model.bias.copy_(b)
+            return model
+
+        x, w, b, v = values
+        models = [made(w, b), made(v, b)]
+        parameters, buffers = F.stack_module_state(models)
+        each = F.vmap(lambda p, x: F.functional_call(models[0], p, (x,)), in_dims=(0, None))(parameters, x)
+        own = {name: p.detach() for name, p in models[0].named_parameters()}
+        gradient = F.grad(lambda p: F.functional_call(models[0], p, x).pow(2).sum())(own)
+        kept = models[0](x)
+        return each, buffers, gradient, kept, F.functional_call(models[0], [{"weight": v}, {"bias": b}], None, {"input": x})
+
+    beside(program, numbers(4, 3), numbers(2, 3), numbers(2), numbers(2, 3))
+
+
+def test_functional_call_puts_everything_back_and_refuses() -> None:
+    module = gradcore.nn.Linear(2, 1)
+    before = dict(module.named_parameters())
+    call, one = gradcore.func.functional_call, gradcore.ones(2)
+    for values, error, text in (
+        ({"weight": 3}, TypeError, "is not an instance of torch.Tensor"),
+        ([before, before], ValueError, "appeared in multiple dictionaries"),
+        (3, ValueError, "to be a dict, or a list/tuple"),
+        ({"a.b": one}, AttributeError, "has no attribute `a`"),
+    ):
+        with pytest.raises(error, match=text):
+            call(module, values, one)
+    with pytest.raises(RuntimeError, match=r"Missing key.*'bias'"):
+        call(module, {"weight": gradcore.ones(1, 2)}, one, strict=True)
+    call(module, {"unknown": one}, one)
+    assert {name: id(p) for name, p in module.named_parameters()} == {name: id(p) for name, p in before.items()}
+
+
+# -- forward_ad ----------------------------------------------------------------------------------------------
+
+
+def duals(T: Any) -> Any:
+    return T.autograd.forward_ad
+
+
+def test_dual_numbers() -> None:
+    def program(T: Any, F: Any, x: Any, v: Any) -> Any:
+        with duals(T).dual_level():
+            dual = duals(T).make_dual(x, v)
+            cut = duals(T).unpack_dual(dual.detach() * dual)
+            out = duals(T).unpack_dual((dual.sin() * dual).sum())
+            return tuple(out), tuple(cut)
+
+    beside(program, numbers(3), numbers(3))
+
+
+@pytest.mark.parametrize("leaf", [True, False])
+def test_dual_numbers_over_and_under_reverse_mode(leaf: bool) -> None:
+    def forward_over_reverse(T: Any, F: Any, x: Any, v: Any) -> Any:
+        x = x.clone().requires_grad_()
+        y = x if leaf else (x * 2).exp()
+        with duals(T).dual_level():
+            dual = duals(T).make_dual(y, v)
+            (g,) = T.autograd.grad((dual.sin() * dual).sum(), x)
+            return tuple(part.detach() for part in duals(T).unpack_dual(g))
+
+    def reverse_over_forward(T: Any, F: Any, x: Any, v: Any) -> Any:
+        x, v = x.clone().requires_grad_(), v.clone().requires_grad_()
+        y = x if leaf else (x * 2).exp()
+        with duals(T).dual_level():
+            out = duals(T).unpack_dual((duals(T).make_dual(y, v).sin() * x).sum())
+        (out.tangent + out.primal).backward()
+        return x.grad, v.grad
+
+    x, v = numbers(3), numbers(3)
+    beside(forward_over_reverse, x, v)
+    beside(reverse_over_forward, x, v)
+
+
+def test_dual_levels_nest_here() -> None:
+    D = gradcore.autograd.forward_ad
+    x, one = gradcore.tensor(1.5, dtype=gradcore.float64), gradcore.ones((), dtype=gradcore.float64)
+    with D.dual_level() as outer:
+        a = D.make_dual(x, one)
+        with D.dual_level():
+            inner = D.unpack_dual(D.make_dual(a, one) ** 3)
+        found = D.unpack_dual(inner.tangent, level=outer)
+    assert (found.primal.item(), found.tangent.item()) == (3 * 1.5**2, 6 * 1.5)
+
+
+# -- refusals ------------------------------------------------------------------------------------------------
+
+REFUSED = {
+    "argnum": lambda T, F, x: F.grad(T.sum, argnums=3)(x),
+    "argnums twice": lambda T, F, x: F.grad(T.sum, argnums=(0, 0))(x),
+    "no argnums": lambda T, F, x: F.grad(T.sum, argnums=())(x),
+    "number": lambda T, F, x: F.grad(lambda x: x)(2.0),
+    "no scalar": lambda T, F, x: F.grad(lambda x: x)(x),
+    "no tensor": lambda T, F, x: F.grad(lambda x: 1.0)(x),
+    "no aux": lambda T, F, x: F.grad(T.sum, has_aux=True)(x),
+    "vjp aux": lambda T, F, x: F.vjp(T.sum, x, has_aux=True),
+    "vjp of integers": lambda T, F, x: F.vjp(lambda x: x.argmax(), x),
+    "vjp of numbers": lambda T, F, x: F.vjp(lambda x: 2.0, x),
+    "cotangent": lambda T, F, x: F.vjp(T.sum, x)[1](T.ones(2)),
+    "jvp without tuples": lambda T, F, x: F.jvp(T.sum, x, x),
+    "jvp of integers": lambda T, F, x: F.jvp(T.sum, (T.arange(3),), (x,)),
+    "tangent": lambda T, F, x: F.jvp(T.sum, (x,), (T.ones(2),)),
+    "strict": lambda T, F, x: F.jvp(lambda x: T.ones(2), (x,), (x,), strict=True),
+    "complex": lambda T, F, x: F.jacrev(T.sum)(x.to(T.complex64)),
+    "complex forward": lambda T, F, x: F.jacfwd(T.sum)(x.to(T.complex64)),
+    "chunk": lambda T, F, x: F.jacrev(T.sum, chunk_size=0)(x),
+    "in_dims": lambda T, F, x: F.vmap(T.sum, in_dims=2)(x),
+    "in_dims None": lambda T, F, x: F.vmap(T.sum, in_dims=None)(x),
+    "in_dims list": lambda T, F, x: F.vmap(T.sum, in_dims=[0])(x),
+    "no inputs": lambda T, F, x: F.vmap(T.sum)(),
+    "number mapped": lambda T, F, x: F.vmap(T.sum)(2.0),
+    "number returned": lambda T, F, x: F.vmap(lambda x: 2)(x),
+    "out_dims None": lambda T, F, x: F.vmap(T.sum, out_dims=None)(x),
+    "out_dims a word": lambda T, F, x: F.vmap(T.sum, out_dims="a")(x),
+    "out_dims far": lambda T, F, x: F.vmap(lambda x: x, out_dims=3)(x),
+    "sizes": lambda T, F, x: F.vmap(lambda x, y: x + y)(x, T.ones(2)),
+    "randomness": lambda T, F, x: F.vmap(T.sum, randomness="x"),
+    "chunk of vmap": lambda T, F, x: F.vmap(T.sum, chunk_size=0),
+    "linearize": lambda T, F, x: F.linearize(T.sum, x)[1](x, x),
+    "no level": lambda T, F, x: duals(T).make_dual(x, x),
+    "no level to leave": lambda T, F, x: duals(T).exit_dual_level(),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusals_are_torchs(name: str) -> None:
+    raised = []
+    for T in (gradcore, torch):
+        with pytest.raises(Exception) as caught:  # noqa: PT011  (compared with torch's)
+            REFUSED[name](T, T.func, T.ones(3))
+        raised.append(caught.value)
+    ours, theirs = raised
+    assert type(ours) is type(theirs)
+    assert str(theirs).split(" with structure")[0].split("TreeSpec")[0][:60] in str(ours)
+
+
+def test_duals_of_another_size_and_dtype_are_refused() -> None:
+    D, x = gradcore.autograd.forward_ad, gradcore.ones(3)
+    with D.dual_level():
+        for args, error, text in (
+            ((x, gradcore.ones(2)), RuntimeError, r"Tensor is of size \[3\] while .* \[2\]"),
+            ((gradcore.arange(3), x), ValueError, "Expected primal to be floating point"),
+            ((x, gradcore.arange(3)), ValueError, "Expected tangent to be floating point"),
+            ((D.make_dual(x, x), x), RuntimeError, "already has a forward gradient at the same level 0"),
+            ((1.0, x), TypeError, "must be a Tensor"),
+        ):
+            with pytest.raises(error, match=text):
+                D.make_dual(*args)
+    assert not gradcore.graph.modes.unusual

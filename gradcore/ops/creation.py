@@ -82,8 +82,6 @@ def made(
         array = like._array.beside(array)  # of the transform that `like` is of
     if options.get("pin_memory"):
         array = _pinned(array)
-    if like is not None and hasattr(like._array, "beside"):
-        array = like._array.beside(array)  # of the transform that `like` is of
     if out is not None:
         put_out(name, lambda: wrap(array), out, (), {})
         return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]

@@ -270,7 +270,7 @@ if _TYPE_CHECKING:
         scatter_add, take as take, take_along_dim as take_along_dim,
     )
     from gradcore.ops.segments import (  # fmt: skip
-        index_reduce as index_reduce, scatter_reduce as scatter_reduce,
+        index_reduce as index_reduce, scatter_reduce as scatter_reduce, segment_reduce as segment_reduce,
     )
     from gradcore.ops.selection import (  # fmt: skip
         ceil as ceil, clamp as clamp, clamp_max as clamp_max, clamp_min as clamp_min, clamp as clip, fill as fill, trunc

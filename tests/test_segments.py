@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 from tests.beside import names  # noqa: E402
 from tests.twin import same  # noqa: E402
 
+SEGMENTS = ("sum", "mean", "max", "min", "prod")
 REDUCTIONS = ("sum", "prod", "mean", "amax", "amin")
 AT = "torch.tensor([[0, 0, 1], [1, 0, 1]])"
 EXPRESSIONS = [
@@ -28,6 +29,13 @@ EXPRESSIONS = [
     f"torch.scatter_reduce(w, 0, {AT} + 2, x, 'sum')", f"torch.scatter_reduce(w, 0, {AT}, x.double(), 'sum')",
     f"torch.scatter_reduce(w, 0, {AT}, x, 'median')", "torch.index_reduce(w, 1, torch.tensor([5]), x[:, :1], 'prod')",
     f"torch.scatter_reduce(c, 0, {AT}, c, 'amax')",
+    *(f"torch.segment_reduce(w[0], '{r}', lengths=torch.tensor([2, 0, 1]))" for r in SEGMENTS),
+    *(f"torch.segment_reduce(w, '{r}', lengths=torch.tensor([2, 0]), initial=2.5)" for r in SEGMENTS),
+    *(f"torch.segment_reduce(x3, '{r}', lengths=torch.tensor([[1, 2], [3, 0]]), axis=1)" for r in SEGMENTS),
+    "torch.segment_reduce(w[0], 'sum', offsets=torch.tensor([0, 1, 3]))", "torch.segment_reduce(w, 'sum', lengths=l[0])",
+    "torch.segment_reduce(w[0], 'max', lengths=torch.tensor([3]), initial=2)", "torch.segment_reduce(w, 'sum')",
+    "torch.segment_reduce(w[0], 'sum', lengths=torch.tensor([-1, 4]))", "torch.segment_reduce(l, 'sum', lengths=l[0])",
+    "torch.segment_reduce(w, 'sum', lengths=torch.tensor([1, 1]), axis=1)",
     "torch.as_strided_scatter(x, y[:2], (2,), (2,), 1)", "torch.constant_pad_nd(w, (1, -1), 2.5)",
     "torch.frexp(w)", "torch.frexp(l)", "torch.ldexp(w, l[0])", "torch.ldexp(l, l - 4)", "torch.nextafter(x, x + 1)",
     "torch.float_power(w, 2)", "torch.float_power(2, w)", "torch.float_power(l, y)", "torch.float_power(c, 2)",

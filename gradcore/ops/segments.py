@@ -1,7 +1,8 @@
-"""Reductions into places that an index names: scatter_reduce and index_reduce. It must not know any derivative."""
+"""Reductions into places: scatter_reduce, index_reduce and segment_reduce. It must not know any derivative."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
@@ -9,10 +10,12 @@ from gradcore.backends import of
 from gradcore.ops import scatter
 from gradcore.ops.arguments import converted, need_tensor
 from gradcore.ops.registry import label, op
+from gradcore.primitives import comparison as c
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import indexing as p
 from gradcore.primitives import segments as s
 from gradcore.primitives.conversion import copy
+from gradcore.primitives.counting import searchsorted
 from gradcore.primitives.joining import concatenate
 from gradcore.primitives.selection import where
 from gradcore.primitives.shape import reshape
@@ -75,7 +78,7 @@ def _reduced(input: Any, x: Any, values: Any, index: Index, reduce: str, include
     if reduce in ("amax", "amin"):
         out = s.index_extremum(x, values, index=index, largest=reduce == "amax", include=include)
     else:
-        out = (_product if reduce == "prod" else _sum)(x, values, index, include, reduce == "mean")
+        out = _product(x, values, index, include) if reduce == "prod" else _sum(x, values, index, include, reduce == "mean")
     if dtype.kind == "b":
         out = converted(out, dtypes.bool, kind)
     out = out if x._array.shape == input._array.shape else reshape(out, shape=input._array.shape)
@@ -96,7 +99,7 @@ def _sum(x: Any, values: Any, index: Index, include: bool, mean: bool) -> Any:
     return (e.floor_divide if x._array.dtype.kind in "iu" else e.divide)(out, counts)
 
 
-def _product(x: Any, values: Any, index: Index, include: bool, mean: bool) -> Any:
+def _product(x: Any, values: Any, index: Index, include: bool) -> Any:
     """Products of pairs, of pairs of pairs, ...: nothing is divided, so that zeros are no special case."""
     F, shape = of(x._array), x._array.shape
     found = s.segments(F, index, shape, values._array.shape)
@@ -112,3 +115,85 @@ def _product(x: Any, values: Any, index: Index, include: bool, mean: bool) -> An
     there = wrap(F.reshape(found.there, shape))
     product = where(there, reshape(p.getitem(out, index=(found.first,)), shape=shape), 1)
     return e.multiply(x if include else where(there, 1, x), product)
+
+
+# -- consecutive segments --------------------------------------------------------------------------------------------
+
+_EMPTY = {"sum": 0.0, "mean": math.nan, "prod": 1.0, "max": -math.inf, "min": math.inf}
+
+
+@op(method=False)
+def segment_reduce(
+    data: Tensor,
+    reduce: str,
+    *,
+    lengths: Tensor | None = None,
+    indices: Any = None,
+    offsets: Tensor | None = None,
+    axis: int = 0,
+    unsafe: bool = False,
+    initial: float | None = None,
+) -> Tensor:
+    """Reduce consecutive segments of `data` along `axis`, of the given `lengths` or between `offsets`, to one element each.
+
+    `reduce` is sum, mean, max, min or prod; `initial` is what each begins with. Raises RuntimeError for lengths that do not
+    cover `data` (which a device is not asked), NotImplementedError for integers.
+    """
+    need_tensor(data, "segment_reduce", "data")
+    reduce = reduce.removeprefix("a") if reduce in ("amax", "amin") else reduce
+    if reduce not in _EMPTY:
+        raise RuntimeError(f"segment_reduce(): reduce must be one of {', '.join(_EMPTY)} (got {reduce})")
+    F, counts = of(data._array), _lengths(data, lengths, offsets, axis)
+    _check_lengths(F, counts, data._array.shape[axis], unsafe)
+    if data._array.dtype.kind not in "fV":
+        title = dtypes.of(data._array.dtype)._title
+        raise NotImplementedError(f"\"_segment_reduce_cpu\" not implemented for '{title}'")
+    ends = F.cumsum(F.astype(counts, "int64"), axis)
+    n, trailing = data._array.shape[axis], data._array.ndim - axis - 1
+    every = F.broadcast_to(F.arange(n), (*ends.shape[:-1], n))
+    place = searchsorted.primitive.forward(F, ends, every, right=True)  # type: ignore[attr-defined]
+    place = F.broadcast_to(F.reshape(place, (*every.shape, *(1,) * trailing)), data._array.shape)
+    shape = (*counts.shape, *data._array.shape[axis + 1 :])
+    start = {**_EMPTY, "mean": 0.0}[reduce] if initial is None or reduce in ("max", "min") else initial
+    out = wrap(F.full(shape, start, data._array.dtype))
+    index = scatter.grid(place, axis)
+    if not data._array.size:
+        out = copy(out)
+    elif reduce in ("max", "min"):
+        out = s.index_extremum(out, data, index=index, largest=reduce == "max", include=False)
+    else:
+        out = _product(out, data, index, True) if reduce == "prod" else p.index_add(out, data, index=index)
+    if reduce == "mean":
+        known = F.reshape(F.astype(counts, data._array.dtype), (*counts.shape, *(1,) * trailing))
+        known = known if initial is None else F.maximum(known, 1)
+        out = e.divide(out, wrap(known))
+    elif reduce in ("max", "min") and initial is not None:
+        beaten = c.less(out, initial) if reduce == "max" else c.less(initial, out)
+        out = where(beaten, initial, out)
+    label(out, "SegmentReduceBackward0", (data,))
+    return out  # type: ignore[no-any-return]
+
+
+def _lengths(data: Any, lengths: Any, offsets: Any, axis: int) -> Any:
+    if lengths is None and offsets is None:
+        raise RuntimeError("segment_reduce(): Either lengths or offsets must be defined.")
+    given = lengths if lengths is not None else offsets
+    need_tensor(given, "segment_reduce", "lengths")
+    array = given._array
+    if array.dtype.kind != "i":
+        title = dtypes.of(array.dtype)._title
+        raise NotImplementedError(f"\"_segment_reduce_lengths_cpu_kernel1\" not implemented for '{title}'")
+    if axis != array.ndim - 1 or array.shape[:-1] != data._array.shape[:axis]:
+        raise RuntimeError(f"segment_reduce(): Expected axis to be the last dimension of lengths but got {axis}.")
+    return array if lengths is not None else array[..., 1:] - array[..., :-1]
+
+
+def _check_lengths(F: Any, counts: Any, n: int, unsafe: bool) -> None:
+    if unsafe or F.device_type != "cpu" or not counts.size:
+        return
+    if int(counts.min()) < 0:
+        raise RuntimeError("lengths contains negative value!")
+    if not (F.sum(counts, -1) == n).all():
+        raise RuntimeError(
+            "segment_reduce(): Expected all rows of lengths along axis to sum to data.size(lengths.dim()-1) when !unsafe."
+        )

@@ -219,8 +219,8 @@ if _TYPE_CHECKING:
         constant_pad_nd as constant_pad_nd,
     )
     from gradcore.ops.patches import (  # fmt: skip
-        channel_shuffle as channel_shuffle, channel_shuffle as native_channel_shuffle, pixel_shuffle as pixel_shuffle,
-        pixel_unshuffle as pixel_unshuffle,
+        channel_shuffle as channel_shuffle, native_channel_shuffle as native_channel_shuffle, pixel_shuffle as
+        pixel_shuffle, pixel_unshuffle as pixel_unshuffle,
     )
     from gradcore.ops.pointwise import (  # fmt: skip
         abs as abs, abs as absolute, acos as acos, add as add, acos as arccos, asin as arcsin, atan as arctan, atan2 as

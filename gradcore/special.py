@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from gradcore.ops.pointwise import (  # fmt: skip
         erf as erf, sigmoid as expit, expm1 as expm1, log1p as log1p,
     )
+    from gradcore.ops.scipy_special import (  # fmt: skip
+        boxcox as boxcox, cosm1 as cosm1, exp10 as exp10, huber as huber, inv_boxcox as inv_boxcox, log_expit as
+        log_expit, pseudo_huber as pseudo_huber,
+    )
     from gradcore.ops.selection import (  # fmt: skip
         round as round,
     )
@@ -22,16 +26,19 @@ if TYPE_CHECKING:
         log_softmax as log_softmax, logsumexp as logsumexp, softmax as softmax,
     )
     from gradcore.ops.special import (  # fmt: skip
-        airy_ai as airy_ai, betaln as betaln, digamma as digamma, entr as entr, erfc as erfc, erfcx as erfcx, erfinv as
-        erfinv, igamma as gammainc, igammac as gammaincc, lgamma as gammaln, i0 as i0, i0e as i0e, i1 as i1, i1e as i1e,
-        log_ndtr as log_ndtr, modified_bessel_i0 as modified_bessel_i0, modified_bessel_i1 as modified_bessel_i1,
-        mvlgamma as multigammaln, ndtr as ndtr, ndtri as ndtri, polygamma as polygamma, digamma as psi, sinc as sinc,
+        airy_ai as airy_ai, digamma as digamma, entr as entr, erfc as erfc, erfcx as erfcx, erfinv as erfinv, igamma as
+        gammainc, igammac as gammaincc, lgamma as gammaln, i0 as i0, i0e as i0e, i1 as i1, i1e as i1e, log_ndtr as
+        log_ndtr, modified_bessel_i0 as modified_bessel_i0, modified_bessel_i1 as modified_bessel_i1, mvlgamma as
+        multigammaln, ndtr as ndtr, ndtri as ndtri, polygamma as polygamma, digamma as psi, sinc as sinc,
         spherical_bessel_j0 as spherical_bessel_j0, xlog1py as xlog1py, zeta as zeta,
     )
     bessel_j0: _Any
     bessel_j1: _Any
     bessel_y0: _Any
     bessel_y1: _Any
+    beta: _Any
+    betainc: _Any
+    betaln: _Any
     chebyshev_polynomial_t: _Any
     chebyshev_polynomial_u: _Any
     chebyshev_polynomial_v: _Any
@@ -39,20 +46,27 @@ if TYPE_CHECKING:
     dawsn: _Any
     ellipe: _Any
     ellipk: _Any
+    erfcinv: _Any
     exp1: _Any
     expi: _Any
+    expn: _Any
+    exprel: _Any
+    gamma: _Any
+    gammaincinv: _Any
     hermite_polynomial_h: _Any
     hermite_polynomial_he: _Any
     hyp1f1: _Any
     hyp2f1: _Any
     iv: _Any
     jv: _Any
+    kl_div: _Any
     kv: _Any
     laguerre_polynomial_l: _Any
     lambertw: _Any
     legendre_polynomial_p: _Any
     modified_bessel_k0: _Any
     modified_bessel_k1: _Any
+    rel_entr: _Any
     scaled_modified_bessel_k0: _Any
     scaled_modified_bessel_k1: _Any
     shifted_chebyshev_polynomial_t: _Any

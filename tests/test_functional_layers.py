@@ -100,7 +100,8 @@ def test_dropouts_draw_torchs_stream() -> None:
         scores = library.arange(12.0).reshape(3, 4).requires_grad_()
         samples = [F.gumbel_softmax(scores, 0.5), F.gumbel_softmax(scores, 2.0, True, dim=0)]
         pooled = F.fractional_max_pool2d(x, 2, (2, 2), return_indices=True)
-        return [*found, *written, *rows, library.feature_dropout(x, 0.4, True), *samples, *pooled]
+        one = F.dropout(library.tensor(3.0, requires_grad=True), 0.4)
+        return [one, *found, *written, *rows, library.feature_dropout(x, 0.4, True), *samples, *pooled]
 
     same(program, torch, rtol=1e-5)
 

@@ -86,6 +86,7 @@ F.grid_sample(t(1, 2, 3, 4, 3), t(1, 2, 3, 2, 3) * 0.5, "nearest", "border", ali
 torch.grid_sampler(t(2, 3, 5, 4), t(2, 3, 4, 2), 0, 1, False)
 F.affine_grid(t(2, 2, 3), (2, 1, 3, 4), align_corners=False)
 F.affine_grid(t(2, 3, 4), (2, 1, 3, 1, 4), align_corners=True)
+F.fractional_max_pool3d(t(0, 1, 4, 5, 4), 2, 2, None, True, u(1, 1, 3).detach()[:0])
 """.strip().splitlines()
 
 

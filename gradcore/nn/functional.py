@@ -118,7 +118,14 @@ from gradcore.ops.normalization import (
     rms_norm,
 )
 from gradcore.ops.padding import pad
-from gradcore.ops.patches import channel_shuffle, fold, pixel_shuffle, pixel_unshuffle, unfold
+from gradcore.ops.patches import (
+    channel_shuffle,
+    fold,
+    native_channel_shuffle,
+    pixel_shuffle,
+    pixel_unshuffle,
+    unfold,
+)
 from gradcore.ops.pooling import (
     avg_pool1d,
     avg_pool2d,
@@ -224,6 +231,7 @@ __all__ = [
     "multi_margin_loss",
     "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
+    "native_channel_shuffle",
     "nll_loss",
     "normalize",
     "one_hot",

@@ -170,7 +170,8 @@ def _picked(x: Any, cells: Sequence[Any], out: Sizes, node: str) -> Pair:
             places = row
         else:
             taps, rows = places.shape[0] * row.shape[0], max(places.shape[1], row.shape[1])
-            places = (places[:, None, :, :, None] + row[None, :, :, None, :]).reshape((taps, rows, -1))
+            wide = places.shape[2] * row.shape[2]
+            places = (places[:, None, :, :, None] + row[None, :, :, None, :]).reshape((taps, rows, wide))
     flat = s.reshape(x, shape=(prod(lead), prod(size)))
     indices = p.argmax_at(flat, wrap(places))
     values = s.reshape(pick(flat, indices, axis=1, keepdims=True, distinct=False), shape=(*lead, *out))

@@ -109,7 +109,7 @@ def _chances(x: Tensor, p: Any, name: str, generator: Generator | None) -> Array
     kind = "f8" if isinstance(chance, float) or chance.itemsize == 8 else "f4"
     F = of(x._array)
     numbers = drawn_like(x, name, lambda F, source, shape, dtype: F.random_uniform(source, shape, kind), generator)
-    return F.astype(numbers < chance, x._array.dtype)
+    return F.astype(F.as_array(numbers < chance), x._array.dtype)
 
 
 @op(out=True)

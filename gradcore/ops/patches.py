@@ -133,7 +133,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     return _moved(input, (*lead, c, h // r, r, w // r, r), (0, 2, 4, 1, 3), (*lead, c * r * r, h // r, w // r))
 
 
-@op("native_channel_shuffle", namespace="nn.functional", method=False, node="ChannelShuffle")
+@op(namespace="nn.functional", method=False, node="ChannelShuffle")
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     """Deal the channels of (N, C, *) out of `groups` stacks, one from each in turn."""
     need_tensor(input, "channel_shuffle")
@@ -167,6 +167,6 @@ def _moved(x: Any, split: Sizes, order: Sizes, joined: Sizes) -> Tensor:
     return s.reshape(s.transpose(s.reshape(x, shape=split), axes=axes), shape=joined)  # type: ignore[no-any-return]
 
 
+native_channel_shuffle = functions["nn.functional"]["native_channel_shuffle"] = channel_shuffle
 for _name in ("pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle"):
     functions[""][_name] = functions["nn.functional"][_name]
-del functions["nn.functional"]["native_channel_shuffle"]

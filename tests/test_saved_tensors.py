@@ -67,6 +67,21 @@ def packed_tensors_are_differentiated_twice(lib: Any) -> Any:
 
 
 @program
+def one_saved_tensor_has_hooks_of_its_own(lib: Any) -> Any:
+    x = leaf(lib, 2, seed=25)
+    y = x * x.detach()
+    saved = y.grad_fn._raw_saved_other
+    out = [attempt(lambda: y.grad_fn._raw_saved_nothing)[1], attempt(lambda: saved.register_hooks(1, 2))[1]]
+    saved.register_hooks(lambda t: t.detach() * 2, lambda t: t)
+    y.sum().backward(retain_graph=True)
+    out += [x.grad.clone(), y.grad_fn._saved_other, attempt(lambda: saved.register_hooks(lib.exp, lib.exp))]
+    z = x.exp()
+    saved = z.grad_fn._raw_saved_result
+    z.sum().backward()
+    return [*out, attempt(lambda: saved.register_hooks(lib.exp, lib.exp))]
+
+
+@program
 def only_the_innermost_hooks_count(lib: Any) -> Any:
     G = graph_of(lib)
     a = leaf(lib, 2, seed=17)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ from gradcore.backends import of
 from gradcore.graph import FREED, Leaf, Node, Output, modes, versions
 from gradcore.graph.node import Target
 from gradcore.graph.sweep import FREED_MESSAGE
-from gradcore.recorder.around import Around, plain
+from gradcore.recorder.around import Around, find, plain
 from gradcore.recorder.value import Value, wrap
 
 Pair = tuple[Callable[[Any], Any], Callable[[Any], Any]]
@@ -114,9 +114,6 @@ class Unpacking(Around):
             cotangent, self.step.rewrapped(node, unpacked(node.saved))
         )
 
-    def check(self, node: Node) -> None:
-        """What is packed is the hooks' own affair."""
-
 
 def unpacked(saved: Any) -> Any:
     """What a node saved, with arrays where they were packed."""
@@ -129,10 +126,14 @@ def unpacked(saved: Any) -> Any:
 
 def pack_saved(node: Node) -> None:
     """Pack the arrays that `node` saves, if this thread has hooks for that."""
-    if not hooks.pairs:
-        return
+    if hooks.pairs:
+        _pack(node, hooks.pairs[-1])
+
+
+def _pack(node: Node, pair: Pair, only: str | None = None) -> None:
+    """Pack what `node` saves, or the `only` one of a name."""
     step = plain(node.step)
-    Array, pair = step.kernel.F.Array, hooks.pairs[-1]
+    Array = step.kernel.F.Array
     targets = iter(node.targets)
     origins = [next(targets) if needed else None for needed in step.needs]
 
@@ -146,7 +147,9 @@ def pack_saved(node: Node) -> None:
 
     named = []
     for name, value in zip(step.layout, step.inner(node.saved), strict=True):
-        if name in step.op.inputs:
+        if only is not None and name != only:
+            pass
+        elif name in step.op.inputs:
             value = packed(value, origins[step.op.inputs.index(name) :])
         elif name in step.op.outputs and name in step.op.constant:
             value = packed(value, [None])
@@ -162,7 +165,8 @@ def pack_saved(node: Node) -> None:
     if step.several:
         inner = (inner, (node.saved[0] if step.fitted else node.saved)[1])
     node.saved = (inner, node.saved[1]) if step.fitted else inner
-    node.step = Unpacking(node.step)
+    if find(node.step, Unpacking) is None:
+        node.step = Unpacking(node.step)
 
 
 # -- for users to look at ---------------------------------------------------------------------------------------------
@@ -171,25 +175,59 @@ def pack_saved(node: Node) -> None:
 _SHOWN = {"self": 0, "input": 0, "other": 1, "mat2": 1, "exponent": 1, "result": None, "output": None}
 
 
-def _attribute(shown: str) -> property:
-    place = _SHOWN[shown]
+def _name_of(node: Node, shown: str) -> str:
+    """Our name of what torch calls `shown`. Raises AttributeError if the node saves no such thing."""
+    place, step = _SHOWN[shown], plain(node.step)
+    op = getattr(step, "op", None)
+    names: Sequence[str] = () if op is None else op.outputs[:1] if place is None else op.inputs[place : place + 1]
+    if not names or names[0] not in step.layout:
+        raise AttributeError(f"'{node.name()}' object has no attribute '_saved_{shown}'")
+    return names[0]
 
-    def value(node: Node) -> Any:
-        step = plain(node.step)
-        names = getattr(step, "layout", ())
-        op = getattr(step, "op", None)
-        candidates = () if op is None else op.outputs[:1] if place is None else op.inputs[place : place + 1]
-        name = next(iter(candidates), None)
-        if name not in names:
-            raise AttributeError(f"'{node.name()}' object has no attribute '_saved_{shown}'")
+
+class SavedTensor:
+    """What a node saved under one name, for hooks of its own."""
+
+    def __init__(self, node: Node, name: str) -> None:
+        self._node, self._name = node, name
+
+    def value(self) -> Any:
+        """The tensor or number. Raises RuntimeError if it was freed or overwritten."""
+        node, step = self._node, plain(self._node.step)
         if node.saved is FREED:
             raise RuntimeError(FREED_MESSAGE)
         node.step.check(node)
-        whole = unpacked(node.saved)
-        return step.inner(step.rewrapped(node, whole))[names.index(name)]
+        return step.inner(step.rewrapped(node, unpacked(node.saved)))[step.layout.index(self._name)]
 
-    return property(value, doc=f"The tensor or number that the node saved and torch calls {shown}.")
+    def register_hooks(self, pack_hook: Callable[[Any], Any], unpack_hook: Callable[[Any], Any]) -> None:
+        """Keep `pack_hook(tensor)` instead; sweeps get it by `unpack_hook`.
+
+        Raises RuntimeError if it has hooks already, or is freed.
+        """
+        node, step = self._node, plain(self._node.step)
+        if not all(map(callable, (pack_hook, unpack_hook))):
+            raise TypeError(f"register_hooks(): expected two functions, got {pack_hook!r} and {unpack_hook!r}")
+        if node.saved is FREED:
+            raise RuntimeError(f"Calling register_hooks on a saved tensor after it has been freed. {FREED_MESSAGE}")
+        if isinstance(step.inner(node.saved)[step.layout.index(self._name)], Packed):
+            raise RuntimeError(
+                "Calling register_hooks on a saved tensor whose hooks have already been set. Hint: only one pair of hooks "
+                "is allowed at a time."
+            )
+        _pack(node, (pack_hook, unpack_hook), self._name)
 
 
-for _name in _SHOWN:
-    setattr(Node, f"_saved_{_name}", _attribute(_name))
+def _attributes(shown: str) -> tuple[property, property]:
+    def raw(node: Node) -> SavedTensor:
+        return SavedTensor(node, _name_of(node, shown))
+
+    return (
+        property(lambda node: raw(node).value(), doc=f"The tensor or number that the node saved and torch calls {shown}."),
+        property(raw, doc=f"What the node saved and torch calls {shown}, for hooks of its own."),
+    )
+
+
+for _shown in _SHOWN:
+    _saved, _raw = _attributes(_shown)
+    setattr(Node, f"_saved_{_shown}", _saved)
+    setattr(Node, f"_raw_saved_{_shown}", _raw)

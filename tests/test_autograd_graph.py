@@ -239,6 +239,19 @@ def inputs_that_keep_their_gradient(lib: Any) -> Any:
 
 
 @program
+def multithreading_is_switched(lib: Any) -> Any:
+    mode = import_module(f"{lib.__name__}.autograd.grad_mode").set_multithreading_enabled
+    on = lib.autograd.grad_mode.is_multithreading_enabled if lib is not torch else torch._C._is_multithreading_enabled
+    seen = [on()]
+    with mode(False):
+        seen.append(on())
+        with lib.autograd.set_multithreading_enabled(True):
+            seen.append(on())
+        seen.append(on())
+    return [*seen, on()]
+
+
+@program
 def empty_and_unused_inputs(lib: Any) -> Any:
     x, w = leaf(lib, 2, seed=11), leaf(lib, 2, seed=12)
     grad = lib.autograd.grad

@@ -115,6 +115,21 @@ def test_what_is_unused_is_not_there() -> None:
     assert not modes.unusual
 
 
+def test_what_is_saved_beside_a_packed_tensor_is_still_watched() -> None:
+    a, b = leaf(3), leaf(3, seed=1)
+    c, d = a.clone(), b.clone()
+    for packed, written in (("_raw_saved_self", d), ("_raw_saved_other", c)):
+        y = c * d
+        getattr(y.grad_fn, packed).register_hooks(lambda t: t.detach().clone(), lambda t: t)
+        written.detach().add_(1)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            y.sum().backward()
+    y = c * d
+    y.grad_fn._raw_saved_self.register_hooks(lambda t: t.detach().clone(), lambda t: t)
+    c.detach().add_(1)
+    y.sum().backward()
+
+
 def test_hooks_that_need_a_gradient_to_be_there() -> None:
     x = gradcore.ones(3)
     for register in (x.register_hook, x.register_post_accumulate_grad_hook):

@@ -7,14 +7,20 @@ from importlib import import_module
 from typing import Any
 
 from gradcore import engine
-from gradcore.autograd.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+from gradcore.autograd.grad_mode import (
+    enable_grad,
+    inference_mode,
+    no_grad,
+    set_grad_enabled,
+    set_multithreading_enabled,
+)
 from gradcore.autograd.gradcheck import gradcheck, gradgradcheck
 from gradcore.graph import GradientEdge, modes
 from gradcore.tensor import Tensor
 
 __all__ = [
     "Function", "backward", "detect_anomaly", "enable_grad", "grad", "gradcheck", "gradgradcheck", "inference_mode",
-    "no_grad", "set_detect_anomaly", "set_grad_enabled",
+    "no_grad", "set_detect_anomaly", "set_grad_enabled", "set_multithreading_enabled",
 ]  # fmt: skip
 
 # What most programs never use is imported when it is first asked for: names by their modules.

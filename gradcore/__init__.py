@@ -302,6 +302,10 @@ if _TYPE_CHECKING:
         diagflat as diagflat, diagonal as diagonal, diagonal_scatter as diagonal_scatter, select_scatter as
         select_scatter, slice_scatter as slice_scatter, tril as tril, triu as triu,
     )
+    from gradcore.ops.windows import (  # fmt: skip
+        bartlett_window as bartlett_window, blackman_window as blackman_window, hamming_window as hamming_window,
+        hann_window as hann_window, kaiser_window as kaiser_window,
+    )
     BFloat16Tensor: _Any
     BoolTensor: _Any
     ByteTensor: _Any

@@ -63,6 +63,7 @@ MODULES: Final = (
     "special",
     "spectrograms",
     "strides",
+    "windows",
 )
 
 # operations: begin

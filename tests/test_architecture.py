@@ -39,7 +39,7 @@ CLOSED = ["gradcore.graph", "gradcore.backends"]  # not even the layers below, n
 THIRD_PARTY = {
     "numpy": {
         f"gradcore.backends.{name}"
-        for name in ("numpy", "cupy", "cusolver", "mersenne", "scans", "silence", "special", "streams", "sums")
+        for name in ("numpy", "cupy", "cusolver", "mersenne", "scans", "scatters", "silence", "special", "streams", "sums")
     },
     "cupy": {f"gradcore.backends.{name}" for name in ("cupy", "cuda", "cusolver", "streams")},
     "cupyx": {f"gradcore.backends.{name}" for name in ("cupy", "cusolver", "streams")},

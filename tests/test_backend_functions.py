@@ -319,6 +319,14 @@ def test_scatter_add_counts_every_duplicate(dtype: str, place: Any) -> None:
     assert_same(place.host(out)[:, 1], x[:, 1] + values[:4, 0])
 
 
+@pytest.mark.parametrize("rows", [5, 400])
+def test_scatter_add_of_wide_rows_named_often_or_seldom(rows: int, place: Any) -> None:
+    x, values, at = rng.normal(size=(rows, 40)), rng.normal(size=(300, 40)), rng.integers(0, rows, 300)
+    expected = x.copy()
+    np.add.at(expected, at, values)
+    assert_same(place.host(place.F.scatter_add(place.array(x), place.array(at), place.array(values))), expected)
+
+
 @pytest.mark.parametrize("mask", [True, False])
 def test_scatter_add_at_pairs_and_masks(place: Any, mask: bool) -> None:
     x = rng.normal(size=(3, 4))

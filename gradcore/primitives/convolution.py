@@ -45,6 +45,9 @@ def convolve_transposed(F: Any, y: Array, w: Array, *, window: Window, groups: i
     n, o, out = y.shape[0], y.shape[1], y.shape[2:]
     if w.shape[1] == 1 and groups > 1 and o // groups <= _THIN:
         return _thin_transposed(F, y, w, window, groups, size)
+    mirrored = _mirrored(window, size, out) if o <= groups * w.shape[1] else None
+    if mirrored is not None:
+        return convolve.primitive.forward(F, y, _mirror(F, w, groups), window=mirrored, groups=groups)  # type: ignore[attr-defined]
     kernels, rows = _matrices(w, groups).swapaxes(1, 2), y.reshape((n, groups, o // groups, prod(out)))
     parts = []
     for some in _blocks(F, n, groups * prod(w.shape[1:]) * prod(out) * y.itemsize):
@@ -73,6 +76,27 @@ def convolve_kernel(F: Any, x: Array, y: Array, *, window: Window, groups: int) 
         part = F.matmul(rows, columns.swapaxes(1, 2))
         total = part if total is None else total + part
     return total.reshape((o, c // groups, *window.kernel))
+
+
+def _mirrored(window: Window, size: Sizes, out: Sizes) -> Window | None:
+    """The windows over `out` through which mirrored kernels give the transpose, if there are any.
+
+    They save adding up columns, which takes longer than making them.
+    """
+    if max(window.stride) > 1:
+        return None
+    before = [r - 1 - p[0] for r, p in zip(window.reach, window.padding, strict=True)]
+    after = [n + r - 1 - m - b for n, r, m, b in zip(size, window.reach, out, before, strict=True)]
+    if min(*before, *after) < 0:
+        return None
+    return Window(window.kernel, window.stride, window.dilation, tuple(zip(before, after, strict=True)))
+
+
+def _mirror(F: Any, w: Array, groups: int) -> Array:
+    """Kernels (O, C / groups, *kernel) as (C, O / groups, *kernel), each turned around."""
+    o, c, *kernel = w.shape
+    turned = F.flip(w.reshape((groups, o // groups, c, *kernel)), tuple(range(3, 3 + len(kernel))))
+    return turned.swapaxes(1, 2).reshape((groups * c, o // groups, *kernel))
 
 
 # The columns of so many bytes stay in a processor's cache while they are used.

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-import linecache
-import re
-import warnings
 from collections import namedtuple
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,36 +13,14 @@ import pytest
 import gradcore
 import gradcore.autograd.forward_ad
 import gradcore.func
-from gradcore.transforms import trees
 
 torch = pytest.importorskip("torch")
 
-from torch import func as _  # noqa: E402, F401
-from torch.autograd import forward_ad  # noqa: E402, F401
+from tests.transforms_beside import beside, numbers  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit")
 
 Point = namedtuple("Point", "x y")
-RNG = np.random.default_rng()
-
-
-def leaves(tree: Any) -> list[Any]:
-    return [x.detach().numpy() if hasattr(x, "detach") else x for x in trees.leaves_of(tree)]
-
-
-def beside(program: Callable[..., Any], *arrays: Any, tolerance: float = 1e-9) -> Any:
-    """Run `program(T, T.func, *tensors)` for T = gradcore and torch; both give the same tree."""
-    ours = program(gradcore, gradcore.func, *(gradcore.tensor(x) for x in arrays))
-    theirs = program(torch, torch.func, *(torch.tensor(x) for x in arrays))
-    assert trees.shape_of(ours) == trees.shape_of(theirs)
-    for a, e in zip(leaves(ours), leaves(theirs), strict=True):
-        assert np.shape(a) == np.shape(e)
-        np.testing.assert_allclose(a, e, rtol=tolerance, atol=tolerance)
-    return ours
-
-
-def numbers(*shape: int) -> Any:
-    return RNG.normal(size=shape)
 
 
 def smooth(T: Any, x: Any) -> Any:
@@ -173,110 +147,6 @@ def test_linearize_does_not_run_the_function_again() -> None:
         np.testing.assert_allclose(first[key].numpy(), expected[key].numpy())
         np.testing.assert_allclose(second[key].numpy(), 2 * expected[key].numpy())
     assert not out["a"].requires_grad
-
-
-# -- vmap ----------------------------------------------------------------------------------------------------
-
-BATCHED = {
-    "dims": lambda T, F, a, b: F.vmap(lambda x, y: x * y.sum(), in_dims=(1, 0), out_dims=-1)(a, b),
-    "nested": lambda T, F, a, b: F.vmap(F.vmap(T.sub, in_dims=(0, None)), in_dims=(None, 0), out_dims=1)(a[0], b[0]),
-    "trees": lambda T, F, a, b: F.vmap(
-        lambda d, k: {"s": d["a"] + k, "t": (d["b"].sum(),)}, in_dims=({"a": 0, "b": None}, None)
-    )({"a": a, "b": b}, 2.0),
-    "out dims": lambda T, F, a, b: F.vmap(lambda x: (x, T.outer(x, x)), out_dims=(1, 2))(a),
-    "constant": lambda T, F, a, b: F.vmap(lambda x: T.ones(2, dtype=a.dtype))(a),
-    "chunks": lambda T, F, a, b: F.vmap(lambda x: (x.sum(), x * 2), chunk_size=3)(a),
-    "index": lambda T, F, a, b: F.vmap(lambda x, i: x[i], in_dims=(0, 0))(a, T.tensor([0, 1, 2, 0])),
-    "gather": lambda T, F, a, b: F.vmap(lambda i: b[i])(T.tensor([[0, 1], [2, 2], [1, 0]])),
-    "select": lambda T, F, a, b: F.vmap(lambda x: x[x.argmax()])(a),
-    "sort": lambda T, F, a, b: F.vmap(lambda x: tuple(T.sort(x)))(a),
-    "where": lambda T, F, a, b: F.vmap(lambda x: T.where(x > 0, x, x * x))(a),
-    "write": lambda T, F, a, b: F.vmap(lambda x: x.clone().mul_(2).add_(x[0]))(a),
-    "write part": lambda T, F, a, b: F.vmap(lambda x: _written(x))(a),
-    "view": lambda T, F, a, b: F.vmap(lambda x: x.view(1, -1).expand(2, -1).transpose(0, 1).reshape(-1)[::2])(a),
-    "cat": lambda T, F, a, b: F.vmap(lambda x: T.cat([x, b[0]]))(a),
-    "einsum": lambda T, F, a, b: F.vmap(lambda x: T.einsum("i,ji->j", x, b))(a),
-    "solve": lambda T, F, a, b: F.vmap(lambda x: T.linalg.solve(T.outer(x, x) + T.eye(3, dtype=x.dtype), x))(a),
-    "softmax": lambda T, F, a, b: F.vmap(F.jacrev(lambda x: T.softmax(x, 0)))(a),
-    "norm": lambda T, F, a, b: F.vmap(F.grad(lambda x: T.nn.functional.layer_norm(x, (3,)).pow(3).sum() + x.norm()))(a),
-    "loss": lambda T, F, a, b: F.vmap(F.grad(lambda x, y: T.nn.functional.cross_entropy(x[None], y[None])), in_dims=(0, 0))(
-        a, T.tensor([0, 2, 1, 1])
-    ),
-    "same for all": lambda T, F, a, b: F.vmap(F.grad(lambda x, w: (w * x).sum(), argnums=1), in_dims=(0, None))(a, b[0]),
-}  # fmt: skip
-
-
-def _written(x: Any) -> Any:
-    y = x.new_zeros(3)
-    y[0] = x.sum()
-    y[1:] = x[:2] * 2
-    z = y[1:]
-    z.exp_()
-    return y
-
-
-@pytest.mark.parametrize("name", BATCHED)
-def test_vmap_beside_torch(name: str) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
-        beside(BATCHED[name], numbers(4, 3), numbers(3, 3))
-
-
-@pytest.mark.parametrize("groups", [1, 2])
-def test_convolutions_per_sample(groups: int) -> None:
-    def program(T: Any, F: Any, x: Any, w: Any, b: Any) -> Any:
-        def loss(w: Any, b: Any, x: Any) -> Any:
-            y = T.nn.functional.conv2d(x[None], w, b, stride=2, padding=1, groups=groups)
-            return T.nn.functional.max_pool2d(y, 2).pow(2).sum()
-
-        each = F.vmap(F.grad(loss, (0, 1, 2)), in_dims=(None, None, 0))(w, b, x)
-        kernels = F.vmap(lambda w: T.nn.functional.conv2d(x, w, groups=groups))(T.stack([w, 2 * w]))
-        return each, kernels
-
-    beside(program, numbers(3, 4, 9, 9), numbers(6, 4 // groups, 3, 3), numbers(6))
-
-
-def test_values_that_decide_the_way_make_a_loop_that_warns_once_with_the_line() -> None:
-    def absolute(x: Any) -> Any:
-        return x if x > 0 else -x
-
-    x = gradcore.tensor(numbers(5))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        out = gradcore.func.vmap(absolute)(x)
-        again = gradcore.func.vmap(gradcore.func.grad(absolute))(x)
-    (warning,) = caught
-    assert re.match(rf"vmap: absolute .*{re.escape(__file__)}:\d+", str(warning.message))
-    assert linecache.getline(warning.filename, warning.lineno).strip() == "return x if x > 0 else -x"
-    np.testing.assert_array_equal(out.numpy(), np.abs(x.numpy()))
-    np.testing.assert_array_equal(again.numpy(), np.sign(x.numpy()))
-
-
-@pytest.mark.filterwarnings("ignore:vmap")
-def test_shapes_that_depend_on_values_and_writes_to_what_all_share() -> None:
-    x = gradcore.tensor(numbers(4, 3))
-    found = gradcore.func.vmap(lambda a: a[a > a.min()].sum())(x)
-    np.testing.assert_allclose(found.numpy(), [a[a > a.min()].sum() for a in x.numpy()])
-
-    def filled(a: Any) -> Any:
-        out = gradcore.zeros(3, dtype=gradcore.float64)
-        out[1:] = a[:2]
-        return out
-
-    np.testing.assert_array_equal(gradcore.func.vmap(filled)(x).numpy()[:, 1:], x.numpy()[:, :2])
-    # An inner batch may need a loop while the outer one goes on at once.
-    nested = gradcore.func.vmap(gradcore.func.vmap(lambda v: v if v > 0 else v * 2))(x)
-    np.testing.assert_array_equal(nested.numpy(), np.where(x.numpy() > 0, x.numpy(), 2 * x.numpy()))
-
-
-def test_random_numbers() -> None:
-    x = gradcore.zeros(4)
-    same = gradcore.func.vmap(lambda a: a + gradcore.rand(2), randomness="same")(x)
-    different = gradcore.func.vmap(lambda a: a + gradcore.rand(2), randomness="different")(x)
-    assert len(np.unique(same.numpy(), axis=0)) == 1
-    assert len(np.unique(different.numpy(), axis=0)) == 4
-    with pytest.raises(RuntimeError, match="called random operation while in randomness error mode"):
-        gradcore.func.vmap(lambda a: a + gradcore.rand(2))(x)
 
 
 # -- plain arrays --------------------------------------------------------------------------------------------

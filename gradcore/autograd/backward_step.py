@@ -69,7 +69,7 @@ class BackwardStep:
 
     def _run(self, g: list[Any], traced: bool) -> tuple[Any, ...]:
         given = [self._given(part, like) for part, like in zip(g, self.outs, strict=True)]
-        returned = self.ctx._forward_cls._derivative()(self.ctx, *given)
+        returned = self.ctx._forward_cls.derivative()(self.ctx, *given)
         grads = returned if isinstance(returned, tuple) else (returned,)
         n = len(self.inputs)
         while len(grads) > n and grads[-1] is None:
@@ -101,7 +101,7 @@ class BackwardStep:
         if not self.needs[i]:
             return None
         shape, dtype = tuple(grad._array.shape), grad._array.dtype
-        if of(grad._array) is not like.F:
+        if _underneath(of(grad._array)) is not _underneath(like.F):
             raise RuntimeError(
                 f"Function {self.name} returned an invalid gradient at index {i} - it is on "
                 f"{errors.device_name(grad._array)}, the input is not"
@@ -123,6 +123,11 @@ class BackwardStep:
                 else wrap(like.F.as_array(steps.sum_to(steps.raw(like.F), grad._array, like.shape)))
             )
         return grad if dtype == like.dtype else cast(grad, like.dtype)
+
+
+def _underneath(F: Any) -> Any:
+    """The backend of the arrays that those of a transform hold."""
+    return getattr(F, "base", F)
 
 
 def _expandable(shape: tuple[int, ...], larger: tuple[int, ...]) -> bool:

@@ -31,6 +31,7 @@ class FunctionCtx:
     saved_for_forward: tuple[Any, ...] = ()
     dirty_tensors: tuple[Any, ...] = ()
     non_differentiable: tuple[Any, ...] = ()
+    kept: tuple[Any, ...] = ()  # what `saved_tensors` are in `jvp`
     _node: Callable[[], Node | None] | None = None
 
     def save_for_backward(self, *tensors: Any) -> None:
@@ -63,7 +64,7 @@ class FunctionCtx:
     def saved_tensors(self) -> tuple[Any, ...]:
         """What `save_for_backward` was given. Raises RuntimeError if it was overwritten since, or freed."""
         if self._node is None:
-            return ()
+            return self.kept
         node = self._node()
         if node is None or type(node.saved) is not tuple:
             raise RuntimeError(FREED_MESSAGE)
@@ -153,8 +154,36 @@ class Function(metaclass=FunctionMeta):
 
     vjp = backward
 
+    @staticmethod
+    def jvp(ctx: Any, *grad_inputs: Any) -> Any:
+        """Return the tangent of each output, given that, or None, of each argument of `forward`."""
+        raise NotImplementedError(
+            "You must implement the jvp function for custom autograd.Function to use it with forward mode AD."
+        )
+
+    # Whether `forward` and `backward` run on a batch as they are; else `vmap`, if there is one, is called instead.
+    generate_vmap_rule = False
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> Any:
+        """Return the outputs for a batch, and in which dimension they have it, or None. `in_dims` says so of `args`."""
+        raise NotImplementedError(
+            "To use autograd.Function with vmap, you must either override the vmap static method or set "
+            "generate_vmap_rule=True."
+        )
+
     @classmethod
-    def _derivative(cls) -> Callable[..., Any]:
+    def has_jvp(cls) -> bool:
+        """Whether there is a `jvp` of the user's."""
+        return cls.jvp is not Function.jvp
+
+    @classmethod
+    def has_vmap(cls) -> bool:
+        """Whether there is a `vmap` of the user's."""
+        return cls.vmap is not Function.vmap
+
+    @classmethod
+    def derivative(cls) -> Callable[..., Any]:
         has_backward, has_vjp = cls.backward is not Function.backward, cls.vjp is not Function.vjp
         if has_backward and has_vjp:
             raise RuntimeError(
@@ -166,20 +195,43 @@ class Function(metaclass=FunctionMeta):
     @classmethod
     def apply(cls, *args: Any, **keywords: Any) -> Any:
         """Run `forward` unrecorded and record the whole as one node. Returns what `forward` returns."""
-        ctx: FunctionCtx = cls._backward_cls()
+        if modes.unusual and _is_transformed(args):
+            from gradcore.autograd import function_transforms
+
+            done = function_transforms.mapped(cls, args)
+            if done is not NotImplemented:
+                return done
+            args = function_transforms.on_one_level(args)
         tensors = [a if isinstance(a, Value) else None for a in args]
         origins = [None if a is None else inplace.target(a) for a in tensors]
-        ctx.needs_input_grad = tuple(origin is not None for origin in origins)
+        ctx, output = cls.run(args, keywords, tuple(origin is not None for origin in origins))
+        outs = output if isinstance(output, tuple) else (output,)
+        results = _Results(cls.__name__, ctx, tensors, outs)
+        made = results.recorded(origins) if modes.is_grad_enabled() and any(ctx.needs_input_grad) else results.plain()
+        return made if isinstance(output, tuple) else made[0]
+
+    @classmethod
+    def run(
+        cls, args: tuple[Any, ...], keywords: dict[str, Any], needs: tuple[bool, ...] = ()
+    ) -> tuple[FunctionCtx, Any]:
+        """Run `forward` unrecorded: the context, and what it returns."""
+        ctx: FunctionCtx = cls._backward_cls()
+        ctx.needs_input_grad = needs
         with modes.no_grad():
             if cls.setup_context is Function.setup_context:
                 output = cls.forward(ctx, *args, **keywords)
             else:
                 output = cls.forward(*args, **keywords)
                 cls.setup_context(ctx, args, output)
-        outs = output if isinstance(output, tuple) else (output,)
-        results = _Results(cls.__name__, ctx, tensors, outs)
-        made = results.recorded(origins) if modes.is_grad_enabled() and any(ctx.needs_input_grad) else results.plain()
-        return made if isinstance(output, tuple) else made[0]
+            if modes.unusual and _is_transformed(args):
+                from gradcore.autograd import function_transforms
+
+                output = function_transforms.with_tangents(cls, args, keywords, output)
+        return ctx, output
+
+
+def _is_transformed(args: tuple[Any, ...]) -> bool:
+    return any(isinstance(a, Value) and hasattr(a._array, "frame") for a in args)
 
 
 class _Results:

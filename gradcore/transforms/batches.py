@@ -261,7 +261,10 @@ SAME = frozenset(
     step transposed upper value weighted window""".split()
 )
 # Primitives of several arrays that all have the same axes in front.
-TOGETHER = frozenset("concatenate destandardize det_hessian inner matmul pair pick place recurrence solve stack".split())
+TOGETHER = frozenset(
+    "concatenate destandardize det_hessian inner log_softmax_backward matmul pair pick place recurrence softmax_backward "
+    "solve stack".split()
+)
 
 
 def _next(axes: Any) -> Any:

@@ -105,7 +105,8 @@ class Recording:
                 found, _ = sweep(targets, [seed._array for _, _, seed in roots], wanted, retain)  # type: ignore[arg-type]
         finally:
             host.unquiet(token)
-        return [_landed(x, found.get(x._node)) for x in self.xs]  # type: ignore[arg-type]
+        landed = [_landed(x, found.get(x._node)) for x in self.xs]  # type: ignore[arg-type]
+        return landed if recorded else [wrap(c._array) for c in landed]
 
 
 def _level(x: Value) -> int:

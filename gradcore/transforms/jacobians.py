@@ -145,7 +145,8 @@ def pulled_at_once(
         with inside(frame), modes.enable_grad() if traced else modes.no_grad():
             seeds = [None if g is None else batch(g, axis=0, frame=frame) for g in gradients]
             landed = pulled_by_operations(outputs, inputs, seeds, True)
-            return [None if c is None else unbatch(lift(c, frame), axis=0, frame=frame) for c in landed]
+            found = [None if c is None else unbatch(lift(c, frame), axis=0, frame=frame) for c in landed]
+            return found if traced else [None if c is None else wrap(c._array) for c in found]
     except NeedsLoop as needed:
         if needed.frame is not frame:
             raise

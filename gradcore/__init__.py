@@ -258,7 +258,7 @@ if _TYPE_CHECKING:
     )
     from gradcore.ops.reflections import (  # fmt: skip
         householder_product as householder_product, lu as lu, lu_solve as lu_solve, lu_unpack as lu_unpack,
-        householder_product as orgqr, ormqr as ormqr,
+        householder_product as orgqr, ormqr as ormqr, triangular_solve as triangular_solve,
     )
     from gradcore.ops.sampling import (  # fmt: skip
         rand as rand, rand_like as rand_like, randint as randint, randint_like as randint_like, randn as randn,

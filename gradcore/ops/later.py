@@ -87,7 +87,7 @@ METHODS: Final = """
         renorm_ repeat_interleave roll rot90 round round_ scatter scatter_ scatter_add scatter_add_ scatter_reduce
         scatter_reduce_ select_scatter sgn sgn_ sign sign_ sinc sinc_ slice_scatter slogdet softmax sort split
         split_with_sizes stft svd swapaxes swapaxes_ swapdims swapdims_ t t_ take take_along_dim tensor_split topk
-        transpose transpose_ tril tril_ triu triu_ trunc trunc_ unbind unfold uniform_ unique unique_consecutive
-        untyped_storage vsplit where xlogy xlogy_
+        transpose transpose_ triangular_solve tril tril_ triu triu_ trunc trunc_ unbind unfold uniform_ unique
+        unique_consecutive untyped_storage vsplit where xlogy xlogy_
 """.split()
 # operations: end

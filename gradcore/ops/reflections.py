@@ -8,16 +8,19 @@ from gradcore.ops.arguments import converted, need_tensor
 from gradcore.ops.elimination import lu_factor_ex
 from gradcore.ops.elimination import lu_solve as solved_by_lu
 from gradcore.ops.filling import empty, eye
-from gradcore.ops.linalg import adjoint, check_floating, check_matrices
+from gradcore.ops.linalg import adjoint, check_floating, check_matrices, solve_triangular
 from gradcore.ops.out import put_out
 from gradcore.ops.products import matmul
-from gradcore.ops.registry import functions, op
+from gradcore.ops.registry import functions, label, op
 from gradcore.ops.return_types import Named, return_type
+from gradcore.ops.shaping import broadcast_shapes, expand_to
 from gradcore.primitives import complex_parts
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import elimination as p
 from gradcore.primitives import shape as s
+from gradcore.primitives.conversion import copy
 from gradcore.primitives.indexing import basic_getitem
+from gradcore.primitives.products import matrix_transpose
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
@@ -113,3 +116,21 @@ def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpa
         L = e.add(s.tril(basic_getitem(LU_data, index=(..., slice(k))), k=-1), ones)
         U = s.triu(basic_getitem(LU_data, index=(..., slice(k), slice(None))), k=0)
     return _LuUnpack((P, L, U))
+
+
+_TriangularSolve = return_type("triangular_solve", "solution", "cloned_coefficient")
+
+
+@op(out="exact")
+def triangular_solve(
+    b: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False
+) -> Named:
+    """Solve A X = `b`, or A^T X = `b`, for a triangular `A`; also return a copy of `A`: see `linalg.solve_triangular`."""
+    check_matrices(b, "triangular_solve", square=False, letter="b")
+    check_matrices(A, "triangular_solve")
+    lead = broadcast_shapes(b._array.shape[:-2], A._array.shape[:-2])
+    b, A = (expand_to(x, (*lead, *x._array.shape[-2:])) for x in (b, A))
+    matrix, upper = (matrix_transpose(A), not upper) if transpose else (A, upper)
+    solution = solve_triangular(matrix, b, upper=upper, unitriangular=unitriangular)
+    label(solution, "TriangularSolveBackward0", (b, A))
+    return _TriangularSolve((solution, copy(A)))

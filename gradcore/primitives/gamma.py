@@ -31,7 +31,8 @@ def polygamma(F: Any, x: Array, *, order: int) -> Array:
     """Return derivative number `order` of the digamma function."""
     if order == 0:
         return F.special("psi", x)
-    return F.special("zeta", order + 1, x) * ((-1) ** (order + 1) * math.factorial(order))
+    factor = math.factorial(order) if order <= 170 else math.inf
+    return F.special("zeta", order + 1, x) * ((-1) ** (order + 1) * factor)
 
 
 @primitive("elementwise", x=lambda F, g, x, out: g * out * F.digamma(x), to_float=True, refuses="c")

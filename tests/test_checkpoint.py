@@ -155,6 +155,29 @@ def test_functions_of_ones_own_are_recomputed_too() -> None:
     check_same(lambda: checkpoint(block, x), lambda: block(x), [x])
 
 
+def test_the_function_may_run_sweeps_itself() -> None:
+    x = leaf(3)
+
+    def slope(t: Any) -> Any:
+        (g,) = autograd.grad((t**3).sum(), t, create_graph=True)
+        return g * 2
+
+    def detached(t: Any) -> Any:
+        end = t.detach().requires_grad_()
+        (g,) = autograd.grad(end.sin().sum(), end)
+        return t.exp() * g
+
+    for f in (slope, detached):
+        check_same(lambda f=f: checkpoint(f, x), lambda f=f: f(x), [x])
+        check_same(lambda f=f: checkpoint_loop(lambda t: f(t) * 0.1, x, 5, 2), lambda f=f: five(f, x), [x])
+
+
+def five(f: Callable[[Any], Any], x: Any) -> Any:
+    for _ in range(5):
+        x = f(x) * 0.1
+    return x
+
+
 def test_arguments_need_not_be_tensors_and_contexts_are_entered() -> None:
     log = []
 
@@ -230,6 +253,21 @@ def test_debugging_may_be_switched_on_from_outside() -> None:
         y = checkpoint(lambda t: next(functions)(t), x)
     with pytest.raises(CheckpointError, match="SinBackward0"):
         y.sum().backward()
+
+
+def test_a_function_that_overwrites_what_it_saved_is_refused_as_without_a_checkpoint() -> None:
+    x = leaf(3)
+
+    def f(t: Any) -> Any:
+        y = t * 2
+        y.exp_()
+        y.mul_(y.detach())
+        return y.sin()
+
+    for run in (f, lambda t: checkpoint(f, t)):
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            run(x).sum().backward()
+    assert x.grad is None
 
 
 def test_wrong_arguments_and_overwritten_ones_are_refused() -> None:

@@ -132,6 +132,9 @@ def checkpoint_sequential(
 # -- what is computed again -------------------------------------------------------------------------------------------
 
 
+_Found = tuple[Value, int]  # a tensor that was computed again, and its version when it was saved
+
+
 class _Place:
     """Stands in a node for a tensor that the function saved: the frame and the tensor's number in it."""
 
@@ -194,21 +197,22 @@ class _Frame:
         self.looks.append(_look(t))
         return place
 
-    def recompute(self) -> dict[int, Value]:
+    def recompute(self) -> dict[int, _Found]:
         """Run the function again; return the tensors it saves, by number, but for those that no node waits for."""
-        found: dict[int, Value] = {}
+        found: dict[int, _Found] = {}
         count = 0
         log: list[str] | None = None if self.log is None else []
 
-        def pack(t: Value) -> None:
+        def pack(t: Value) -> Value:
             nonlocal count
             index, count = count, count + 1
+            kept: Value = t.detach()  # type: ignore[attr-defined]  # for the function itself, should it run a sweep
             if index >= len(self.places):
                 if self.check:
                     raise self._differs(
                         "trying to save more tensors during recomputation than during the original forward pass.", log
                     )
-                return
+                return kept
             if self.check and _look(t) != self.looks[index]:
                 raise self._differs(
                     "Recomputed values for the following tensors have different metadata than during the forward pass.\n"
@@ -217,15 +221,16 @@ class _Frame:
                     log,
                 )
             if self.places[index]() is not None:
-                found[index] = t.detach()  # type: ignore[attr-defined]
+                found[index] = kept, kept._version  # type: ignore[attr-defined]
             if self.early_stop and count == len(self.places):
                 raise _Stop
+            return kept
 
         given = [a.value() if isinstance(a, _Argument) else a for a in self.args]
         named = {name: a.value() if isinstance(a, _Argument) else a for name, a in self.kwargs.items()}
         again = nullcontext() if self.random is None else self.random.again()
         try:
-            with again, modes.enable_grad(), self.context, saved.packing(pack, _never), _logging(log):
+            with again, modes.enable_grad(), self.context, saved.packing(pack, lambda t: t), _logging(log):
                 self.function(*given, **named)
         except _Stop:
             pass
@@ -257,10 +262,6 @@ def _told(look: tuple[Any, ...]) -> str:
     return f"{{'shape': {list(shape)}, 'dtype': {dtype}, 'array': {kind.__module__}.{kind.__name__}}}"
 
 
-def _never(packed: Any) -> Value:
-    raise RuntimeError("checkpoint: the function ran a backward pass through what it had just computed, while recomputing")
-
-
 @contextmanager
 def _logging(log: list[str] | None) -> Iterator[None]:
     """Note in `log` the names of nodes that this thread records."""
@@ -284,7 +285,7 @@ class _Sweeps(threading.local):
     """The sweeps of a thread that are going on, the innermost last: what was computed again, by frame."""
 
     def __init__(self) -> None:
-        self.going_on: list[dict[_Frame, dict[int, Value]]] = []
+        self.going_on: list[dict[_Frame, dict[int, _Found]]] = []
 
 
 _sweeps = _Sweeps()
@@ -303,8 +304,19 @@ def _unpack(place: _Place) -> Value:
     """What was saved, out of the recomputation of this sweep. It is given once, and kept no longer."""
     frame = place.frame
     if not _sweeps.going_on:  # somebody looks at what a node saved
-        return frame.recompute()[place.index]
+        return _untouched(frame.recompute()[place.index])
     found = _sweeps.going_on[-1]
     if frame not in found or place.index not in found[frame]:
         found[frame] = frame.recompute()
-    return found[frame].pop(place.index)
+    return _untouched(found[frame].pop(place.index))
+
+
+def _untouched(found: _Found) -> Value:
+    """The tensor, if the recomputation has not overwritten it since it was saved."""
+    t, version = found
+    if t._version != version:  # type: ignore[attr-defined]
+        raise RuntimeError(
+            "one of the variables needed for gradient computation has been modified by an inplace operation: a tensor of "
+            f"shape {list(t._array.shape)} that a function saved under checkpoint was overwritten by that function"
+        )
+    return t

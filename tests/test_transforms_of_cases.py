@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from gradcore.recorder.value import wrap
 from gradcore.transforms.crossings import batch, lift, pair, primal_part, tangent_part, unbatch
 from gradcore.transforms.lifted import Frame, Lifted, inside
 from tests.cases import Case
-from tests.test_cases import HOST, TABLE, Run, dtypes, in_dtype, inner, kind
+from tests.test_cases import HOST, TABLE, Place, Run, assert_close, dtypes, in_dtype, inner, kind, moved
 
 each_case = pytest.mark.parametrize("case", TABLE)
 
@@ -27,16 +28,19 @@ def agree(a: float, b: float, tolerance: float) -> bool:
     return bool(np.isclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True) or not (np.isfinite(a) and np.isfinite(b)))
 
 
-def pushed(run: Run, tangents: list[Any]) -> tuple[list[Any], list[Any]]:
-    """The differentiable outputs and their tangents."""
+def pushed(run: Run, tangents: list[Any], place: Place = HOST) -> tuple[list[Any], list[Any]]:
+    """The differentiable outputs and their tangents, on the host."""
     frame = Frame()
-    values: list[Any] = [wrap(x) if isinstance(x, np.ndarray) else x for x in run.inputs]
+    values: list[Any] = [wrap(place.array(x)) if isinstance(x, np.ndarray) else x for x in run.inputs]
+    params = {name: moved(place, value) for name, value in run.case.params.items()}
     with inside(frame):
         for i, t in zip(run.active, tangents, strict=True):
-            values[i] = pair(values[i], wrap(t), frame=frame)
-        made = run.op.function(*values, **run.case.params)
+            values[i] = pair(values[i], wrap(place.array(t)), frame=frame)
+        with place.quietly(run.case):
+            made = run.op.function(*values, **params)
         outs = run.differentiable(made if isinstance(made, tuple) else (made,))
-        return [primal_part(x, frame=frame)._array for x in outs], [tangent_part(x, frame=frame)._array for x in outs]
+        parts = [[crossing(x, frame=frame)._array for x in outs] for crossing in (primal_part, tangent_part)]
+    return tuple([place.host(x) for x in part] for part in parts)  # type: ignore[return-value]
 
 
 @each_case
@@ -54,6 +58,24 @@ def test_forward_mode_is_the_transpose_of_reverse_mode(case: Case, request: Any)
         back = run.pulled(HOST, run.points, run.cotangents)
         tolerance = 1e-5 if any(out.dtype.itemsize < 8 for out in outs) else 1e-9
         assert agree(inner(run.cotangents, moved), inner(back, tangents), tolerance)
+
+
+@each_case
+def test_a_device_gives_the_same_tangents_and_batches_and_never_waits(case: Case, request: Any, strict_cuda: Any) -> None:
+    if case.host:
+        pytest.skip("CuPy has no such function")
+    place = Place(strict_cuda.backend, strict_cuda.array, strict_cuda.host, strict_cuda)
+    run = Run(case, request)
+    if run.active and run.cotangents:
+        tangents = [run.noise(x) for x in run.points]
+        for there, here in zip(pushed(run, tangents, place), pushed(run, tangents), strict=True):
+            assert_close(there, here, 1e-9)
+    many = Batch(case, request, "float64", "all")
+    if many.serves and case.primitive not in NEED_A_LOOP:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that there is no rule
+            there = [place.host(x._array) for x in many.outputs(place)[0]]
+            assert_close(there, [x._array for x in many.outputs()[0]], 1e-9)
 
 
 class Batch:
@@ -78,19 +100,21 @@ class Batch:
             run.points = [run.inputs[i] for i in run.active]
         self.serves &= all(len({run.inputs[i].shape for run in self.runs}) == 1 for i in self.mapped)
 
-    def outputs(self) -> tuple[list[Any], dict[int, Any]]:
+    def outputs(self, place: Place = HOST) -> tuple[list[Any], dict[int, Any]]:
         """The outputs of all at once, the batch in front, and the leaves among the inputs."""
         frame, leaves, values = Frame(N), {}, []
         with inside(frame):
             for i, x in enumerate(self.first.inputs):
                 value: Any = x
                 if isinstance(x, np.ndarray):
-                    value = wrap(np.stack([run.inputs[i] for run in self.runs]) if i in self.mapped else x)
+                    whole = np.stack([run.inputs[i] for run in self.runs]) if i in self.mapped else x
+                    value = wrap(place.array(whole))
                     if i in self.first.active:
                         leaves[i] = value.requires_grad_()
                     value = batch(value, axis=0, frame=frame) if i in self.mapped else value
                 values.append(value)
-            made = self.first.op.function(*values, **self.first.case.params)
+            params = {name: moved(place, value) for name, value in self.first.case.params.items()}
+            made = self.first.op.function(*values, **params)
             outs = made if isinstance(made, tuple) else (made,)
             return [unbatch(lift(x, frame), axis=0, frame=frame) for x in outs], leaves
 

@@ -128,7 +128,7 @@ def _transposed(cls: Any, ctx: Any, values: Sequence[Any], tangents: Sequence[An
         for c, t in zip(pulled, tangents, strict=False)
         if isinstance(c, Value) and t is not None and c._node is not None
     ]
-    wanted = {seed._node for seed in seeds if seed is not None}
+    wanted: Any = {seed._node for seed in seeds if seed is not None}
     found: Any = sweep([node for node, _ in pairs], [t for _, t in pairs], wanted)[0] if pairs else {}
     return tuple(None if seed is None or seed._node not in found else wrap(found[seed._node]) for seed in seeds)
 

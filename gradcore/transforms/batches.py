@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from gradcore.backends import of
 from gradcore.recorder.primitive import Primitive, registry
 from gradcore.transforms import lifted
 from gradcore.transforms.lifted import Frame, Lifted, evaluate, top_of
@@ -189,8 +190,7 @@ def _joined(frame: Frame, each: Sequence[Any]) -> Any:
         return None
     if any(x.shape != each[0].shape for x in each):
         raise NeedsLoop(frame, "a shape that depends on values")
-    like = next(x for x in each)
-    arrays = [x if isinstance(x, Lifted) or hasattr(x, "ctypes") else like for x in each]
+    arrays = [x if isinstance(x, Lifted) else of(x).as_array(x) for x in each]
     return batched(frame, evaluate(registry["stack"], *arrays, axis=0))
 
 

@@ -384,13 +384,15 @@ _OF_PLACE = frozenset({"device_of", "address", "storage_offset"})
 def _type(kind: Any, base: Any) -> Any:
     made: Any = type(kind.__name__, (kind,), {"__slots__": ()})
     made.backend = Backend(made, base)
-    by_type[made] = made.backend
     return made
 
 
 def new(kind: Any, frame: Frame, inner: Array) -> Any:
     """An empty lifted array of `kind` over the backend that `inner` is of."""
     base = type(inner).backend.base if isinstance(inner, Lifted) else of(inner)
-    made = object.__new__(_type(kind, base))
+    cls = _type(kind, base)
+    if cls not in by_type:
+        by_type[cls] = cls.backend
+    made = object.__new__(cls)
     made.frame = frame
     return made

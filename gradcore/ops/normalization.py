@@ -219,12 +219,13 @@ def rms_norm(
     dtype = input._array.dtype
     if dtype.kind in "biu":
         raise NotImplementedError(f"\"rms_norm\" not implemented for '{dtypes.of(dtype)._title}'")
+    wide: Any = converted(input, dtypes.float32 if dtype.itemsize == 2 else None, "rms_norm")
     if eps is None:
-        eps = dtypes.finfo(dtypes.of(dtype)).eps
-    wide = converted(input, "float32" if dtype.itemsize == 2 else None, "rms_norm")
+        eps = dtypes.finfo(dtypes.of(wide._array.dtype)).eps
     square = mean(e.multiply(wide, wide), tuple(range(len(shape) - len(over), len(shape))), True)
-    out = converted(e.multiply(wide, e.rsqrt(e.add(square, eps))), dtypes.of(dtype), "rms_norm")
-    return out if weight is None else e.multiply(out, weight)  # type: ignore[no-any-return]
+    out = e.multiply(wide, e.rsqrt(e.add(square, eps)))
+    out = out if weight is None else e.multiply(out, weight)
+    return converted(out, dtypes.of(dtype) if dtype.itemsize == 2 else None, "rms_norm")  # type: ignore[no-any-return]
 
 
 @op(namespace="nn.functional", method=False)

@@ -16,7 +16,7 @@ from gradcore.graph.node import Target
 from gradcore.graph.sweep import Swept
 from gradcore.recorder import errors, hooks
 from gradcore.recorder.hooks import LeafHooks, add_hook, after_accumulation, before_accumulation
-from gradcore.recorder.inplace import target
+from gradcore.recorder.inplace import retainer, target
 from gradcore.recorder.record import cast
 from gradcore.recorder.value import Value, wrap
 from gradcore.size import Size
@@ -322,4 +322,10 @@ def retain_grad(t: Value) -> None:
                 accumulate(t, c, False)
         return c
 
-    add_hook(t, keep, last=True)
+    stop = t.__dict__.pop("_stop_retaining", None)  # a write in place has given it another history
+    if stop is not None:
+        stop()
+    t.__dict__["_stop_retaining"] = add_hook(t, keep, last=True)
+
+
+retainer.append(retain_grad)

@@ -252,6 +252,24 @@ def multithreading_is_switched(lib: Any) -> Any:
 
 
 @program
+def hooks_and_kept_gradients_after_writes_in_place(lib: Any) -> Any:
+    x = leaf(lib, 4, seed=26)
+    y = x * 2
+    log = []
+    y.retain_grad()
+    y.register_hook(lambda g: log.append(("before", g.tolist())))
+    y.mul_(3)
+    y.register_hook(lambda g: log.append(("after", g.tolist())))
+    (y * y).sum().backward()
+    z = x * 2
+    z.retain_grad()
+    part = z[1:3]
+    part.exp_()
+    (z * z).sum().backward()
+    return log, y.grad, z.grad, z.retains_grad, x.grad
+
+
+@program
 def empty_and_unused_inputs(lib: Any) -> Any:
     x, w = leaf(lib, 2, seed=11), leaf(lib, 2, seed=12)
     grad = lib.autograd.grad

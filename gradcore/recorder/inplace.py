@@ -290,6 +290,7 @@ def rebase(t: Value, result: Value) -> None:
         if t._node is not result._node:
             t._node = result._node
             views.family_changed(t)
+            _retain_again(t)
         return
     base = view.base
     if result._node is None and base._node is None:
@@ -299,7 +300,17 @@ def rebase(t: Value, result: Value) -> None:
     attach(function.primitive, kernel, [wrap(base._array, base._node), result], {"view": views.chain_of(t, view)}, [base])
     views.family_changed(base)
     views.remake(t, view)
+    _retain_again(base)
+    _retain_again(t)
 
+
+def _retain_again(t: Value) -> None:
+    if t._meta is not None and t._meta.retains:
+        retainer[0](t)
+
+
+# What lets a value that keeps its gradient keep that of its new history, set where gradients are known.
+retainer: list[Callable[[Value], None]] = []
 
 # The primitive that writes a part of an array through a chain of views, set where it is defined.
 slice_updater: list[Any] = []

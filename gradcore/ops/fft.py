@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Sizes = tuple[int, ...]
 
-_of_real = renamed(p.fft, "FftR2C")
+_of_real = {False: renamed(p.fft, "FftR2C"), True: renamed(p.fft, "Conj")}  # by whether it is the inverse
 _conj = renamed(conj, "Conj")
 _conj_physical = renamed(conj, "ConjPhysical")
 
@@ -118,7 +118,7 @@ def _fft(x: Any, s: Any, dim: Any, norm: str | None, name: str, *, inverse: bool
     one = name in ("fft", "ifft") and x._array.dtype.kind == "f"
     if not axes:
         return _complex(x)
-    return (_of_real if one else p.fft)(x if one else _complex(x), axes=axes, inverse=inverse, norm=norm)
+    return (_of_real[inverse] if one else p.fft)(x if one else _complex(x), axes=axes, inverse=inverse, norm=norm)
 
 
 def _rfft(x: Any, s: Any, dim: Any, norm: str | None, name: str) -> Any:

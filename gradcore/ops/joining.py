@@ -270,6 +270,9 @@ def cartesian_prod(*tensors: Any) -> Tensor:
     return stack([reshape_to(g, (g._array.size,)) for g in grids], 1)
 
 
+_chosen = renamed(indexing.getitem, "Stack")
+
+
 @op()
 def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
     """Return as rows all choices of `r` elements of a one-dimensional tensor, in the order of `itertools`."""
@@ -282,4 +285,4 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
         return wrap(F.zeros((0,), input._array.dtype))  # type: ignore[no-any-return]
     choices = list((combinations_with_replacement if with_replacement else all_combinations)(range(n), r))
     places = F.reshape(F.asarray(choices, "int64"), (len(choices), r))
-    return indexing.getitem(input, index=(places,))  # type: ignore[no-any-return]
+    return _chosen(input, index=(places,))  # type: ignore[no-any-return]

@@ -17,11 +17,15 @@ from gradcore.primitives import shape as s
 from gradcore.primitives.complex_parts import real
 from gradcore.primitives.indexing import basic_getitem
 from gradcore.primitives.selection import fill
+from gradcore.recorder import renamed
 from gradcore.recorder.record import cast
 from gradcore.recorder.value import Value
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
+
+
+_transposed, _unbatched = renamed(s.transpose, "TransposeBackward1"), renamed(s.reshape, "SqueezeBackward4")
 
 
 def _window(window: Any, x: Any, name: str, n_fft: int, hop: int | None, win: int | None) -> tuple[Any, int, int]:
@@ -96,9 +100,9 @@ def stft(
     frames = e.multiply(s.unfold(x, axis=1, size=n_fft, step=hop), window)
     norm = "ortho" if normalized else "backward"
     made = p.rfft(frames, axes=(2,), norm=norm) if onesided else p.fft(frames, axes=(2,), inverse=False, norm=norm)
-    made = s.swap(made, axes=(0, 2, 1))
+    made = _transposed(made, axes=(0, 2, 1))
     if input._array.ndim == 1:
-        made = s.squeeze_one(made, shape=made._array.shape[1:])
+        made = _unbatched(made, shape=made._array.shape[1:])
     return made if return_complex or return_complex is None else view_as_real(made)  # type: ignore[no-any-return]
 
 

@@ -122,7 +122,10 @@ def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
     if step <= 0:
         raise RuntimeError(f"step is {step} but must be > 0")
     out = p.unfold(x, axis=at, size=size, step=step)
-    return out if x is self else reshape_to(out, (size,))  # type: ignore[no-any-return]
+    if x is not self:
+        out = reshape_to(out, (size,))
+        label(out, "UnfoldBackward0", (self,))
+    return out  # type: ignore[no-any-return]
 
 
 # -- a part replaced --------------------------------------------------------------------------------------------------

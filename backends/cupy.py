@@ -41,7 +41,7 @@ from cupy import take, take_along_axis, put_along_axis, copyto
 from cupy import linspace, ascontiguousarray, from_dlpack, frombuffer
 from cupy.linalg import det, slogdet, matrix_power
 from cupyx.scipy import special as _special
-from gradcore.backends import shared
+from gradcore.backends import composed, shared
 from gradcore.backends.cuda import (
     current_device, device_count, device_properties, following, free_memory, memory, on_device, set_device,
     synchronize, why_not,
@@ -51,6 +51,8 @@ from gradcore.backends.cuda import reporting as _reporting
 from gradcore.backends.cusolver import (
     cholesky, eig, eigh, eigvals, eigvalsh, inv, lstsq, pinv, qr, solve, svd,
 )
+from gradcore.backends.kernels.activations import bound as _fused, masked as _masked
+from gradcore.backends.kernels.softmax import bound as _over_rows
 from gradcore.backends.streams import is_pinned as _is_pinned
 from gradcore.backends.streams import pinned_empty as _pinned_empty
 from gradcore.backends.shared import argmax, argmin, matrix_transpose, reshape, squeeze, swapaxes, transpose
@@ -217,7 +219,7 @@ def clip(x: Any, lo: Any, hi: Any) -> Any:
 
 def masked(x: Any, mask: Any) -> Any:
     """Return `x` where `mask` is not 0 and 0 elsewhere, whatever `x` is there."""
-    return where(mask.astype(bool, copy=False), x, x.dtype.type(0))
+    return _wide_masked(x, mask) if "V" in x.dtype.kind + mask.dtype.kind else _masked(x, mask)
 
 
 def relu(x: Any) -> Any:
@@ -357,9 +359,21 @@ def add_at(x: Any, index: tuple[Any, ...], values: Any) -> None:
         x[...] = wide.astype(x.dtype)
 
 
+_wide_masked = _bind(composed.masked)
+
+# one kernel where there would be several: the nonlinearities and softmax, forward and backward
+
+sigmoid, sigmoid_backward = _fused("sigmoid", _bind), _fused("sigmoid_backward", _bind)
+tanh_backward = _fused("tanh_backward", _bind)
+gelu, gelu_backward = _fused("gelu", _bind), _fused("gelu_backward", _bind)
+gelu_tanh, gelu_tanh_backward = _fused("gelu_tanh", _bind), _fused("gelu_tanh_backward", _bind)
+silu, silu_backward = _fused("silu", _bind), _fused("silu_backward", _bind)
+softplus, softplus_backward = _fused("softplus", _bind), _fused("softplus_backward", _bind)
+softmax, softmax_backward = _over_rows("softmax", _bind), _over_rows("softmax_backward", _bind)
+log_softmax, log_softmax_backward = _over_rows("log_softmax", _bind), _over_rows("log_softmax_backward", _bind)
+
 # what shared.py writes over these
 
-sigmoid = _bind(shared.sigmoid)
 round_half_even = _bind(shared.round_half_even)
 quantile = _bind(shared.quantile)
 median = _bind(shared.median)

@@ -44,7 +44,7 @@ from numpy.linalg import (
 )
 # isort: on
 
-from gradcore.backends import shared
+from gradcore.backends import composed, shared
 from gradcore.backends.scans import cumsum
 from gradcore.backends.scatters import add_at
 from gradcore.backends.shared import argmax, argmin, matrix_transpose, reshape, squeeze, swapaxes, transpose
@@ -260,7 +260,7 @@ def sigmoid(x: Any) -> Any:
     return np.reciprocal(out, out)
 
 
-_any_sigmoid = _bind(shared.sigmoid)
+_any_sigmoid = _bind(composed.sigmoid)
 
 
 def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
@@ -370,6 +370,13 @@ setitem = operator.setitem
 
 # what shared.py writes over these
 
+sigmoid_backward, tanh_backward = _bind(composed.sigmoid_backward), _bind(composed.tanh_backward)
+gelu, gelu_backward = _bind(composed.gelu), _bind(composed.gelu_backward)
+gelu_tanh, gelu_tanh_backward = _bind(composed.gelu_tanh), _bind(composed.gelu_tanh_backward)
+silu, silu_backward = _bind(composed.silu), _bind(composed.silu_backward)
+softplus, softplus_backward = _bind(composed.softplus), _bind(composed.softplus_backward)
+softmax, softmax_backward = _bind(composed.softmax), _bind(composed.softmax_backward)
+log_softmax, log_softmax_backward = _bind(composed.log_softmax), _bind(composed.log_softmax_backward)
 round_half_even = _bind(shared.round_half_even)
 quantile = _bind(shared.quantile)
 median = _bind(shared.median)

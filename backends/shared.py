@@ -168,11 +168,6 @@ def empty_like(F: Any, x: Array, dtype: Any = None) -> Array:
 # elementwise
 
 
-def sigmoid(F: Any, x: Array) -> Array:
-    """Return 1 / (1 + exp(-x)): where exp overflows the quotient is 0, as it should be."""
-    return F.reciprocal(F.exp(-x) + 1)
-
-
 @widened
 def round_half_even(F: Any, x: Array, decimals: int = 0) -> Array:
     """Round to `decimals` places, halves to even; negative `decimals` round to tens, hundreds, ..."""

@@ -6,9 +6,9 @@ At a kink the derivative is torch's: 0 for `relu` and `hardtanh`, that of the le
 
 from __future__ import annotations
 
-from math import pi, sqrt
 from typing import Any
 
+from gradcore.backends.composed import CUBIC, DENSITY, SCALE
 from gradcore.recorder import primitive
 
 Array = Any
@@ -48,57 +48,92 @@ def hardtanh(F: Any, x: Array, *, low: float, high: float) -> Array:
 
 # -- gelu: Hendrycks and Gimpel, "Gaussian Error Linear Units" (2016) ----------------------------------------
 
-_SQRT_HALF = sqrt(0.5)
-_DENSITY = 1 / sqrt(2 * pi)
+# A derivative that is one kernel on a device is a primitive of its own: of a cotangent x, at y.
 
 
 @primitive(
     "elementwise",
-    x=lambda F, g, x: g * ((F.erf(x * _SQRT_HALF) + 1) * 0.5 + x * F.exp(x * x * -0.5) * _DENSITY),
+    x=lambda F, g, y: F.gelu_backward(g, y),
+    y=lambda F, g, x, y: g * x * (F.exp(y * y * -0.5) * DENSITY * (2 - y * y)),
     refuses="biuc",
+    node="GeluBackward",
 )
+def gelu_backward(F: Any, x: Array, y: Array) -> Array:
+    return F.gelu_backward(x, y)
+
+
+@primitive("elementwise", x=lambda F, g, x: F.gelu_backward(g, x), refuses="biuc")
 def gelu(F: Any, x: Array) -> Array:
     """x times the probability that a standard normal number is below x."""
-    return F.astype(F.erfc(x * -_SQRT_HALF) * x * 0.5, x.dtype)
+    return F.gelu(x)
 
 
-_SCALE, _CUBIC = sqrt(2 / pi), 0.044715
+def _gelu_tanh_bend(F: Any, g: Any, x: Any, y: Any) -> Any:
+    t = F.tanh((y + y * y * y * CUBIC) * SCALE)
+    slope = (y * y * (3 * CUBIC) + 1) * SCALE
+    return g * x * ((1 - t * t) * (slope - y * t * slope * slope + y * y * (3 * CUBIC * SCALE)))
 
 
-def _gelu_tanh_rule(F: Any, g: Any, x: Any) -> Any:
-    t = F.tanh((x + x * x * x * _CUBIC) * _SCALE)
-    slope = (x * x * (3 * _CUBIC) + 1) * _SCALE
-    return g * (t + 1 + x * (1 - t * t) * slope) * 0.5
+@primitive(
+    "elementwise",
+    x=lambda F, g, y: F.gelu_tanh_backward(g, y),
+    y=_gelu_tanh_bend,
+    refuses="biuc",
+    node="GeluBackward",
+)
+def gelu_tanh_backward(F: Any, x: Array, y: Array) -> Array:
+    return F.gelu_tanh_backward(x, y)
 
 
-@primitive("elementwise", x=_gelu_tanh_rule, refuses="biuc", node="Gelu")
+@primitive("elementwise", x=lambda F, g, x: F.gelu_tanh_backward(g, x), refuses="biuc", node="Gelu")
 def gelu_tanh(F: Any, x: Array) -> Array:
     """The approximation of `gelu` by a tanh."""
-    return F.astype((F.tanh((x + x * x * x * _CUBIC) * _SCALE) + 1) * x * 0.5, x.dtype)
+    return F.gelu_tanh(x)
 
 
 # -- made of exponentials: each stays finite where its value is ----------------------------------------------
 
 
-def _silu_rule(F: Any, g: Any, x: Any) -> Any:
-    s = F.sigmoid(x)
-    return g * (s * (x * (1 - s) + 1))
+def _silu_bend(F: Any, g: Any, x: Any, y: Any) -> Any:
+    s = F.sigmoid(y)
+    return g * x * (s * (1 - s) * (y * (1 - s * 2) + 2))
 
 
-@primitive("elementwise", x=_silu_rule, refuses="biu")
+@primitive(
+    "elementwise", x=lambda F, g, y: F.silu_backward(g, y), y=_silu_bend, refuses="biu", node="SiluBackward"
+)
+def silu_backward(F: Any, x: Array, y: Array) -> Array:
+    return F.silu_backward(x, y)
+
+
+@primitive("elementwise", x=lambda F, g, x: F.silu_backward(g, x), refuses="biu")
 def silu(F: Any, x: Array) -> Array:
-    return F.sigmoid(x) * x
+    return F.silu(x)
+
+
+def _softplus_bend(F: Any, g: Any, x: Any, y: Any, beta: float, threshold: float) -> Any:
+    return F.masked(F.sigmoid_backward(g * x, F.sigmoid(y * beta)) * beta, y * beta <= threshold)
 
 
 @primitive(
     "elementwise",
-    x=lambda F, g, x, beta, threshold: g * F.where(x * beta > threshold, 1.0, F.sigmoid(x * beta)),
+    x=lambda F, g, y, beta, threshold: F.softplus_backward(g, y, beta=beta, threshold=threshold),
+    y=_softplus_bend,
+    refuses="biuc",
+    node="SoftplusBackward",
+)
+def softplus_backward(F: Any, x: Array, y: Array, *, beta: float, threshold: float) -> Array:
+    return F.softplus_backward(x, y, beta, threshold)
+
+
+@primitive(
+    "elementwise",
+    x=lambda F, g, x, beta, threshold: F.softplus_backward(g, x, beta=beta, threshold=threshold),
     refuses="biuc",
 )
 def softplus(F: Any, x: Array, *, beta: float, threshold: float) -> Array:
     """log(1 + exp(beta * x)) / beta; `x` itself where beta * x is above `threshold`."""
-    z = x * beta
-    return F.astype(F.where(z > threshold, x, F.log1p(F.exp(z)) / beta), x.dtype)
+    return F.softplus(x, beta, threshold)
 
 
 @primitive("elementwise", x=lambda F, g, x: g * F.sigmoid(-x), refuses="biuc", node="LogSigmoid")

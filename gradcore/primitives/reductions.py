@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import inf, prod
 from typing import Any
 
+from gradcore.backends import composed
 from gradcore.backends.shared import SMALL, widened
 from gradcore.recorder import primitive
 
@@ -53,12 +54,7 @@ def spread(F: Any, x: Array, *, axis: Axes, shape: Shape, count: float = 1) -> A
 @primitive("multilinear", x=lambda g, y: y * g, y=lambda g, x: x * g)
 def inner(F: Any, x: Array, y: Array, *, axis: tuple[int, ...]) -> Array:
     """The sum of the products of two arrays of one shape over `axis`, which is kept."""
-    if x.dtype.kind == "f" and x.itemsize > 2 and axis == tuple(range(x.ndim - len(axis), x.ndim)) and axis:
-        kept = x.shape[: x.ndim - len(axis)]
-        if len(axis) > 1:
-            x, y = x.reshape((*kept, -1)), y.reshape((*kept, -1))
-        return F.vecdot(x, y).reshape((*kept, *(1,) * len(axis)))
-    return F.sum(x * y, axis, keepdims=True)
+    return composed.inner(F, x, y, axis)
 
 
 @primitive("general")

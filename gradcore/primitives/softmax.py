@@ -25,45 +25,46 @@ def _below_top(F: Any, x: Array, axis: Axes) -> tuple[Array, Array]:
 
 
 @widened
-def _softmax(F: Any, x: Array, axis: Axes) -> Array:
-    if not x.size:
-        return F.copy(x)
-    parts = F.as_array(x - F.max(x, axis, keepdims=True))
-    F.exp(parts, parts)
-    parts /= F.sum(parts, axis, keepdims=True)
-    return parts
-
-
-@widened
-def _log_softmax(F: Any, x: Array, axis: Axes) -> Array:
-    if not x.size:
-        return F.copy(x)
-    below = x - F.max(x, axis, keepdims=True)
-    below -= F.log(F.sum(F.exp(below), axis, keepdims=True))
-    return below
-
-
-@widened
 def _logsumexp(F: Any, x: Array, axis: Axes, keepdims: bool) -> Array:
     below, top = _below_top(F, x, axis)
     out = F.log(F.sum(F.exp(below), axis, keepdims=True)) + top
     return out if keepdims else F.squeeze(out, axis)
 
 
-def _softmax_pull(F: Any, g: Array, out: Array, axis: Axes) -> Array:
-    return (g - F.inner(g, out, axis=axis)) * out
+# The derivatives are primitives, since each is one kernel on a device: of a cotangent x, where the value is y.
 
 
-@primitive("general", x=_softmax_pull)
+def _softmax_bend(F: Any, g: Array, x: Array, y: Array, axis: Axes) -> Array:
+    return g * (x - F.inner(x, y, axis=axis)) - x * F.inner(g, y, axis=axis)
+
+
+@primitive(
+    "general", x=lambda F, g, y, axis: F.softmax_backward(g, y, axis=axis), y=_softmax_bend, node="SoftmaxBackwardData"
+)
+def softmax_backward(F: Any, x: Array, y: Array, *, axis: Axes) -> Array:
+    return F.softmax_backward(x, y, axis)
+
+
+@primitive("general", x=lambda F, g, out, axis: F.softmax_backward(g, out, axis=axis))
 def softmax(F: Any, x: Array, *, axis: Axes) -> Array:
     """exp(x) divided by its sum over `axis`."""
-    return _softmax(F, x, axis)
+    return F.softmax(x, axis)
 
 
-@primitive("general", x=lambda F, g, out, axis: g - F.exp(out) * F.sum(g, axis=axis, keepdims=True))
+@primitive(
+    "general",
+    x=lambda F, g, y, axis: g - F.sum(g * F.exp(y), axis=axis, keepdims=True),
+    y=lambda F, g, x, y, axis: -(g * F.exp(y)) * F.sum(x, axis=axis, keepdims=True),
+    node="LogSoftmaxBackwardData",
+)
+def log_softmax_backward(F: Any, x: Array, y: Array, *, axis: Axes) -> Array:
+    return F.log_softmax_backward(x, y, axis)
+
+
+@primitive("general", x=lambda F, g, out, axis: F.log_softmax_backward(g, out, axis=axis))
 def log_softmax(F: Any, x: Array, *, axis: Axes) -> Array:
     """The logarithm of `softmax`, accurate where that underflows."""
-    return _log_softmax(F, x, axis)
+    return F.log_softmax(x, axis)
 
 
 def _logsumexp_pull(F: Any, g: Array, x: Array, out: Array, axis: Axes, x_shape: tuple[int, ...]) -> Array:

@@ -115,14 +115,27 @@ def cosh(F: Any, x: Array) -> Array:
     return F.cosh(x)
 
 
-@primitive("elementwise", x=lambda g, out: g - g * (out * out), to_float=True)
+@primitive("elementwise", x=lambda F, g, y: F.tanh_backward(g, y), y=lambda g, x, y: g * x * y * -2, node="TanhBackward")
+def tanh_backward(F: Any, x: Array, y: Array) -> Array:
+    """`x` times the derivative of the hyperbolic tangent where its value is `y`."""
+    return F.tanh_backward(x, y)
+
+
+@primitive("elementwise", x=lambda F, g, out: F.tanh_backward(g, out), to_float=True)
 def tanh(F: Any, x: Array) -> Array:
     """Return the hyperbolic tangent."""
     return F.tanh(x)
 
 
-# 1 - out is exact near 1, which g * out would not leave it.
-@primitive("elementwise", x=lambda g, out: g * (1 - out) * out, to_float=True)
+@primitive(
+    "elementwise", x=lambda F, g, y: F.sigmoid_backward(g, y), y=lambda g, x, y: g * x * (1 - y * 2), node="SigmoidBackward"
+)
+def sigmoid_backward(F: Any, x: Array, y: Array) -> Array:
+    """`x` times the derivative of the sigmoid where its value is `y`."""
+    return F.sigmoid_backward(x, y)
+
+
+@primitive("elementwise", x=lambda F, g, out: F.sigmoid_backward(g, out), to_float=True)
 def sigmoid(F: Any, x: Array) -> Array:
     """Return 1 / (1 + exp(-x))."""
     return F.sigmoid(x)

@@ -59,6 +59,7 @@ CASES = [
         for case in pointwise(name, complex_=True)
     ),
     *(case for name in ("sigmoid", "erf", "tanh") for case in pointwise(name)),
+    *(case for name in ("sigmoid_backward", "tanh_backward") for case in pointwise(name, 2, complex_=True)),
     *(
         case
         for name in ("log", "log2", "log10", "sqrt", "rsqrt", "reciprocal")

@@ -226,7 +226,7 @@ CASES = [
     # exponentials
     *(
         case
-        for name in ("softmax", "log_softmax")
+        for name, n in (("softmax", 1), ("log_softmax", 1), ("softmax_backward", 2), ("log_softmax_backward", 2))
         for label, shape, over in (
             ("last", (2, 4), (1,)),
             ("first", (3, 2), (0,)),
@@ -234,7 +234,7 @@ CASES = [
             ("empty", (0, 3), (1,)),
             ("none", (2, 0), (1,)),
         )
-        for case in [Case(name, normal(shape), {"axis": over}, label)]
+        for case in [Case(name, normal(*[shape] * n), {"axis": over}, label)]
     ),
     *axes("logsumexp", complex_=True),
     Case("logsumexp", lambda rng: (1e3 * np.ones((2, 3)),), {"axis": (1,)}, "large", smooth=False),

@@ -23,8 +23,9 @@ from tests.double.machine import Ledger, ledger
 MODULES = methods.MODULES
 
 BACKEND = "gradcore.backends.cupy"
+KERNELS = [f"gradcore.backends.kernels.{name}" for name in "launch activations softmax".split()]
 # The modules that import CuPy, in the order of their imports.
-PARTS = (*(f"gradcore.backends.{name}" for name in ("cuda", "streams", "cusolver")), BACKEND)
+PARTS = (*(f"gradcore.backends.{name}" for name in "cuda streams cusolver".split()), *KERNELS, BACKEND)
 
 
 class Cuda:

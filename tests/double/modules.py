@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.double import functions, queues
+from tests.double import functions, kernels, queues
 from tests.double.arrays import ndarray
 from tests.double.functions import NARROW, Function, Ufunc, imported, words
 from tests.double.machine import Device
@@ -101,6 +101,8 @@ def _modules() -> dict[str, ModuleType]:
         np,
         **{name.rpartition(".")[2]: module for name, module in found.items() if name.count(".") == 1},
         ndarray=ndarray,
+        ElementwiseKernel=kernels.ElementwiseKernel,
+        RawKernel=kernels.RawKernel,
         generic=np.generic,
         array=functions.array,
         asarray=functions.asarray,

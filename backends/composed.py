@@ -1,0 +1,123 @@
+"""What a device computes in one kernel (see kernels/), composed of a backend's functions; must not know gradients.
+
+Each takes the backend first. These are the meaning of the kernels, what NumPy computes, and what a device
+computes for dtypes and layouts that the kernels are not written for.
+"""
+from __future__ import annotations
+
+from math import pi, sqrt
+from typing import Any
+
+from gradcore.backends.shared import widened
+
+Array = Any
+Axes = tuple[int, ...]
+
+SQRT_HALF = sqrt(0.5)
+DENSITY = 1 / sqrt(2 * pi)
+SCALE, CUBIC = sqrt(2 / pi), 0.044715
+
+
+def masked(F: Any, x: Array, mask: Array) -> Array:
+    """Return `x` where `mask` is not 0 and 0 elsewhere, whatever `x` is there."""
+    return F.where(mask.astype(bool, copy=False), x, x.dtype.type(0))
+
+
+def sigmoid(F: Any, x: Array) -> Array:
+    """Return 1 / (1 + exp(-x)): where exp overflows the quotient is 0, as it should be."""
+    return F.reciprocal(F.exp(-x) + 1)
+
+
+def sigmoid_backward(F: Any, g: Array, out: Array) -> Array:
+    """Return g times the derivative of the sigmoid whose value is `out`."""
+    return g * (1 - out) * out  # 1 - out is exact near 1, which g * out would not leave it
+
+
+def tanh_backward(F: Any, g: Array, out: Array) -> Array:
+    """Return g times the derivative of the hyperbolic tangent whose value is `out`."""
+    return g - g * (out * out)
+
+
+def gelu(F: Any, x: Array) -> Array:
+    """Return x times the probability that a standard normal number is below x."""
+    return F.astype(F.erfc(x * -SQRT_HALF) * x * 0.5, x.dtype)
+
+
+def gelu_backward(F: Any, g: Array, x: Array) -> Array:
+    """Return g times the derivative of `gelu` at x."""
+    return F.astype(g * ((F.erf(x * SQRT_HALF) + 1) * 0.5 + x * F.exp(x * x * -0.5) * DENSITY), x.dtype)
+
+
+def gelu_tanh(F: Any, x: Array) -> Array:
+    """Return the approximation of `gelu` by a tanh."""
+    return F.astype((F.tanh((x + x * x * x * CUBIC) * SCALE) + 1) * x * 0.5, x.dtype)
+
+
+def gelu_tanh_backward(F: Any, g: Array, x: Array) -> Array:
+    """Return g times the derivative of `gelu_tanh` at x."""
+    t = F.tanh((x + x * x * x * CUBIC) * SCALE)
+    return F.astype(g * (t + 1 + x * (1 - t * t) * ((x * x * (3 * CUBIC) + 1) * SCALE)) * 0.5, x.dtype)
+
+
+def silu(F: Any, x: Array) -> Array:
+    """Return x times its sigmoid."""
+    return F.sigmoid(x) * x
+
+
+def silu_backward(F: Any, g: Array, x: Array) -> Array:
+    """Return g times the derivative of `silu` at x."""
+    s = F.sigmoid(x)
+    return g * (s * (x * (1 - s) + 1))
+
+
+def softplus(F: Any, x: Array, beta: float, threshold: float) -> Array:
+    """Return log(1 + exp(beta * x)) / beta; `x` itself where beta * x is above `threshold`."""
+    z = x * beta
+    return F.astype(F.where(z > threshold, x, F.log1p(F.exp(z)) / beta), x.dtype)
+
+
+def softplus_backward(F: Any, g: Array, x: Array, beta: float, threshold: float) -> Array:
+    """Return g times the derivative of `softplus` at x."""
+    z = x * beta
+    return F.astype(F.where(z > threshold, g, g * F.sigmoid(z)), x.dtype)
+
+
+@widened
+def softmax(F: Any, x: Array, axis: Axes) -> Array:
+    """Return exp(x) divided by its sum over `axis`."""
+    if not x.size:
+        return F.copy(x)
+    parts = F.as_array(x - F.max(x, axis, keepdims=True))
+    F.exp(parts, parts)
+    parts /= F.sum(parts, axis, keepdims=True)
+    return parts
+
+
+def inner(F: Any, x: Array, y: Array, axis: Axes) -> Array:
+    """Return the sum of the products of two arrays of one shape over `axis`, which is kept."""
+    if x.dtype.kind == "f" and x.itemsize > 2 and axis == tuple(range(x.ndim - len(axis), x.ndim)) and axis:
+        kept = x.shape[: x.ndim - len(axis)]
+        if len(axis) > 1:
+            x, y = x.reshape((*kept, -1)), y.reshape((*kept, -1))
+        return F.vecdot(x, y).reshape((*kept, *(1,) * len(axis)))
+    return F.sum(x * y, axis, keepdims=True)
+
+
+def softmax_backward(F: Any, g: Array, out: Array, axis: Axes) -> Array:
+    """Return the cotangent at the argument of a softmax whose value is `out`."""
+    return (g - inner(F, g, out, axis)) * out
+
+
+@widened
+def log_softmax(F: Any, x: Array, axis: Axes) -> Array:
+    """Return the logarithm of `softmax`."""
+    if not x.size:
+        return F.copy(x)
+    below = x - F.max(x, axis, keepdims=True)
+    below -= F.log(F.sum(F.exp(below), axis, keepdims=True))
+    return below
+
+
+def log_softmax_backward(F: Any, g: Array, out: Array, axis: Axes) -> Array:
+    """Return the cotangent at the argument of a log_softmax whose value is `out`."""
+    return g - F.exp(out) * F.sum(g, axis, keepdims=True)

@@ -1,0 +1,87 @@
+"""Kernels of softmax, its logarithm and their derivatives over the last axis; must not know gradients otherwise."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cupy as cp
+
+from gradcore.backends import composed
+from gradcore.backends.kernels.launch import RowKernel, named, serves
+
+Bound = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+KERNELS = {
+    "softmax": RowKernel(
+        "gradcore_softmax",
+        r"""
+extern "C" __global__ void gradcore_softmax(const T* x, T* y, const long long n) {
+    x += blockIdx.x * n;
+    y += blockIdx.x * n;
+    A top = A(x[0]);
+    for (long long i = threadIdx.x; i < n; i += blockDim.x) top = A(x[i]) > top ? A(x[i]) : top;
+    top = block_max(top);
+    A sum = 0;
+    for (long long i = threadIdx.x; i < n; i += blockDim.x) sum += exp(A(x[i]) - top);
+    sum = block_sum(sum);
+    for (long long i = threadIdx.x; i < n; i += blockDim.x) y[i] = T(exp(A(x[i]) - top) / sum);
+}
+""",
+    ),
+    "log_softmax": RowKernel(
+        "gradcore_log_softmax",
+        r"""
+extern "C" __global__ void gradcore_log_softmax(const T* x, T* y, const long long n) {
+    x += blockIdx.x * n;
+    y += blockIdx.x * n;
+    A top = A(x[0]);
+    for (long long i = threadIdx.x; i < n; i += blockDim.x) top = A(x[i]) > top ? A(x[i]) : top;
+    top = block_max(top);
+    A sum = 0;
+    for (long long i = threadIdx.x; i < n; i += blockDim.x) sum += exp(A(x[i]) - top);
+    sum = log(block_sum(sum));
+    for (long long i = threadIdx.x; i < n; i += blockDim.x) y[i] = T(A(x[i]) - top - sum);
+}
+""",
+    ),
+    "softmax_backward": RowKernel(
+        "gradcore_softmax_backward",
+        r"""
+extern "C" __global__ void gradcore_softmax_backward(const T* g, const T* out, T* y, const long long n) {
+    const long long row = blockIdx.x * n;
+    A sum = 0;
+    for (long long i = row + threadIdx.x; i < row + n; i += blockDim.x) sum += A(g[i]) * A(out[i]);
+    sum = block_sum(sum);
+    for (long long i = row + threadIdx.x; i < row + n; i += blockDim.x) y[i] = T((A(g[i]) - sum) * A(out[i]));
+}
+""",
+    ),
+    "log_softmax_backward": RowKernel(
+        "gradcore_log_softmax_backward",
+        r"""
+extern "C" __global__ void gradcore_log_softmax_backward(const T* g, const T* out, T* y, const long long n) {
+    const long long row = blockIdx.x * n;
+    A sum = 0;
+    for (long long i = row + threadIdx.x; i < row + n; i += blockDim.x) sum += A(g[i]);
+    sum = block_sum(sum);
+    for (long long i = row + threadIdx.x; i < row + n; i += blockDim.x) y[i] = T(A(g[i]) - exp(A(out[i])) * sum);
+}
+""",
+    ),
+}
+
+
+def bound(name: str, bind: Bound) -> Callable[..., Any]:
+    """Return the function `name` of a backend: one kernel over the last axis, composed over others."""
+    kernel, otherwise = KERNELS[name], bind(getattr(composed, name))
+
+    def call(*operands: Any) -> Any:
+        *arrays, axis = operands
+        x = arrays[0]
+        if not x.size or axis != (x.ndim - 1,) or not serves(*arrays):
+            return otherwise(*operands)
+        out = cp.empty(x.shape, x.dtype)
+        kernel(x.size // x.shape[-1], x.shape[-1], *map(cp.ascontiguousarray, arrays), out)
+        return out
+
+    return named(call, name, otherwise)

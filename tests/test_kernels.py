@@ -1,0 +1,227 @@
+"""The fused kernels: what they compute, and that a compiler for each device takes them. It needs no GPU.
+
+The strict double runs their C++ on the host with one thread a block (tests/double/kernels.py); here a block has several.
+NVRTC compiles them for devices that need not be there: `pip install -e ".[kernels]"`. Where CI_KERNELS is set, a
+missing NVRTC is an error, not a skip.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradcore.backends import composed
+from gradcore.backends import numpy as host
+from tests import double
+from tests.double import kernels as pretended
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMANDED = os.environ.get("CI_KERNELS", "0") not in ("", "0")
+ARCHITECTURES = ("sm_75", "sm_80", "sm_90")
+
+needs_a_compiler = pytest.mark.skipif(pretended.COMPILER is None, reason="needs g++")
+
+rng = np.random.default_rng()
+X, Y = rng.normal(size=(2, 5, 37))
+
+
+# -- values: several threads a block, over the host's memory -------------------------------------------------
+
+THREADED = """
+#include <barrier>
+#include <cmath>
+#include <thread>
+#include <vector>
+using std::exp; using std::log;
+#define __global__
+#define __device__ static
+#define __shared__
+struct Three { unsigned int x, y, z; };
+static thread_local Three threadIdx, blockIdx;
+static Three blockDim;
+static std::barrier<>* all;
+static void __syncthreads() { all->arrive_and_wait(); }
+"""
+
+CALLS: dict[str, tuple[Any, ...]] = {
+    "softmax": (X,),
+    "log_softmax": (X,),
+    "softmax_backward": (X, Y),
+    "log_softmax_backward": (X, Y),
+}
+
+
+@needs_a_compiler
+@pytest.mark.parametrize("threads", [1, 4, 8])
+@pytest.mark.parametrize("name", CALLS)
+def test_the_threads_of_a_block_agree(
+    name: str, threads: int, strict_cuda: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrays = CALLS[name]
+    rows = {kernel.name: kernel for kernel in launch().row_kernels}
+    kernel = rows[f"gradcore_{name}"]
+    pointers = ", ".join(f"T* a{i}" for i in range(len(arrays) + 1))
+    passed = ", ".join(f"a{i}" for i in range(len(arrays) + 1))
+    walk = f"""
+    char gradcore_memory[1 << 16];
+    extern "C" void run(long long rows, long long n, unsigned int threads, {pointers}) {{
+        blockDim = {{threads, 1, 1}};
+        std::barrier<> barrier(threads);
+        all = &barrier;
+        std::vector<std::thread> block;
+        for (unsigned int t = 0; t < threads; t++) block.emplace_back([=] {{
+            for (long long row = 0; row < rows; row++) {{
+                threadIdx = {{t, 0, 0}};
+                blockIdx = {{(unsigned int)row, 0, 0}};
+                {kernel.name}({passed}, n);
+                __syncthreads();
+            }}
+        }});
+        for (auto& each : block) each.join();
+    }}"""
+    monkeypatch.setattr(pretended, "FLAGS", ["-std=c++20", "-pthread", "-O1", "-w", "-shared", "-fPIC"])
+    run = pretended.library(f"{THREADED}{kernel.text('d')}{walk}").run
+    out = np.full(X.shape, np.nan)
+    count = (ctypes.c_longlong(X.shape[0]), ctypes.c_longlong(X.shape[1]), ctypes.c_uint(threads))
+    run(*count, *(ctypes.c_void_p(each.ctypes.data) for each in (*arrays, out)))
+    np.testing.assert_allclose(out, getattr(composed, name)(host, *arrays, (1,)), rtol=1e-11, atol=1e-13)
+
+
+EDGES = np.array([0.0, -0.0, 1e-30, -1e-30, 88.0, -88.0, 1e4, -1e4, np.inf, -np.inf, np.nan])
+NUMBERS: dict[str, tuple[float, ...]] = {"softplus": (2.0, 5.0), "softplus_backward": (2.0, 5.0)}
+ELEMENTWISE = (
+    "sigmoid sigmoid_backward tanh_backward gelu gelu_backward gelu_tanh gelu_tanh_backward silu silu_backward softplus "
+    "softplus_backward"
+).split()
+
+
+@needs_a_compiler
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_a_kernel_computes_what_it_stands_for(name: str, dtype: str, strict_cuda: Any) -> None:
+    """Also where functions saturate; and it is the kernel that runs, not what stands for it."""
+    function = getattr(strict_cuda.backend, name)
+    values = np.concatenate([EDGES, rng.normal(size=50) * 4]).astype(dtype)
+    arrays = [np.ones_like(values), values] if name.endswith("backward") else [values]
+    with np.errstate(all="ignore"):
+        expected = getattr(composed, name)(host, *arrays, *NUMBERS.get(name, ()))
+    before = len(pretended.runs)
+    out = strict_cuda.host(function(*map(strict_cuda.array, arrays), *NUMBERS.get(name, ())))
+    assert pretended.runs[before:] == [f"gradcore_{name}"]
+    assert out.dtype == dtype
+    tolerance = 1e-5 if dtype == "f4" else 1e-13
+    np.testing.assert_allclose(out, expected, rtol=tolerance, atol=tolerance)
+
+
+@needs_a_compiler
+def test_masked_keeps_nothing_of_what_it_hides(strict_cuda: Any) -> None:
+    F = strict_cuda.backend
+    for mask in (EDGES > 0, EDGES, np.arange(11) % 2):
+        out = strict_cuda.host(F.masked(strict_cuda.array(EDGES), strict_cuda.array(mask)))
+        np.testing.assert_array_equal(out, np.where(mask != 0, EDGES, 0))
+
+
+@pytest.mark.parametrize("dtype", ["f2", "i8", "c16"])
+def test_other_dtypes_are_composed(dtype: str, strict_cuda: Any) -> None:
+    x = (X * 3).astype(dtype)
+    out = strict_cuda.host(strict_cuda.backend.sigmoid(strict_cuda.array(x)))
+    np.testing.assert_allclose(out, composed.sigmoid(host, x), rtol=1e-2 if dtype == "f2" else 1e-6)
+
+
+def launch() -> Any:
+    return double.parts()["gradcore.backends.kernels.launch"]
+
+
+def test_every_kernel_is_in_a_table(strict_cuda: Any) -> None:
+    names = {kernel.name for kernel in (*launch().elementwise_kernels, *launch().row_kernels)}
+    assert names == {f"gradcore_{name}" for name in (*ELEMENTWISE, "masked", *CALLS)}
+
+
+# -- NVRTC ---------------------------------------------------------------------------------------------------
+
+# In a process of its own, because the double may stand where CuPy is imported here.
+COMPILE = '''
+import sys
+from cupy._core import core
+from cupy.cuda import compiler
+from gradcore.backends import cupy
+from gradcore.backends.kernels import launch
+
+TYPES = {"e": "float16", "f": "float", "d": "double"}
+OPTIONS = core.assemble_cupy_compiler_options(()) + ("-ftz=true", "--device-as-default-execution-space")
+
+
+def elementwise(kernel, char):
+    """An elementwise kernel as CuPy writes it, but for views: the operation over references to elements."""
+    aliases = {"T": TYPES[char], "S": launch.WIDE[char], "M": "bool"}
+    params = [p for p in kernel.params if p.name != "_ind"]
+    const = ["const " if p.is_const else "" for p in params]
+    taken = "".join(f"{c}{p.ctype}* _{p.name}, " for c, p in zip(const, params))
+    each = " ".join(f"{c}{p.ctype}& {p.name} = _{p.name}[i];" for c, p in zip(const, params))
+    types = "".join(f"typedef {aliases[t]} {t};" for t in sorted({p.ctype for p in params}))
+    return f"""#include <cupy/carray.cuh>
+#include <cupy/float16.cuh>
+{types}
+{kernel.preamble}
+extern "C" __global__ void {kernel.name}({taken}long long n) {{
+    long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
+    if (i < n) {{ {each} {kernel.operation} }}
+}}"""
+
+
+def build(name, source, architecture):
+    done = compiler._NVRTCProgram(source, name + ".cu", method="cubin").compile(OPTIONS + ("-arch=" + architecture,))
+    assert len(done[0]) > 500
+
+
+if sys.argv[1] == "broken":
+    build("broken", launch.row_kernels[0].text("f").replace("A top", "A tpo"), "sm_90")
+built = 0
+for char in TYPES:
+    for architecture in sys.argv[1:]:
+        for kernel in launch.elementwise_kernels:
+            build(kernel.name, elementwise(kernel, char), architecture)
+        for kernel in launch.row_kernels:
+            build(kernel.name, kernel.text(char), architecture)
+        built += len(launch.elementwise_kernels) + len(launch.row_kernels)
+print("built", built)
+'''
+
+
+def compiled(*architectures: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", COMPILE, *architectures]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="session")
+def nvrtc() -> Callable[..., subprocess.CompletedProcess[str]]:
+    ask = "from cupy.cuda import compiler; from cupy_backends.cuda.libs import nvrtc; print(nvrtc.getVersion())"
+    done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = 'needs CuPy and NVRTC, no GPU: pip install -e ".[kernels]"'
+        if DEMANDED:
+            pytest.fail(f"CI_KERNELS is set, but {reason}\n{done.stderr[-500:]}")
+        pytest.skip(reason)
+    return compiled
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_kernel_compiles(architecture: str, nvrtc: Callable[..., Any]) -> None:
+    done = nvrtc(architecture)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert int(done.stdout.split()[-1]) == 3 * (len(ELEMENTWISE) + 1 + len(CALLS))
+
+
+def test_a_broken_kernel_would_be_seen(nvrtc: Callable[..., Any]) -> None:
+    done = nvrtc("broken")
+    assert done.returncode != 0
+    assert 'identifier "top" is undefined' in done.stderr

@@ -7,7 +7,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
-from gradcore.ops.arguments import need_tensor
+from gradcore.ops.arguments import axis, need_tensor
 from gradcore.ops.registry import functions, op
 from gradcore.primitives import shape as s
 from gradcore.primitives.convolution import columns, image
@@ -26,6 +26,7 @@ def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
     need_tensor(input, "unfold")
     window, shape = _window("im2col", kernel_size, dilation, padding, stride), tuple(input._array.shape)
     _need_numbers(input, "im2col")
+    axis(2, len(shape))  # torch asks for this dimension first
     if len(shape) not in (3, 4) or 0 in shape[-3:]:
         raise RuntimeError(
             "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for input, "

@@ -86,6 +86,15 @@ def tensor_repr(
     Only the numbers shown are copied to the host. `device` is named unless it is a CPU. `class_name`
     opens the repr, `tensor_contents` replaces the numbers, `tangent` is the repr of a forward-mode tangent.
     """
+    if hasattr(array, "shown"):  # an array of a transform, by that of what it holds
+
+        def repr_of(inner: Any, tangent: str | None = None) -> str:
+            return tensor_repr(
+                inner, device=device, grad_fn_name=grad_fn_name, requires_grad=requires_grad, class_name=class_name,
+                tensor_contents=tensor_contents, tangent=tangent,
+            )  # fmt: skip
+
+        return array.shown(repr_of)  # type: ignore[no-any-return]
     dtype, default = dtypes.of(array.dtype), dtypes.get_default_dtype()
     opening = f"{class_name}("
     if tensor_contents is None:

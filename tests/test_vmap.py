@@ -123,6 +123,21 @@ def test_random_numbers() -> None:
         gradcore.func.vmap(lambda a: a + gradcore.rand(2))(x)
 
 
+def test_what_is_printed_inside() -> None:
+    def program(T: Any, F: Any, x: Any) -> Any:
+        told = []
+        F.vmap(lambda a: (told.append(repr(a)), told.append(repr(a.sum())), a)[2])(x)
+        F.vmap(F.vmap(lambda a: (told.append(repr(a)), a)[1]))(x)
+        with T.autograd.forward_ad.dual_level():
+            dual = T.autograd.forward_ad.make_dual(x[0], 2 * x[0])
+            told.extend(map(repr, (dual, dual.sum(), dual > 0)))
+        return told
+
+    x = np.arange(6.0).reshape(2, 3)
+    told = [program(T, T.func, T.tensor(x)) for T in (gradcore, torch)]
+    assert told[0] == told[1]
+
+
 # -- Functions -----------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from textwrap import indent
 from typing import Any
 
 from gradcore.backends import of
@@ -87,6 +88,10 @@ class Batched(Lifted):
     @property
     def nbytes(self) -> int:
         return self.size * self.itemsize
+
+    def shown(self, repr_of: Callable[..., str]) -> str:
+        place = ", bdim=0" if self.mapped else ""
+        return f"BatchedTensor(lvl={self.frame.depth()}{place}, value=\n{indent(repr_of(self.data), '    ')}\n)"
 
     def beside(self, array: Array) -> Array:
         inner = self.data.beside(array) if isinstance(self.data, Lifted) else array

@@ -39,6 +39,10 @@ class Frame:
     def __repr__(self) -> str:
         return f"<level {self.level}>"
 
+    def depth(self) -> int:
+        """How many frames this thread is in up to this one, which is torch's number of a level."""
+        return sum(frame.level <= self.level for frame in active())
+
 
 class _Frames(threading.local):
     def __init__(self) -> None:
@@ -96,6 +100,10 @@ class Lifted:
 
     def run(self, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """What `op` makes of arguments of which this array is one of the highest level."""
+        raise NotImplementedError
+
+    def shown(self, repr_of: Callable[..., str]) -> str:
+        """The repr of a tensor of this array, `repr_of(array, tangent=None)` being that of one of a lower level."""
         raise NotImplementedError
 
     def beside(self, array: Array) -> Array:

@@ -64,6 +64,13 @@ class Dual(Lifted):
     def run(self, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         return push(self.frame, op, args, params)
 
+    def shown(self, repr_of: Callable[..., str]) -> str:
+        tangent = self.tangent
+        if tangent is None:
+            return repr_of(self.primal)
+        number = not (tangent.ndim or isinstance(tangent, Lifted))
+        return repr_of(self.primal, str(tangent.item()) if number else repr_of(tangent))
+
     def beside(self, array: Array) -> Array:
         return self.primal.beside(array) if isinstance(self.primal, Lifted) else array
 

@@ -412,6 +412,12 @@ def _pick(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, An
     return in_front(frame, op, args, params)
 
 
+@batching("gather_products", "gather_weighted", "scatter_weighted")
+def _of_samples(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
+    """Primitives of arrays whose first axis counts samples: the batch is more of them."""
+    return _unfolded(frame, evaluate(op, *(_folded(at_front(frame, a)) for a in args), **params))
+
+
 # -- others -----------------------------------------------------------------------------------------------------------
 
 

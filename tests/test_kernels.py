@@ -214,6 +214,7 @@ def nvrtc() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.oracle
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_kernel_compiles(architecture: str, nvrtc: Callable[..., Any]) -> None:
     done = nvrtc(architecture)
@@ -221,6 +222,7 @@ def test_every_kernel_compiles(architecture: str, nvrtc: Callable[..., Any]) -> 
     assert int(done.stdout.split()[-1]) == 3 * (len(ELEMENTWISE) + 1 + len(CALLS))
 
 
+@pytest.mark.oracle
 def test_a_broken_kernel_would_be_seen(nvrtc: Callable[..., Any]) -> None:
     done = nvrtc("broken")
     assert done.returncode != 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import re
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 import gradcore
 import gradcore.func
+from gradcore.transforms import lifted
 
 torch = pytest.importorskip("torch")
 
@@ -136,6 +138,33 @@ def test_what_is_printed_inside() -> None:
     x = np.arange(6.0).reshape(2, 3)
     told = [program(T, T.func, T.tensor(x)) for T in (gradcore, torch)]
     assert told[0] == told[1]
+
+
+def test_what_escapes_from_a_batch_cannot_be_read() -> None:
+    kept = []
+    gradcore.func.vmap(lambda a: (kept.append(a), a)[1])(gradcore.ones(3))
+    with pytest.raises(RuntimeError, match="of a vmap that has ended"):
+        kept[0].item()
+
+
+def test_an_error_inside_leaves_nothing_behind() -> None:
+    def fails(a: Any) -> Any:
+        raise KeyError("mine")
+
+    for transform in (gradcore.func.vmap(fails), gradcore.func.grad(fails), gradcore.func.jacfwd(fails)):
+        with pytest.raises(KeyError, match="mine"):
+            transform(gradcore.ones(3))
+    assert not gradcore.graph.modes.unusual
+    assert not lifted.active()
+
+
+def test_threads_have_transforms_of_their_own() -> None:
+    x = gradcore.tensor(numbers(8, 3))
+    each = gradcore.func.vmap(gradcore.func.hessian(lambda a: (a.sin() * a.prod()).sum()))
+    expected = each(x).numpy()
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: each(x).numpy(), range(12)):
+            np.testing.assert_array_equal(found, expected)
 
 
 # -- Functions -----------------------------------------------------------------------------------------------

@@ -52,6 +52,7 @@ from gradcore.backends.cusolver import (
     cholesky, eig, eigh, eigvals, eigvalsh, inv, lstsq, pinv, qr, solve, svd,
 )
 from gradcore.backends.kernels.activations import bound as _fused, masked as _masked
+from gradcore.backends.kernels.scatter import add_rows as _add_rows
 from gradcore.backends.kernels.softmax import bound as _over_rows
 from gradcore.backends.streams import is_pinned as _is_pinned
 from gradcore.backends.streams import pinned_empty as _pinned_empty
@@ -344,7 +345,9 @@ setitem = operator.setitem
 
 
 def add_at(x: Any, index: tuple[Any, ...], values: Any) -> None:
-    """Add `values` to x[index] in place, in no fixed order."""
+    """Add `values` to x[index] in place, floats of one row of memory after the other in the order of `values`."""
+    if x.dtype.kind == "f" and _add_rows(x, index, values):
+        return
     kind, size = x.dtype.kind, x.dtype.itemsize
     if kind == "c":
         add_at(x.real, index, values.real)

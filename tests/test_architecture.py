@@ -39,11 +39,11 @@ CLOSED = ["gradcore.graph", "gradcore.backends"]  # not even the layers below, n
 THIRD_PARTY = {
     "numpy": {
         f"gradcore.backends.{name}"
-        for name in "numpy cupy cusolver kernels.launch mersenne scans scatters silence special streams sums".split()
+        for name in "numpy cupy cusolver kernels.launch kernels.scatter mersenne scans scatters silence special streams sums".split()
     },
     "cupy": {
         f"gradcore.backends.{name}"
-        for name in "cupy cuda cusolver kernels.activations kernels.launch kernels.softmax streams".split()
+        for name in "cupy cuda cusolver kernels.activations kernels.launch kernels.scatter kernels.softmax streams".split()
     },
     "cupyx": {f"gradcore.backends.{name}" for name in ("cupy", "cusolver", "streams")},
     "scipy": {"gradcore.backends.special"},

@@ -129,6 +129,30 @@ def test_masked_keeps_nothing_of_what_it_hides(strict_cuda: Any) -> None:
         np.testing.assert_array_equal(out, np.where(mask != 0, EDGES, 0))
 
 
+@needs_a_compiler
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize(
+    ("shape", "index"),
+    [
+        ((7, 3), (rng.integers(0, 7, 50),)),
+        ((7,), (rng.integers(-7, 7, 50),)),
+        ((4, 5, 2), (rng.integers(0, 4, (6, 1)), rng.integers(0, 5, (1, 9)))),
+        ((3, 300), (np.zeros(100, "i4"),)),
+        ((3, 2), (np.zeros(0, "i8"),)),
+    ],
+    ids=["rows", "numbers", "two axes", "one place", "nothing"],
+)
+def test_sums_at_places_come_in_the_order_of_the_values(shape: Any, index: Any, dtype: str, strict_cuda: Any) -> None:
+    start = rng.normal(size=shape).astype(dtype)
+    values = rng.normal(size=np.broadcast_shapes(*(i.shape for i in index)) + shape[len(index) :]).astype(dtype)
+    x, before = strict_cuda.array(start), len(pretended.runs)
+    with strict_cuda.never_waits():
+        strict_cuda.backend.add_at(x, tuple(map(strict_cuda.array, index)), strict_cuda.array(values))
+    assert pretended.runs[before:] == ["gradcore_add_rows"] * bool(values.size)
+    np.add.at(start, index, values)
+    np.testing.assert_array_equal(strict_cuda.host(x), start)
+
+
 @pytest.mark.parametrize("dtype", ["f2", "i8", "c16"])
 def test_other_dtypes_are_composed(dtype: str, strict_cuda: Any) -> None:
     x = (X * 3).astype(dtype)
@@ -142,7 +166,7 @@ def launch() -> Any:
 
 def test_every_kernel_is_in_a_table(strict_cuda: Any) -> None:
     names = {kernel.name for kernel in (*launch().elementwise_kernels, *launch().row_kernels)}
-    assert names == {f"gradcore_{name}" for name in (*ELEMENTWISE, "masked", *CALLS)}
+    assert names == {f"gradcore_{name}" for name in (*ELEMENTWISE, "masked", *CALLS, "add_rows")}
 
 
 # -- NVRTC ---------------------------------------------------------------------------------------------------
@@ -183,7 +207,8 @@ def build(name, source, architecture):
 
 
 if sys.argv[1] == "broken":
-    build("broken", launch.row_kernels[0].text("f").replace("A top", "A tpo"), "sm_90")
+    kernel = next(k for k in launch.row_kernels if k.name == "gradcore_softmax")
+    build("broken", kernel.text("f").replace("A top", "A tpo"), "sm_90")
 built = 0
 for char in TYPES:
     for architecture in sys.argv[1:]:
@@ -219,7 +244,7 @@ def nvrtc() -> Callable[..., subprocess.CompletedProcess[str]]:
 def test_every_kernel_compiles(architecture: str, nvrtc: Callable[..., Any]) -> None:
     done = nvrtc(architecture)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert int(done.stdout.split()[-1]) == 3 * (len(ELEMENTWISE) + 1 + len(CALLS))
+    assert int(done.stdout.split()[-1]) == 3 * (len(ELEMENTWISE) + len(CALLS) + 2)
 
 
 @pytest.mark.oracle

@@ -11,6 +11,7 @@ import numpy as np
 
 # What a sum or a product of T is computed in: float for half precision, T itself else.
 WIDE = {"e": "float", "f": "float", "d": "double"}
+SERVED = set(WIDE)
 NAMES = {"e": "float16", "f": "float", "d": "double"}
 PREAMBLE = "typedef decltype(T(0) + 0.f) A;"
 
@@ -21,7 +22,7 @@ row_kernels: list[RowKernel] = []
 def serves(*operands: Any) -> bool:
     """Say whether all are device arrays of one of the dtypes that kernels are written for."""
     dtype = getattr(operands[0], "dtype", None)
-    return getattr(dtype, "char", "") in WIDE and all(type(x) is cp.ndarray and x.dtype == dtype for x in operands)
+    return getattr(dtype, "char", "") in SERVED and all(type(x) is cp.ndarray and x.dtype == dtype for x in operands)
 
 
 def elementwise(name: str, inputs: str, operation: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,8 +50,9 @@ def named(call: Callable[..., Any], name: str, otherwise: Callable[..., Any]) ->
 class RowKernel:
     """A kernel in which one block of threads takes one row of contiguous arrays of type T."""
 
-    def __init__(self, name: str, source: str) -> None:
+    def __init__(self, name: str, source: str, *, reduces: bool = True) -> None:
         self.name = name
+        self.reduces = reduces
         self.source = source
         self.compiled = cache(self._compiled)
         row_kernels.append(self)
@@ -58,7 +60,7 @@ class RowKernel:
     def text(self, char: str) -> str:
         """The source for T of a dtype character."""
         half = "#include <cupy/carray.cuh>\n#include <cupy/float16.cuh>\n" if char == "e" else ""
-        return f"{half}typedef {NAMES[char]} T;\ntypedef {WIDE[char]} A;\n{REDUCTIONS}{self.source}"
+        return f"{half}typedef {NAMES[char]} T;\ntypedef {WIDE[char]} A;\n{REDUCTIONS * self.reduces}{self.source}"
 
     def _compiled(self, char: str) -> Any:
         return cp.RawKernel(self.text(char), self.name)

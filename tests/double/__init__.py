@@ -16,14 +16,14 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from tests.double import methods, queues
+from tests.double import kernels, methods, queues
 from tests.double.arrays import ndarray
 from tests.double.machine import Ledger, ledger
 
 MODULES = methods.MODULES
 
 BACKEND = "gradcore.backends.cupy"
-KERNELS = [f"gradcore.backends.kernels.{name}" for name in "launch activations softmax".split()]
+KERNELS = [f"gradcore.backends.kernels.{name}" for name in "launch activations scatter softmax".split()]
 # The modules that import CuPy, in the order of their imports.
 PARTS = (*(f"gradcore.backends.{name}" for name in "cuda streams cusolver".split()), *KERNELS, BACKEND)
 
@@ -100,6 +100,7 @@ def parts() -> dict[str, ModuleType]:
     with _in_place_of({**MODULES, **dict.fromkeys(PARTS)}):
         found = {name: import_module(name) for name in PARTS}
         found[BACKEND].start()
+        found[KERNELS[0]].SERVED &= kernels.SERVED
     for name in vars(backends).keys() - known.keys():  # where importing binds them
         delattr(backends, name)
     vars(backends).update(known)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
+from gradcore.backends import of
 from gradcore.recorder.primitive import Primitive, registry
-from gradcore.recorder.steps import Raw
 from gradcore.transforms.batches import (
     Batched,
     NeedsLoop,
@@ -57,7 +57,8 @@ def batching(*names: str) -> Callable[[Rule], Rule]:
     return declare
 
 
-def _data(x: Any) -> Any:
+def data_of(x: Any) -> Any:
+    """What a batched array holds, anything else as it is."""
     return x.data if isinstance(x, Batched) else x
 
 
@@ -71,7 +72,8 @@ def _unfolded(frame: Frame, x: Array) -> Array:
     return F.reshape(x, shape=(frame.size, x.shape[0] // max(frame.size, 1), *x.shape[1:]))
 
 
-def _moved(x: Array, source: int, target: int) -> Array:
+def moved_axis(x: Array, source: int, target: int) -> Array:
+    """`x` with axis `source` where `target` says."""
     order = [i for i in range(x.ndim) if i != source]
     order.insert(target, source)
     return F.transpose(x, axes=tuple(order))
@@ -128,9 +130,9 @@ def _product(frame: Frame, x: Any, y: Any) -> Array:
     """The last axis of `x` with the first of `y`, a matrix or a vector."""
     lead, tail = tuple(x.shape[:-1]), tuple(y.shape[1:])
     if not is_mapped(frame, y):
-        return F.project(_data(x), _data(y))
+        return F.project(data_of(x), data_of(y))
     if not is_mapped(frame, x):
-        rows = F.reshape(_data(x), shape=(prod(lead), x.shape[-1]))
+        rows = F.reshape(data_of(x), shape=(prod(lead), x.shape[-1]))
         if not tail:
             return F.reshape(F.project(y.data, F.matrix_transpose(rows)), shape=(frame.size, *lead))
         made = F.matmul(F.expand(rows, shape=(frame.size, *rows.shape)), y.data)
@@ -147,14 +149,14 @@ def _dot(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any
 
 
 def _transposed(frame: Frame, x: Any) -> Any:
-    return batched(frame, F.matrix_transpose(x.data)) if is_mapped(frame, x) else F.matrix_transpose(_data(x))
+    return batched(frame, F.matrix_transpose(x.data)) if is_mapped(frame, x) else F.matrix_transpose(data_of(x))
 
 
 @batching("unbiased")
 def _unbiased(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
     x, weight = args
     if not is_mapped(frame, weight):
-        return evaluate(op, x.data, _data(weight))
+        return evaluate(op, x.data, data_of(weight))
     return _product(frame, x, _transposed(frame, weight))
 
 
@@ -162,14 +164,14 @@ def _unbiased(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str
 def _linear(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
     x, weight, bias = args
     if not is_mapped(frame, weight) and not is_mapped(frame, bias):
-        return evaluate(op, x.data, _data(weight), _data(bias))
+        return evaluate(op, x.data, data_of(weight), data_of(bias))
     if not is_mapped(frame, x) and not is_mapped(frame, weight):
-        made = F.unbiased(_data(x), _data(weight))
+        made = F.unbiased(data_of(x), data_of(weight))
         made = F.expand(made, shape=(frame.size, *made.shape))
     else:
         made = _product(frame, x, _transposed(frame, weight))
     if not is_mapped(frame, bias):
-        return made + _data(bias)
+        return made + data_of(bias)
     return made + F.reshape(bias.data, shape=(frame.size, *(1,) * (made.ndim - 2), bias.shape[0]))
 
 
@@ -180,7 +182,7 @@ def _linear(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, 
 def _convolve(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
     x, w = args
     if not is_mapped(frame, w):
-        return _unfolded(frame, evaluate(op, _folded(x.data), _data(w), **params))
+        return _unfolded(frame, evaluate(op, _folded(x.data), data_of(w), **params))
     return _by_groups(frame, op, (at_front(frame, x),), w.data, params)
 
 
@@ -188,13 +190,13 @@ def _convolve(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str
 def _convolve_transposed(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
     y, w = args
     if not is_mapped(frame, w):
-        return _unfolded(frame, evaluate(op, _folded(y.data), _data(w), **params))
+        return _unfolded(frame, evaluate(op, _folded(y.data), data_of(w), **params))
     return _by_groups(frame, op, (at_front(frame, y),), w.data, params)
 
 
 def _channels(x: Array) -> Array:
     """(B, N, C, ...) to (N, B * C, ...)."""
-    x = _moved(x, 0, 1)
+    x = moved_axis(x, 0, 1)
     return F.reshape(x, shape=(x.shape[0], x.shape[1] * x.shape[2], *x.shape[3:]))
 
 
@@ -202,7 +204,7 @@ def _by_groups(frame: Frame, op: Primitive, xs: tuple[Array], w: Array, params: 
     params = {**params, "groups": params["groups"] * frame.size}
     out = evaluate(op, _channels(xs[0]), _folded(w), **params)
     out = F.reshape(out, shape=(out.shape[0], frame.size, out.shape[1] // frame.size, *out.shape[2:]))
-    return _moved(out, 1, 0)
+    return moved_axis(out, 1, 0)
 
 
 @batching("convolve_kernel")
@@ -216,12 +218,11 @@ def _convolve_kernel(frame: Frame, op: Primitive, args: Sequence[Any], params: d
 
 def _counted(frame: Frame, index: Array) -> Array:
     """For each element of `index`, which has the batch in front, the number of its slice."""
-    return F.reshape(_arange(index, frame.size), shape=(frame.size, *(1,) * (index.ndim - 1)))
+    return F.reshape(arange_like(index, frame.size), shape=(frame.size, *(1,) * (index.ndim - 1)))
 
 
-def _arange(like: Array, n: int) -> Array:
-    from gradcore.backends import of
-
+def arange_like(like: Array, n: int) -> Array:
+    """The numbers below `n`, where `like` is."""
     backend = of(like)
     with backend.on_device(backend.device_of(like)[1]):
         return backend.arange(n)
@@ -231,7 +232,7 @@ def _arange(like: Array, n: int) -> Array:
 def _embedding(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
     weight, index = args
     if not is_mapped(frame, weight):
-        return evaluate(op, _data(weight), index.data, **params)
+        return evaluate(op, data_of(weight), index.data, **params)
     index = at_front(frame, index)
     rows = weight.shape[0]
     return evaluate(op, _folded(weight.data), index + _counted(frame, index) * rows)
@@ -295,114 +296,6 @@ def _less_at(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str,
 @batching("histogram")
 def _histogram(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
     return one_by_one(frame, op, args, params).data
-
-
-# An index with arrays, of x with a batch in front: the batch is one more array of the index, if the arrays differ over it.
-# Where arrays stand apart NumPy puts their axes first, so the batch is taken there and brought back.
-
-
-def _index(frame: Frame, index: tuple[Any, ...], x_shape: Any) -> tuple[tuple[Any, ...], int]:
-    """The index with the batch in front, and where in the result the batch then is."""
-    arrays = [item for item in index if hasattr(item, "dtype")]
-    if any(a.dtype.kind == "b" and is_mapped(frame, a) for a in arrays):
-        raise NeedsLoop(frame, "a mask as an index")
-    places = [i for i, item in enumerate(index) if hasattr(item, "dtype")]
-    together = places == list(range(places[0], places[-1] + 1))
-    if not any(is_mapped(frame, a) for a in arrays):
-        rank = max(1 if a.dtype.kind == "b" else a.ndim for a in arrays)
-        return (slice(None), *map(_data, index)), 0 if together else rank
-    if any(a.dtype.kind == "b" for a in arrays):
-        raise NeedsLoop(frame, "a mask beside an index")
-    rank = max(a.ndim for a in arrays)
-    turned: list[Any] = []
-    for item in index:
-        if is_mapped(frame, item):
-            turned.append(F.reshape(item.data, shape=(frame.size, *(1,) * (rank - item.ndim), *item.shape)))
-        else:
-            turned.append(_data(item))
-    first = next(a for a in turned if hasattr(a, "dtype"))
-    lead = F.reshape(_arange(first, frame.size), shape=(frame.size, *(1,) * rank))
-    return (lead, *turned), 0
-
-
-def _swap(frame: Frame, index: tuple[Any, ...], x_ndim: int) -> tuple[int, int] | None:
-    """How many axes of slices stand before the arrays, and the rank of these, where the batch must jump over the slices."""
-    places = [i for i, item in enumerate(index) if hasattr(item, "dtype")]
-    if not any(is_mapped(frame, item) for item in index) or places[0] == 0:
-        return None
-    if places != list(range(places[0], places[-1] + 1)):
-        return None  # the arrays' axes come first in any case
-    return places[0], max(item.ndim for item in index if hasattr(item, "dtype"))
-
-
-def _out_of_index(frame: Frame, made: Array, index: tuple[Any, ...], at: int) -> Array:
-    """A result of an index with the batch in front, as each of the batch has it."""
-    swap = _swap(frame, index, 0)
-    if swap is not None:  # (B, *arrays, *slices before, *rest): the arrays go behind the slices before
-        before, rank = swap
-        order = [0, *range(rank + 1, rank + 1 + before), *range(1, rank + 1), *range(rank + 1 + before, made.ndim)]
-        return F.transpose(made, axes=tuple(order))
-    return _moved(made, at, 0) if at else made
-
-
-def _into_index(frame: Frame, values: Array, index: tuple[Any, ...], at: int) -> Array:
-    """The transpose of `_out_of_index`."""
-    swap = _swap(frame, index, 0)
-    if swap is not None:
-        before, rank = swap
-        order = [0, *range(before + 1, before + 1 + rank), *range(1, before + 1), *range(rank + 1 + before, values.ndim)]
-        return F.transpose(values, axes=tuple(order))
-    return _moved(values, 0, at) if at else values
-
-
-@batching("getitem")
-def _getitem(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
-    x, index = args[0], params["index"]
-    if not is_mapped(frame, x) and len(index) == 1 and is_mapped(frame, index[0]) and index[0].dtype.kind != "b":
-        return evaluate(op, _data(x), index=(index[0].data,))
-    whole, at = _index(frame, index, x.shape)
-    return _out_of_index(frame, evaluate(op, at_front(frame, x), index=whole), index, at)
-
-
-@batching("scatter_zeros")
-def _scatter_zeros(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
-    whole, at = _index(frame, params["index"], params["shape"])
-    x = _into_index(frame, at_front(frame, args[0]), params["index"], at)
-    return evaluate(op, x, index=whole, shape=(frame.size, *params["shape"]))
-
-
-@batching("index_put", "index_add")
-def _index_put(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
-    x, values = args
-    whole, at = _index(frame, params["index"], x.shape)
-    if hasattr(values, "dtype"):
-        if values.ndim == 0:
-            values = F.reshape(at_front(frame, values), shape=(frame.size, *(1,) * (_index_rank(params["index"], x.ndim))))
-            shape = F.getitem(at_front(frame, x), index=whole).shape
-            values = F.expand(values, shape=shape) if not at else values
-        else:
-            values = _into_index(frame, at_front(frame, values), params["index"], at)
-    return evaluate(op, at_front(frame, x), values, index=whole)
-
-
-def _index_rank(index: tuple[Any, ...], ndim: int) -> int:
-    arrays = [item for item in index if hasattr(item, "dtype")]
-    taken = sum(item.ndim if item.dtype.kind == "b" else 1 for item in arrays)
-    return ndim - taken + max(1 if item.dtype.kind == "b" else item.ndim for item in arrays)
-
-
-@batching("slice_update")
-def _slice_update(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
-    x = batched(frame, F.copy(at_front(frame, args[0])))
-    part = args[1]
-    shown = params["view"](Raw(x.backend), x)
-    if not isinstance(shown, Batched) or x.backend.storage(shown) is not x.backend.storage(x):
-        return one_by_one(frame, op, args, params).data
-    values = at_front(frame, part) if hasattr(part, "dtype") else part
-    from gradcore.backends import of
-
-    of(shown.data).setitem(shown.data, ..., values)
-    return x.data
 
 
 @batching("pick", "place")

@@ -17,7 +17,7 @@ from gradcore.recorder.primitive import Primitive, primitive, registry
 from gradcore.recorder.record import attach, lifter
 from gradcore.recorder.steps import kernels_of
 from gradcore.recorder.value import Value, wrap
-from gradcore.transforms import batching, lifted
+from gradcore.transforms import batched_indexing, batching, lifted
 from gradcore.transforms.batches import Batched, NeedsLoop, at_front, batched
 from gradcore.transforms.lifted import Frame, Lifted, evaluate, top_of, zeros_like
 from gradcore.transforms.tangents import Dual, dual
@@ -183,7 +183,7 @@ def _receive(t: Value, value: Value) -> None:
         views.family_changed(base)
 
 
-RULES = batching.rules  # importing them fills the table
+RULES = (batching, batched_indexing)  # importing them fills the table
 lifter.append(_on_one_level)
 receiver.append(_receive)
 registry.load()

@@ -50,7 +50,7 @@ traced: Final = Traced()
 class Kernel:
     """A primitive on one backend: `forward` takes raw arrays, `steps` has a Step for every choice of needs.
 
-    `bare` says that the forward is one function of the backend, under another name.
+    `bare` says that the forward is one function of the array library, under another name.
     Straight-line recorders find the steps of the first input, the second and both as `step1`, `step2`, `step3`.
     """
 
@@ -61,7 +61,9 @@ class Kernel:
         self.F = F
         self.as_array = F.as_array
         named = _named_function(op, F)
-        self.bare = named is not None
+        # What gradcore composed itself has several steps all the same, which must see arrays.
+        composed = isinstance(named, functools.partial) or getattr(named, "__module__", "").startswith("gradcore")
+        self.bare = named is not None and not composed
         interpreter = getattr(F, "interpreter", None)  # of a transform's arrays, which do not run the forward itself
         self.forward: Callable[..., Any] = (
             interpreter(op) if interpreter else F.following(named or MethodType(op.forward, F))

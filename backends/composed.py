@@ -5,10 +5,10 @@ computes for dtypes and layouts that the kernels are not written for.
 """
 from __future__ import annotations
 
-from math import pi, sqrt
+from math import pi, prod, sqrt
 from typing import Any
 
-from gradcore.backends.shared import widened
+from gradcore.backends.shared import is_narrow, widened
 
 Array = Any
 Axes = tuple[int, ...]
@@ -121,3 +121,55 @@ def log_softmax(F: Any, x: Array, axis: Axes) -> Array:
 def log_softmax_backward(F: Any, g: Array, out: Array, axis: Axes) -> Array:
     """Return the cotangent at the argument of a log_softmax whose value is `out`."""
     return g - F.exp(out) * F.sum(g, axis, keepdims=True)
+
+
+def standardize(F: Any, x: Array, axis: Axes, eps: float) -> tuple[Array, Array, Array]:
+    """Return (x - mean) / sqrt(variance + eps) over `axis`, that mean and that (biased) variance; axes are kept."""
+    dtype, count = x.dtype, prod(x.shape[a] for a in axis)
+    x = F.astype(x, "float32") if is_narrow(x) else x
+    mean = F.sum(x, axis, keepdims=True) / count
+    out = x - mean
+    variance = inner(F, out, out, axis) / count
+    out *= (variance + eps) ** -0.5
+    return F.astype(out, dtype), F.astype(mean, dtype), F.astype(variance, dtype)
+
+
+def destandardize(F: Any, x: Array, y: Array, scale: Array, axis: Axes) -> Array:
+    """Return (x - mean(x) - y * mean(x * y)) * scale over `axis`."""
+    count = prod(x.shape[a] for a in axis)
+    dtype = x.dtype
+    if is_narrow(x):
+        x, y, scale = (F.astype(each, "float32") for each in (x, y, scale))
+    out = y * (inner(F, x, y, axis) / -count)
+    out -= F.sum(x, axis, keepdims=True) / count
+    out += x
+    out *= scale
+    return F.astype(out, dtype)
+
+
+# Up to so many classes the sums over them are faster along the first axis, copy included.
+FEW = 64
+
+
+def _below_top(F: Any, x: Array) -> tuple[Array, int]:
+    """The logits (N, C) less the largest of each row, and the axis on which the classes now are."""
+    if x.shape[1] > FEW:
+        return x - F.max(x, 1, keepdims=True), 1
+    x = F.ascontiguousarray(x.transpose())
+    return x - F.max(x, 0), 0
+
+
+def pairs(F: Any, target: Array, axis: int) -> tuple[Array, Array]:
+    """Return the index of each row's target, with the classes on `axis`."""
+    rows = F.arange(target.shape[0])
+    return (rows, target) if axis else (target, rows)
+
+
+def cross_entropy(F: Any, x: Array, target: Array, share: float) -> tuple[Array, Array]:
+    """Return `share` times the sum of -log(p) of logits (N, C) at the classes (N,); and the softmax p."""
+    below, axis = _below_top(F, x)
+    p = F.exp(below)
+    sums = F.sum(p, axis)
+    loss = F.sum(F.log(sums) - below[pairs(F, target, axis)]) * share
+    p /= sums[:, None] if axis else sums
+    return loss, p if axis else p.transpose()

@@ -52,6 +52,8 @@ from gradcore.backends.cusolver import (
     cholesky, eig, eigh, eigvals, eigvalsh, inv, lstsq, pinv, qr, solve, svd,
 )
 from gradcore.backends.kernels.activations import bound as _fused, masked as _masked
+from gradcore.backends.kernels.losses import bound as _cross_entropy
+from gradcore.backends.kernels.normalization import destandardize as _destandardize, standardize as _standardize
 from gradcore.backends.kernels.scatter import add_rows as _add_rows
 from gradcore.backends.kernels.softmax import bound as _over_rows
 from gradcore.backends.streams import is_pinned as _is_pinned
@@ -373,6 +375,8 @@ gelu_tanh, gelu_tanh_backward = _fused("gelu_tanh", _bind), _fused("gelu_tanh_ba
 silu, silu_backward = _fused("silu", _bind), _fused("silu_backward", _bind)
 softplus, softplus_backward = _fused("softplus", _bind), _fused("softplus_backward", _bind)
 softmax, softmax_backward = _over_rows("softmax", _bind), _over_rows("softmax_backward", _bind)
+standardize, destandardize = _standardize(_bind), _destandardize(_bind)
+cross_entropy = _cross_entropy(_bind)
 log_softmax, log_softmax_backward = _over_rows("log_softmax", _bind), _over_rows("log_softmax_backward", _bind)
 
 # what shared.py writes over these

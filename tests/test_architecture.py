@@ -35,15 +35,20 @@ LAYERS = [
 NAMESPACES = next(i for i, layer in enumerate(LAYERS) if "gradcore.autograd" in layer)
 CLOSED = ["gradcore.graph", "gradcore.backends"]  # not even the layers below, not even for annotations
 
+KERNELS = "activations launch losses normalization scatter softmax".split()
+
 # Every package outside the standard library, and the only modules that may import it.
 THIRD_PARTY = {
     "numpy": {
         f"gradcore.backends.{name}"
-        for name in "numpy cupy cusolver kernels.launch kernels.scatter mersenne scans scatters silence special streams sums".split()
+        for name in (
+            *"numpy cupy cusolver mersenne scans scatters silence special streams sums".split(),
+            *(f"kernels.{name}" for name in KERNELS),
+        )
     },
     "cupy": {
         f"gradcore.backends.{name}"
-        for name in "cupy cuda cusolver kernels.activations kernels.launch kernels.scatter kernels.softmax streams".split()
+        for name in ["cupy", "cuda", "cusolver", "streams", *(f"kernels.{name}" for name in KERNELS)]
     },
     "cupyx": {f"gradcore.backends.{name}" for name in ("cupy", "cusolver", "streams")},
     "scipy": {"gradcore.backends.special"},

@@ -40,7 +40,7 @@ THREADED = """
 #include <cmath>
 #include <thread>
 #include <vector>
-using std::exp; using std::log;
+using std::exp; using std::log; using std::sqrt;
 #define __global__
 #define __device__ static
 #define __shared__
@@ -93,6 +93,37 @@ def test_the_threads_of_a_block_agree(
     count = (ctypes.c_longlong(X.shape[0]), ctypes.c_longlong(X.shape[1]), ctypes.c_uint(threads))
     run(*count, *(ctypes.c_void_p(each.ctypes.data) for each in (*arrays, out)))
     np.testing.assert_allclose(out, getattr(composed, name)(host, *arrays, (1,)), rtol=1e-11, atol=1e-13)
+
+
+OTHERS = ("add_rows", "cross_entropy", "destandardize", "standardize")
+
+
+@needs_a_compiler
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("axis", [(1,), (0, 1)])
+def test_standardize_and_back(axis: Any, dtype: str, strict_cuda: Any) -> None:
+    F, tolerance = strict_cuda.backend, 1e-4 if dtype == "f4" else 1e-11
+    x, y, before = X.astype(dtype), Y.astype(dtype), len(pretended.runs)
+    scale = np.asarray(rng.random((5, 1) if axis == (1,) else (1, 1)), dtype)
+    found = F.standardize(strict_cuda.array(x), axis, 1e-3)
+    back = F.destandardize(*map(strict_cuda.array, (x, y, scale)), axis)
+    assert pretended.runs[before:] == ["gradcore_standardize", "gradcore_destandardize"]
+    expected = (*composed.standardize(host, x, axis, 1e-3), composed.destandardize(host, x, y, scale, axis))
+    for mine, other in zip((*found, back), expected, strict=True):
+        assert (mine.shape, mine.dtype) == (other.shape, dtype)
+        np.testing.assert_allclose(strict_cuda.host(mine), other, rtol=tolerance, atol=tolerance)
+
+
+@needs_a_compiler
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_cross_entropy(dtype: str, strict_cuda: Any) -> None:
+    x, target, before = X.astype(dtype), np.array([0, 36, -1, 5, 5]), len(pretended.runs)
+    loss, p = strict_cuda.backend.cross_entropy(strict_cuda.array(x), strict_cuda.array(target), 0.25)
+    assert pretended.runs[before:] == ["gradcore_cross_entropy"]
+    expected = np.exp(X) / np.exp(X).sum(1, keepdims=True)
+    assert loss.dtype == p.dtype == dtype
+    np.testing.assert_allclose(strict_cuda.host(p), expected, rtol=1e-5)
+    np.testing.assert_allclose(strict_cuda.host(loss), -0.25 * np.log(expected[np.arange(5), target]).sum(), rtol=1e-5)
 
 
 EDGES = np.array([0.0, -0.0, 1e-30, -1e-30, 88.0, -88.0, 1e4, -1e4, np.inf, -np.inf, np.nan])
@@ -166,7 +197,7 @@ def launch() -> Any:
 
 def test_every_kernel_is_in_a_table(strict_cuda: Any) -> None:
     names = {kernel.name for kernel in (*launch().elementwise_kernels, *launch().row_kernels)}
-    assert names == {f"gradcore_{name}" for name in (*ELEMENTWISE, "masked", *CALLS, "add_rows")}
+    assert names == {f"gradcore_{name}" for name in (*ELEMENTWISE, "masked", *CALLS, *OTHERS)}
 
 
 # -- NVRTC ---------------------------------------------------------------------------------------------------
@@ -244,7 +275,7 @@ def nvrtc() -> Callable[..., subprocess.CompletedProcess[str]]:
 def test_every_kernel_compiles(architecture: str, nvrtc: Callable[..., Any]) -> None:
     done = nvrtc(architecture)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert int(done.stdout.split()[-1]) == 3 * (len(ELEMENTWISE) + len(CALLS) + 2)
+    assert int(done.stdout.split()[-1]) == 3 * (len(ELEMENTWISE) + 1 + len(CALLS) + len(OTHERS))
 
 
 @pytest.mark.oracle

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gradcore.backends.composed import pairs
 from gradcore.recorder import primitive
 
 Array = Any
@@ -47,23 +48,6 @@ def spread_score(F: Any, x: Array, target: Array, *, weights: Any, shape: tuple[
 
 # -- logits ----------------------------------------------------------------------------------------------------
 
-# Up to so many classes the sums over them are faster along the first axis, copy included.
-FEW = 64
-
-
-def _below_top(F: Any, x: Array) -> tuple[Array, int]:
-    """The logits (N, C) less the largest of each row, and the axis on which the classes now are."""
-    if x.shape[1] > FEW:
-        return x - F.max(x, 1, keepdims=True), 1
-    x = F.ascontiguousarray(x.transpose())
-    return x - F.max(x, 0), 0
-
-
-def _pairs(F: Any, target: Array, axis: int) -> tuple[Array, Array]:
-    rows = F.arange(target.shape[0])
-    return (rows, target) if axis else (target, rows)
-
-
 @primitive(
     "general",
     x=lambda F, g, target, p, share: F.less_at(p, target) * (g * share),
@@ -74,19 +58,14 @@ def _pairs(F: Any, target: Array, axis: int) -> tuple[Array, Array]:
 )
 def cross_entropy(F: Any, x: Array, target: Array, *, share: float) -> tuple[Array, Array]:
     """`share` times the sum of -log(p) of logits (N, C) at the classes (N,); and the softmax p."""
-    below, axis = _below_top(F, x)
-    p = F.exp(below)
-    sums = F.sum(p, axis)
-    loss = F.sum(F.log(sums) - below[_pairs(F, target, axis)]) * share
-    p /= sums[:, None] if axis else sums
-    return loss, p if axis else p.transpose()
+    return F.cross_entropy(x, target, share)  # type: ignore[no-any-return]
 
 
 @primitive("general", x=lambda g: g)
 def less_at(F: Any, x: Array, target: Array) -> Array:
     """`x` (N, C) less 1 at the classes (N,)."""
     out = F.copy(x)
-    out[_pairs(F, target, 1)] -= 1
+    out[pairs(F, target, 1)] -= 1
     return out
 
 

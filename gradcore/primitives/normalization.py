@@ -5,8 +5,6 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from gradcore.backends.shared import is_narrow
-from gradcore.primitives.reductions import inner
 from gradcore.recorder import primitive
 
 Array = Any
@@ -38,15 +36,7 @@ def _destandardize_rule(
 @primitive("general", vjp=_destandardize_rule)
 def destandardize(F: Any, x: Array, y: Array, scale: Array, *, axis: Axes) -> Array:
     """(x - mean(x) - y * mean(x * y)) * scale over `axis`: what is left of x beside the constants and multiples of y."""
-    count = prod(x.shape[a] for a in axis)
-    dtype = x.dtype
-    if is_narrow(x):
-        x, y, scale = (F.astype(each, "float32") for each in (x, y, scale))
-    out = y * (inner.primitive.forward(F, x, y, axis=axis) / -count)  # type: ignore[attr-defined]
-    out -= F.sum(x, axis, keepdims=True) / count
-    out += x
-    out *= scale
-    return F.astype(out, dtype)
+    return F.destandardize(x, y, scale, axis)
 
 
 @primitive(
@@ -59,13 +49,7 @@ def destandardize(F: Any, x: Array, y: Array, scale: Array, *, axis: Axes) -> Ar
 def standardize(F: Any, x: Array, *, axis: Axes, eps: float) -> tuple[Array, Array, Array]:
     """(x - mean) / sqrt(variance + eps) over `axis`, with that mean and that (biased) variance; axes are
     kept."""
-    dtype, count = x.dtype, prod(x.shape[a] for a in axis)
-    x = F.astype(x, "float32") if is_narrow(x) else x
-    mean = F.sum(x, axis, keepdims=True) / count
-    out = x - mean
-    variance = inner.primitive.forward(F, out, out, axis=axis) / count  # type: ignore[attr-defined]
-    out *= (variance + eps) ** -0.5
-    return F.astype(out, dtype), F.astype(mean, dtype), F.astype(variance, dtype)
+    return F.standardize(x, axis, eps)  # type: ignore[no-any-return]
 
 
 @primitive("elementwise", x=lambda g, scale: g * scale, scale=lambda g, x: g * x, shift=lambda g: g, node="NativeLayerNorm")

@@ -64,6 +64,7 @@ from gradcore.layouts import (
     sparse_csr,
     strided,
 )
+from gradcore.backends.shared import OutOfMemoryError
 from gradcore.printing import get_printoptions, printoptions, set_printoptions
 from gradcore.size import Size
 from gradcore.tensor import Tensor

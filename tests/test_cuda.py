@@ -195,6 +195,7 @@ def test_out_of_memory_names_the_operation_and_the_process_goes_on(little: Any) 
         gc.outer(x, x)
     assert isinstance(e.value, RuntimeError)
     assert isinstance(e.value, MemoryError)
+    assert gc.OutOfMemoryError is cuda.OutOfMemoryError
     for build in (lambda: gc.zeros(100_000, device="cuda"), lambda: gc.tensor(np.ones(100_000), device="cuda")):
         with pytest.raises(cuda.OutOfMemoryError, match="CUDA out of memory"):
             build()

@@ -214,15 +214,16 @@ TYPES = {"e": "float16", "f": "float", "d": "double"}
 OPTIONS = core.assemble_cupy_compiler_options(()) + ("-ftz=true", "--device-as-default-execution-space")
 
 
-def elementwise(kernel, char):
+def elementwise(kernel, char, mask="bool"):
     """An elementwise kernel as CuPy writes it, but for views: the operation over references to elements."""
-    aliases = {"T": TYPES[char], "S": launch.WIDE[char], "M": "bool"}
+    aliases = {"T": TYPES[char], "S": launch.WIDE[char], "M": mask}
     params = [p for p in kernel.params if p.name != "_ind"]
     const = ["const " if p.is_const else "" for p in params]
     taken = "".join(f"{c}{p.ctype}* _{p.name}, " for c, p in zip(const, params))
     each = " ".join(f"{c}{p.ctype}& {p.name} = _{p.name}[i];" for c, p in zip(const, params))
     types = "".join(f"typedef {aliases[t]} {t};" for t in sorted({p.ctype for p in params}))
-    return f"""#include <cupy/carray.cuh>
+    return f"""#include <cupy/complex.cuh>
+#include <cupy/carray.cuh>
 #include <cupy/float16.cuh>
 {types}
 {kernel.preamble}
@@ -247,6 +248,9 @@ for char in TYPES:
             build(kernel.name, elementwise(kernel, char), architecture)
         for kernel in launch.row_kernels:
             build(kernel.name, kernel.text(char), architecture)
+        masked = next(k for k in launch.elementwise_kernels if k.name == "gradcore_masked")
+        for mask in (TYPES[char], "long long", "complex<float>"):
+            build(masked.name, elementwise(masked, char, mask), architecture)
         built += len(launch.elementwise_kernels) + len(launch.row_kernels)
 print("built", built)
 '''

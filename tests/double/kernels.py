@@ -47,8 +47,8 @@ static Three threadIdx = {0, 0, 0}, blockIdx = {0, 0, 0}, blockDim = {1, 1, 1}, 
 @cache
 def library(source: str) -> ctypes.CDLL:
     """The shared object of a C++ source, compiled once for all processes and runs."""
-    folder = Path(tempfile.gettempdir()) / f"gradcore-kernels-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder = Path(__file__).resolve().parents[2] / ".pytest_cache" / "kernels"
+    folder.mkdir(parents=True, exist_ok=True)
     made = folder / f"{hashlib.sha256(source.encode()).hexdigest()[:24]}.so"
     if not made.exists():
         with tempfile.TemporaryDirectory(dir=folder) as work:

@@ -79,6 +79,16 @@ SETTINGS = [
     ("Adagrad", {"maximize": True}),
     ("Adadelta", {}),
     ("Adadelta", {"rho": 0.8, "weight_decay": 0.1, "maximize": True}),
+    ("NAdam", {}),
+    ("NAdam", {"weight_decay": 0.1, "momentum_decay": 0.1, "maximize": True}),
+    ("NAdam", {"weight_decay": 0.1, "decoupled_weight_decay": True, "betas": (0.8, 0.95)}),
+    ("RAdam", {"lr": 0.05}),
+    ("RAdam", {"weight_decay": 0.1, "maximize": True, "betas": (0.5, 0.9)}),
+    ("RAdam", {"weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("Rprop", {}),
+    ("Rprop", {"lr": 0.1, "etas": (0.3, 1.5), "step_sizes": (0.01, 0.5), "maximize": True}),
+    ("ASGD", {"t0": 20.0, "lambd": 0.01, "weight_decay": 0.1}),
+    ("ASGD", {"alpha": 0.5, "maximize": True}),
     ("LBFGS", {"lr": 0.1, "max_iter": 3, "history_size": 4}),
     ("LBFGS", {"line_search_fn": "strong_wolfe", "max_iter": 4}),
     ("LBFGS", {"line_search_fn": "strong_wolfe", "max_iter": 3, "history_size": 2, "lr": 3.0}),
@@ -97,7 +107,7 @@ def test_fifty_steps_go_where_torch_goes(name: str, settings: dict[str, Any]) ->
     same(program, torch, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop", "Adagrad", "Adadelta"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop", "Adagrad", "Adadelta", "NAdam", "RAdam", "ASGD"])
 def test_in_single_precision(name: str) -> None:
     start, target = (numbers(3, 4), numbers(4)), (numbers(6, 3), numbers(6, 4))
     same(lambda T: trained(T, lambda T, p: getattr(T.optim, name)(p), start, target, "float32"), torch, rtol=2e-5)
@@ -121,7 +131,7 @@ def test_complex_parameters(name: str, settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (3, 1), (2 * BLOCK + 7,)])
-@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop", "Adagrad", "Adadelta", "Adamax"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "Rprop"])
 def test_shapes(name: str, shape: tuple[int, ...]) -> None:
     settings = {"lr": 0.1, **({"momentum": 0.9} if name in ("SGD", "RMSprop") else {})}
 
@@ -156,7 +166,7 @@ def test_parameters_that_do_not_lie_in_order() -> None:
 # -- what an optimizer is besides its steps ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "Adamax", "RMSprop", "Adagrad", "Adadelta", "LBFGS"])
+@pytest.mark.parametrize("name", [name for name in optim.__all__ if name not in ("Optimizer", "lr_scheduler")])
 def test_settings_and_repr(name: str) -> None:
     def program(T: Any) -> Any:
         p = T.ones(2, requires_grad=True)
@@ -185,6 +195,9 @@ REFUSED = [
     "T.optim.RMSprop([p], alpha=-0.1)",
     "T.optim.Adagrad([p], lr_decay=-1)",
     "T.optim.Adadelta([p], rho=1.5)",
+    "T.optim.Rprop([p], etas=(1.5, 2.0))",
+    "T.optim.NAdam([p], momentum_decay=-1)",
+    "T.optim.RAdam([p], betas=(0.5, -0.1))",
     "T.optim.LBFGS([{'params': [p]}, {'params': [q]}])",
     "T.optim.SGD([p]).add_param_group([q])",
     "T.optim.SGD([p]).load_state_dict({'state': {}, 'param_groups': []})",
@@ -301,7 +314,7 @@ def test_a_step_can_be_differentiated() -> None:
     def program(T: Any) -> Any:
         p0 = T.tensor([1.0, 2.0], dtype=T.float64, requires_grad=True)
         results = []
-        for name in ("SGD", "Adam", "Adagrad", "RMSprop"):
+        for name in ("SGD", "Adam", "Adagrad", "RMSprop", "NAdam", "RAdam", "Rprop", "Adadelta"):
             p = p0.clone()
             p.retain_grad()
             optimizer = getattr(T.optim, name)([p], lr=0.1, differentiable=True)

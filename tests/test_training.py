@@ -60,6 +60,10 @@ OPTIMIZERS = {
     "RMSprop": lambda p: optim.RMSprop(p, lr=0.01, momentum=0.5, centered=True),
     "Adagrad": lambda p: optim.Adagrad(p, lr=0.01),
     "Adadelta": lambda p: optim.Adadelta(p),
+    "NAdam": lambda p: optim.NAdam(p),
+    "RAdam": lambda p: optim.RAdam(p, betas=(0.5, 0.6)),
+    "Rprop": lambda p: optim.Rprop(p),
+    "ASGD": lambda p: optim.ASGD(p, t0=1.0),
 }
 
 

@@ -4,10 +4,13 @@ from gradcore.optim import lr_scheduler
 from gradcore.optim.adagrad import Adadelta, Adagrad
 from gradcore.optim.adam import Adam, Adamax, AdamW
 from gradcore.optim.lbfgs import LBFGS
+from gradcore.optim.nadam import NAdam, RAdam
 from gradcore.optim.optimizer import Optimizer
 from gradcore.optim.rmsprop import RMSprop
+from gradcore.optim.rprop import ASGD, Rprop
 from gradcore.optim.sgd import SGD
 
 __all__ = [
-    "LBFGS", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Optimizer", "RMSprop", "lr_scheduler",
+    "ASGD", "LBFGS", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "Optimizer", "RAdam", "RMSprop",
+    "Rprop", "lr_scheduler",
 ]  # fmt: skip

@@ -265,6 +265,8 @@ class Optimizer:
 
 def _fitted(value: Any, p: Tensor, name: Any = None) -> Any:
     """A part of a state as the parameter needs it: tensors, but for the count of steps, in its dtype and on its device."""
+    if name == "step" and not isinstance(value, Tensor):
+        return tensor(float(value))  # as old checkpoints have it
     if isinstance(value, Tensor):
         return value if name == "step" else value.to(p.device, p.dtype) if p.is_floating_point() else value.to(p.device)
     if isinstance(value, dict):

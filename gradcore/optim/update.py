@@ -15,7 +15,7 @@ from gradcore.backends import numpy as host
 from gradcore.backends import of
 from gradcore.ops.pointwise import abs as absolute
 from gradcore.ops.pointwise import sqrt
-from gradcore.ops.selection import maximum
+from gradcore.ops.selection import clamp, maximum, sign
 from gradcore.recorder.inplace import bump
 from gradcore.tensor import Tensor
 
@@ -26,7 +26,7 @@ BLOCK = 1 << 14
 class OnTensors:
     """The functions that rules use, of Tensors."""
 
-    sqrt, absolute, maximum = map(staticmethod, (sqrt, absolute, maximum))
+    sqrt, absolute, sign, clip, maximum = map(staticmethod, (sqrt, absolute, sign, clamp, maximum))
 
 
 def update(rule: Rule, gradient: Tensor, parameter: Tensor, *state: Tensor, name: str, **numbers: Any) -> None:

@@ -7,8 +7,12 @@ import json
 import sys
 import time
 import warnings
+from contextlib import nullcontext
 from itertools import groupby
 from pathlib import Path
+from typing import Any
+
+from tests import double
 
 
 def parser() -> argparse.ArgumentParser:
@@ -24,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--check", nargs="+", default=[], help="only these checks (see --list)")
     p.add_argument("--sample", type=int, help="only this sample number")
     p.add_argument("--library", default="gradcore", help="what to test; `torch` tests the oracle itself")
+    p.add_argument("--device", default="cpu", choices=("cpu", "cuda", "double"), help="double: the stand-in for a GPU")
     p.add_argument("--json", type=Path, metavar="PATH", help="write every outcome there")
     p.add_argument("--list", action="store_true", help="print the ops with their checks, run nothing")
     p.add_argument("-v", "--verbose", action="store_true", help="print every failing sample, not the first alone")
@@ -34,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
     warnings.simplefilter("ignore")
-    from tests.oracle import catalogue, plan, report, trial  # torch comes with them: --help should not wait for it
+    from tests.oracle import catalogue, plan, trial  # torch comes with them: --help should not wait for it
 
     tiers = [t if t == catalogue.COMPANION else f"tier{t.removeprefix('tier')}" for t in options.tier]
     try:
@@ -52,7 +57,14 @@ def main(argv: list[str] | None = None) -> int:
         for (label, dtype), items in grouped:
             print(f"{label:45} {dtype:10} {' '.join(check.name for _, _, check in items)}")
         return 0
-    library = plan.library_named(options.library)
+    stand_in = double.installed() if options.device == "double" else nullcontext()
+    with stand_in:
+        return run(grouped, plan.library_named(options.library, options.device.replace("double", "cuda")), options)
+
+
+def run(grouped: Any, library: Any, options: argparse.Namespace) -> int:
+    from tests.oracle import report, trial
+
     outcomes: list[trial.Outcome] = []
     started = time.perf_counter()
     for (label, dtype), items in grouped:

@@ -240,6 +240,38 @@ class Library:
         return self.attribute("autograd.grad")(outputs, inputs, cotangents, allow_unused=True, **options)
 
 
+class OnDevice(Library):
+    """The module with every tensor on a device, where it also makes new ones."""
+
+    def __init__(self, module: Any, device: str) -> None:
+        super().__init__(module)
+        self.device = device
+
+    def tensor(self, tensor: torch.Tensor, *, requires_grad: bool = False) -> Any:
+        if tensor.storage_offset():
+            return self.view_into_storage(tensor).requires_grad_(requires_grad)
+        host = self.module.from_numpy(strided_numpy(tensor))
+        made = host.to(self.device)
+        if made.stride() != host.stride():  # a copy to the device may come in another order
+            made = self.module.empty_strided(host.shape, host.stride(), dtype=host.dtype, device=self.device).copy_(made)
+        return made.requires_grad_(requires_grad)
+
+    def array(self, tensor: Any) -> np.ndarray:
+        return super().array(tensor if isinstance(tensor, torch.Tensor) else tensor.detach().cpu())
+
+    def convert(self, value: Any, leaves: dict[int, Any]) -> Any:
+        on_cpu = isinstance(value, torch.device) or (isinstance(value, str) and value == "cpu")
+        return self.attribute("device")(self.device) if on_cpu else super().convert(value, leaves)
+
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        before = self.module.get_default_device()
+        self.module.set_default_device(self.device)
+        try:
+            return super().call(function, *args, **kwargs)
+        finally:
+            self.module.set_default_device(before)
+
+
 class Reference(Library):
     """torch itself as the judge: no detour over NumPy, and a seed that leaves torch's own generator alone."""
 

@@ -9,7 +9,7 @@ import torch
 
 from tests.oracle import checks, gradients, transforms
 from tests.oracle.catalogue import Entry
-from tests.oracle.library import Library, StandIn
+from tests.oracle.library import Library, OnDevice, StandIn
 from tests.oracle.trial import Check
 
 CHECKS: dict[str, Check] = {check.name: check for check in [*checks.CHECKS, *gradients.CHECKS, *transforms.CHECKS]}
@@ -30,8 +30,9 @@ def planned(
                         yield entry, dtype, CHECKS[name]
 
 
-def library_named(name: str) -> Library:
-    """Import the library under test."""
+def library_named(name: str, device: str = "cpu") -> Library:
+    """Import the library under test, to run on `device`."""
     if name == "torch":
         return StandIn()
-    return Library(importlib.import_module(name))
+    module = importlib.import_module(name)
+    return Library(module) if device == "cpu" else OnDevice(module, device)

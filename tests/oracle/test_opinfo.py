@@ -28,8 +28,9 @@ def work() -> list[Any]:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("items", work())
-def test_all_samples_agree_with_torch(items: list[Any], record_property: Any) -> None:
-    library = plan.library_named("gradcore")
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
+def test_all_samples_agree_with_torch(device: str, items: list[Any], record_property: Any) -> None:
+    library = plan.library_named("gradcore", device)
     outcomes = [trial.run(check, entry, dtype, library) for entry, dtype, check in items]
     record_property("oracle", json.dumps(counted(outcomes)))
     assert any(outcome.total for outcome in outcomes), "nothing was compared"

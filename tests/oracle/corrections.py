@@ -23,7 +23,19 @@ def masked_logaddexp(x: Any, y: Any, *, dtype: Any = None, input_mask: Any = Non
     return torch.where(first & second, torch.logaddexp(x, y), one).to(dtype or x.dtype)
 
 
+def norm(x: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, **options: Any) -> Any:
+    """The second derivative by the cotangent is the first by the input: 0 at a norm of zero, where torch has nan."""
+    found = torch.linalg.norm(x, ord, dim, keepdim, **options)
+    if not isinstance(ord, float) or not 2 < ord < torch.inf or isinstance(dim, (tuple, list)):
+        return found
+    zero = torch.linalg.vector_norm(x.detach(), ord, dim, True) == 0
+    elsewhere = torch.linalg.norm(torch.where(zero, torch.ones_like(x), x), ord, dim, keepdim, **options)
+    nothing = (x * 0).sum() if dim is None else (x * 0).sum(dim, keepdim)
+    return torch.where(zero.reshape(found.shape), nothing.reshape(found.shape), elsewhere)
+
+
 RIGHT: dict[str, Callable[..., Any]] = {
     "as_strided_scatter": as_strided_scatter,
+    "linalg.norm": norm,
     "masked.logaddexp": masked_logaddexp,
 }

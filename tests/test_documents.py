@@ -53,9 +53,15 @@ def test_examples_in_docstrings_print_what_they_say() -> None:
     names = ["gradcore", *(m.name for m in pkgutil.walk_packages(gradcore.__path__, "gradcore."))]
     failed = {}
     for name in names:
-        if name in ("gradcore.__main__", "gradcore.backends.cuda", "gradcore.backends.cupy"):  # these import CuPy
+        if name == "gradcore.__main__":
             continue
-        result = doctest.testmod(importlib.import_module(name), optionflags=OPTIONS)
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError as missing:
+            if missing.name in ("cupy", "cupyx"):  # what only a device needs
+                continue
+            raise
+        result = doctest.testmod(module, optionflags=OPTIONS)
         if result.failed:
             failed[name] = result.failed
     assert failed == {}

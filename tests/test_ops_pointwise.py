@@ -230,3 +230,13 @@ def test_complex_parts_are_views_and_make_the_whole() -> None:
     assert z.tolist() == [5 + 7j, 6 - 4j]
     assert gradcore.allclose(z, z.abs() * (1j * z.angle()).exp())
     assert gradcore.equal(z.conj().imag, -z.imag)
+
+
+@pytest.mark.parametrize("name", ["abs_", "absolute_"])
+def test_an_absolute_value_does_not_fit_where_complex_numbers_stood(name: str) -> None:
+    for library in (gradcore, torch):
+        z = library.tensor([3 + 4j])
+        with pytest.raises(RuntimeError, match="In-place abs is not supported for complex tensors"):
+            getattr(z, name)()
+        assert z.tolist() == [3 + 4j]
+        assert getattr(library.tensor([-2.0, 3.0]), name)().tolist() == [2.0, 3.0]

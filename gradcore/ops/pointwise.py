@@ -9,12 +9,13 @@ from gradcore.backends import of
 from gradcore.ops.arguments import need_tensor
 from gradcore.ops.direct import accepted, not_a_tensor, public
 from gradcore.ops.numbers import full, in_dtype, promoted, times
-from gradcore.ops.registry import op
+from gradcore.ops.registry import methods, op
 from gradcore.primitives import comparison as c
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import selection as s
 from gradcore.primitives import transcendental as t
 from gradcore.recorder import renamed
+from gradcore.recorder.inplace import inplace as in_place
 from gradcore.recorder.record import operand
 from gradcore.recorder.value import Value
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 mul = public(e.multiply, "mul", "multiply")
 neg = public(e.negative, "neg", "negative")
 reciprocal = public(e.reciprocal, "reciprocal")
-abs = public(e.absolute, "abs", "absolute")
+abs = public(e.absolute, "abs", "absolute", inplace=False)
 sqrt = public(e.sqrt, "sqrt")
 rsqrt = public(e.rsqrt, "rsqrt")
 exp = public(t.exp, "exp")
@@ -45,6 +46,16 @@ tanh = public(t.tanh, "tanh", "nn.functional.tanh")
 sigmoid = public(t.sigmoid, "sigmoid", "special.expit", "nn.functional.sigmoid")
 erf = public(t.erf, "erf", "special.erf")
 atan2 = public(t.arctan2, "atan2", "arctan2", numbers="neither")
+
+
+def _absolute_in_place(input: Tensor) -> Any:
+    if input._array.dtype.kind == "c":
+        raise RuntimeError("In-place abs is not supported for complex tensors.")
+    return e.absolute(input)
+
+
+for _name in ("abs_", "absolute_"):
+    methods[_name] = in_place(_absolute_in_place, _name)
 
 
 # -- arithmetic ----------------------------------------------------------------------------------------------

@@ -433,13 +433,11 @@ class Tensor(Value):
         host = of(self._array).to_host(self._array)
         return _unpickled, (type(self), host, str(self.device), self.requires_grad)
 
+    # Here and not with setattr afterwards: every attribute set on a class that exists makes Python look for what it changes.
+    locals().update({name: _Later(name) for name in ops.METHODS})
+    locals().update(methods)
+
 
 def _unpickled(cls: Any, host: Any, device: str, requires_grad: bool) -> Any:
     made = creation.as_tensor(host, device=device).as_subclass(cls)
     return made.requires_grad_(requires_grad)
-
-
-for _name in ops.METHODS:
-    setattr(Tensor, _name, _Later(_name))
-for _name, _method in methods.items():
-    setattr(Tensor, _name, _method)

@@ -7,12 +7,15 @@ up to date; tests/test_public_names.py says when they are not.
 from __future__ import annotations
 
 import ast
+import pkgutil
 import re
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +23,9 @@ from gradcore import ops
 from gradcore.ops.registry import functions, methods
 
 ROOT = Path(__file__).resolve().parents[1]
-METHODS = "methods"
+LATER = "later"
 FILES = {
-    METHODS: "gradcore/ops/later.py",
+    LATER: "gradcore/ops/later.py",
     "": "gradcore/__init__.py",
     "linalg": "gradcore/linalg.py",
     "special": "gradcore/special.py",
@@ -31,8 +34,13 @@ FILES = {
 MARKS = re.compile(r"(?<=# operations: begin\n).*?(?= *# operations: end\n)", re.DOTALL)
 
 
+def load() -> None:
+    for module in pkgutil.iter_modules(ops.__path__, "gradcore.ops."):
+        import_module(module.name)
+
+
 def modules() -> list[Any]:
-    ops.load()
+    load()
     return [module for name, module in sys.modules.items() if name.startswith("gradcore.ops.")]
 
 
@@ -57,12 +65,11 @@ def home(name: str, function: Any) -> tuple[str, str] | None:
 
 def block(namespace: str) -> str:
     """The lines for one namespace: imports, and declarations of what no module has under a name; or those for methods."""
-    ops.load()
-    if namespace == METHODS:
-        code = "import gradcore; from gradcore.ops.registry import methods; print(*methods)"
+    load()
+    if namespace == LATER:
+        code = "from tests import public_names; print(public_names.later())"
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-        names = indented(" ".join(sorted(methods.keys() - done.stdout.split())))
-        return f'METHODS: Final = """\n{names}\n""".split()\n'
+        return done.stdout
     imports: dict[str, list[str]] = {}
     declared: list[str] = []
     for name, function in sorted(functions[namespace].items()):
@@ -76,6 +83,46 @@ def block(namespace: str) -> str:
         for module, names in sorted(imports.items())
     ]
     return "".join([*lines, *declared])
+
+
+def later() -> str:
+    """The lines for what is imported later. Only an interpreter that has imported nothing but gradcore can tell."""
+    seen = before = public()
+    found: dict[str, set[str]] = {}
+    executing = [""]
+    execute = SourceFileLoader.exec_module
+
+    def credit() -> None:
+        nonlocal seen
+        found.setdefault(executing[-1], set()).update(public() - seen)
+        seen = public()
+
+    def watched(loader: SourceFileLoader, module: Any) -> None:
+        credit()
+        executing.append(module.__name__)
+        execute(loader, module)
+        credit()
+        executing.pop()
+
+    SourceFileLoader.exec_module = watched  # type: ignore[method-assign]
+    load()
+    lines = [
+        f'    "{module.removeprefix("gradcore.ops.")}": """\n{sorted_names(new)}\n    """,\n'
+        for module, new in sorted(found.items())
+        if new
+    ]
+    late_methods = sorted_names(name for name in public() - before if name.startswith("."))
+    return f'MODULES: Final = {{\n{"".join(lines)}}}\n\nMETHODS: Final = """\n{late_methods}\n""".split()\n'
+
+
+def sorted_names(names: Iterable[str]) -> str:
+    """The lines with these names of `public`, without what they are public as."""
+    return indented(" ".join(sorted({re.split(r"[:.]", name)[-1] for name in names})))
+
+
+def public() -> set[str]:
+    """All that is public: functions behind the name of their namespace, methods behind a dot."""
+    return {f"{space}:{name}" for space, named in functions.items() for name in named} | {f".{name}" for name in methods}
 
 
 def indented(names: str) -> str:

@@ -8,16 +8,13 @@ from typing import Any
 
 from gradcore.ops import (
     assigning,
-    comparison,
     complex_numbers,
     conversion,
     creation,
-    exports,
     filling,
     indexing,
     operators,
     pointwise,
-    products,
     protocols,
     reductions,
     shaping,
@@ -34,10 +31,17 @@ def load() -> None:
         import_module(f"{__name__}.{module}")
 
 
+def _load(name: str) -> None:
+    """Import the modules that have an operation called `name`, in whatever namespace."""
+    for module, names in MODULES.items():
+        if name in names.split():
+            import_module(f"{__name__}.{module}")
+
+
 def function(namespace: str, name: str) -> Any:
     """The public function `name` of one of torch's namespaces. Raises AttributeError if there is none."""
-    if name not in functions[namespace] and not name.startswith("__"):
-        load()
+    if name not in functions[namespace]:
+        _load(name)
     try:
         return functions[namespace][name]
     except KeyError:
@@ -48,5 +52,5 @@ def function(namespace: str, name: str) -> Any:
 def method(name: str) -> Any:
     """The method or property `name` of Tensor, which has it."""
     if name not in methods:
-        load()
+        _load(name)
     return methods[name]

@@ -1,4 +1,4 @@
-"""Running sums, products and extrema, as torch spells them. It must not know any derivative."""
+"""Products, and running sums, products and extrema, as torch spells them. It must not know any derivative."""
 
 from __future__ import annotations
 
@@ -12,10 +12,34 @@ from gradcore.ops.registry import op
 from gradcore.ops.return_types import Named, return_type
 from gradcore.primitives import cumulative as c
 from gradcore.primitives import sorting as s
+from gradcore.primitives.shape import reshape
 from gradcore.recorder import renamed
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
+
+
+# -- over a whole dimension, or all
+
+_prod_over = renamed(c.prod, "ProdBackward1")
+
+
+@op(out="dtype")
+def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """Multiply the elements over one dimension, or all of them; booleans and integers multiply in int64."""
+    need_tensor(input, "prod")
+    x = converted(input, dtype, "prod")
+    if dtype is None and x._array.dtype.kind in "biu":
+        x = converted(x, dtypes.int64, "prod")
+    if dim is None:
+        return c.prod(reshape(x, shape=(-1,)), axis=0)  # type: ignore[no-any-return]
+    axis = arguments.axis(dim, x._array.ndim)
+    if x._array.ndim == 0:
+        return _prod_over(reshape(x, shape=(1,)), axis=0)  # type: ignore[no-any-return]
+    return _prod_over(x, axis=axis, keepdims=keepdim)  # type: ignore[no-any-return]
+
+
+# -- up to each element
 
 
 def _running(x: Tensor, dim: Any, dtype: Any, name: str, run: Callable[..., Any]) -> Tensor:

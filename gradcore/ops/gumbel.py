@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore.graph import modes
 from gradcore.ops.arguments import need_tensor
-from gradcore.ops.reductions import argmax
+from gradcore.ops.extrema import argmax
 from gradcore.ops.registry import op
 from gradcore.ops.sampling import drawn_like, exponential
 from gradcore.ops.scatter import scatter

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from gradcore import dtypes
 from gradcore.backends import of
 from gradcore.ops.arguments import need_tensor
+from gradcore.ops.extrema import amax, amin
 from gradcore.ops.factorizations import eigvalsh, svdvals
 from gradcore.ops.filling import empty
 from gradcore.ops.linalg import attempt, check, check_matrices, inv_ex
 from gradcore.ops.norms import matrix_norm
 from gradcore.ops.products import matmul
-from gradcore.ops.reductions import amax, amin, sum
+from gradcore.ops.reductions import sum
 from gradcore.ops.registry import label, op
 from gradcore.ops.return_types import Named, return_type
 from gradcore.primitives import comparison as c

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
 from gradcore.backends import of
-from gradcore.ops import arguments, cumulative, logarithms, norms, reductions, softmax, sorting
+from gradcore.ops import arguments, cumulative, extrema, logarithms, norms, reductions, softmax, sorting
 from gradcore.ops.arguments import converted, need_tensor
 from gradcore.ops.complex_numbers import conj
 from gradcore.ops.counting import any
@@ -68,7 +68,7 @@ def prod(input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: Any = 
     out = converted(_filled(input, mask, 1, "prod"), _total(input, dtype), "masked.prod")
     axes = arguments.axes(dim, input.ndim) or (() if dim is None else (0,))
     for axis in reversed(axes):
-        out = reductions.prod(out, axis, keepdim)
+        out = cumulative.prod(out, axis, keepdim)
     return out  # type: ignore[no-any-return]
 
 
@@ -87,28 +87,28 @@ def cumprod(input: Tensor, dim: int, *, dtype: Any = None, mask: Any = None) -> 
 @masked
 def amax(input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: Any = None, mask: Any = None) -> Tensor:
     """Return the largest of the marked elements over `dim`; the least number where there are none."""
-    out = reductions.amax(_filled(input, mask, -inf, "amax"), arguments.axes(dim, input.ndim), keepdim)
+    out = extrema.amax(_filled(input, mask, -inf, "amax"), arguments.axes(dim, input.ndim), keepdim)
     return converted(out, dtype, "masked.amax")  # type: ignore[no-any-return]
 
 
 @masked
 def amin(input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: Any = None, mask: Any = None) -> Tensor:
     """Return the smallest of the marked elements over `dim`; the largest number where there are none."""
-    out = reductions.amin(_filled(input, mask, inf, "amin"), arguments.axes(dim, input.ndim), keepdim)
+    out = extrema.amin(_filled(input, mask, inf, "amin"), arguments.axes(dim, input.ndim), keepdim)
     return converted(out, dtype, "masked.amin")  # type: ignore[no-any-return]
 
 
 @masked
 def argmax(input: Tensor, dim: int | None = None, *, keepdim: bool = False, dtype: Any = None, mask: Any = None) -> Tensor:
     """Return the index of the first largest of the marked elements over `dim`, in the dtype of `input`."""
-    out = reductions.argmax(_filled(input, mask, -inf, "argmax"), dim, keepdim)
+    out = extrema.argmax(_filled(input, mask, -inf, "argmax"), dim, keepdim)
     return converted(out, _kept(input, dtype), "masked.argmax")  # type: ignore[no-any-return]
 
 
 @masked
 def argmin(input: Tensor, dim: int | None = None, *, keepdim: bool = False, dtype: Any = None, mask: Any = None) -> Tensor:
     """Return the index of the first smallest of the marked elements over `dim`, in the dtype of `input`."""
-    out = reductions.argmin(_filled(input, mask, inf, "argmin"), dim, keepdim)
+    out = extrema.argmin(_filled(input, mask, inf, "argmin"), dim, keepdim)
     return converted(out, _kept(input, dtype), "masked.argmin")  # type: ignore[no-any-return]
 
 

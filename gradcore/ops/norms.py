@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from gradcore import dtypes
 from gradcore.ops import arguments
 from gradcore.ops.arguments import converted, need_tensor
+from gradcore.ops.extrema import amax, amin
 from gradcore.ops.factorizations import svdvals
 from gradcore.ops.ordering import movedim
-from gradcore.ops.reductions import amax, amin, sum
+from gradcore.ops.reductions import sum
 from gradcore.ops.registry import op
 from gradcore.ops.shaping import unsqueeze
 from gradcore.primitives import comparison as compare

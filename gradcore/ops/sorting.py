@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore import dtypes
 from gradcore.ops import arguments
 from gradcore.ops.arguments import need_tensor
-from gradcore.ops.reductions import along, check_not_empty
+from gradcore.ops.extrema import along, check_not_empty
 from gradcore.ops.registry import op
 from gradcore.ops.return_types import return_type
 from gradcore.primitives import sorting as s

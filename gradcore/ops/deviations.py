@@ -1,0 +1,77 @@
+"""Variances and standard deviations, as torch spells them. It must not know any derivative."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gradcore.ops import arguments
+from gradcore.ops.arguments import need_tensor
+from gradcore.ops.reductions import count_over, mean
+from gradcore.ops.registry import label, op
+from gradcore.primitives import reductions as r
+
+if TYPE_CHECKING:
+    from gradcore.tensor import Tensor
+
+
+def _deviation(
+    x: Tensor, dim: Any, unbiased: Any, keepdim: bool, correction: Any, name: str, reduce: Callable[..., Any]
+) -> Tensor:
+    """The variance of `x`, or its root, as `reduce` is `var` or `std`."""
+    need_tensor(x, name)
+    if isinstance(dim, bool):  # var(unbiased)
+        dim, unbiased = None, dim
+    if unbiased is not None and correction is not None:
+        raise TypeError(f"{name}(): got both unbiased and correction; pass correction={int(unbiased)} alone")
+    if x._array.dtype.kind in "biu":
+        raise RuntimeError("std and var only support floating point and complex dtypes")
+    if correction is None:
+        correction = 1 if unbiased is None else int(unbiased)
+    axes = arguments.axes(dim, x._array.ndim)
+    count = count_over(x, axes)
+    dof = count - correction
+    if dof <= 0:
+        warnings.warn(
+            f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction "
+            "factor (input numel divided by output numel).",
+            UserWarning,
+            stacklevel=4,
+        )
+    return reduce(x, axis=axes, count=count, dof=dof, keepdims=keepdim)  # type: ignore[no-any-return]
+
+
+def _with_mean(x: Tensor, dim: Any, *arguments_: Any) -> tuple[Tensor, Tensor]:
+    _, keepdim, _, name, _ = arguments_
+    both = (_deviation(x, dim, *arguments_), mean(x, None if isinstance(dim, bool) else dim, keepdim))
+    label(both, f"{name.title().replace('_', '')}Backward0", (x,))
+    return both
+
+
+@op(out=True)
+def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Tensor:
+    """Return the variance over `dim` (all by default), with the divisor count - `correction` (1)."""
+    return _deviation(input, dim, unbiased, keepdim, correction, "var", r.var)
+
+
+@op(out=True)
+def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Tensor:
+    """Return the square root of the variance over `dim`; its gradient is 0 where all elements are equal."""
+    return _deviation(input, dim, unbiased, keepdim, correction, "std", r.std)
+
+
+@op(out=True)
+def var_mean(
+    input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
+) -> tuple[Tensor, Tensor]:
+    """Return the variance and the mean over `dim`."""
+    return _with_mean(input, dim, unbiased, keepdim, correction, "var_mean", r.var)
+
+
+@op(out=True)
+def std_mean(
+    input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
+) -> tuple[Tensor, Tensor]:
+    """Return the standard deviation and the mean over `dim`."""
+    return _with_mean(input, dim, unbiased, keepdim, correction, "std_mean", r.std)

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench import memory
-from bench.cases import CASES, Case
+from bench.cases import Case
 from bench.libraries import Library, Run
+from bench.operations import CASES
 
 ROOT = Path(__file__).resolve().parents[1]
 Clock = Callable[[], float]

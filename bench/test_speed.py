@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from bench.cases import CASES, Case
+from bench.cases import Case
 from bench.libraries import KNOWN, load
+from bench.operations import CASES
 
 
 @pytest.mark.parametrize("library", KNOWN)

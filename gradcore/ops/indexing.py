@@ -188,7 +188,7 @@ def _array_item(x: Any, array: Any, source: Any) -> Any:
             f"tensors used as indices must be long, int, byte or bool tensors (got {dtypes.of(array.dtype).name})"
         )
     F = of(x._array)
-    if source is not F and not hasattr(source, "interpreter"):
+    if source is not F and not hasattr(source, "interpreter") and source is not getattr(F, "base", None):
         if source.device_type != "cpu":
             raise RuntimeError(
                 f"indices should be either on cpu or on the same device as the indexed tensor ({device_name(x._array)})"

@@ -101,6 +101,7 @@ def _flat(args: tuple[Any, ...], keywords: dict[str, Any]) -> list[Any]:
 
 def check_writable(t: Value, name: str) -> None:
     """Raise RuntimeError if autograd forbids to overwrite `t` now."""
+    views.follow(t)
     m = t._meta
     if m is not None and m.inference and not modes.is_inference_mode_enabled():
         raise RuntimeError(
@@ -249,7 +250,9 @@ def _check_fits(t: Value, result: Value, name: str) -> None:
 def write(t: Value, array: Any, name: str) -> None:
     """Overwrite the memory of `t` and note the new version."""
     refuse_overlap(t, name)
-    F = of(t._array)
+    F = of(array)
+    if not hasattr(F, "interpreter"):  # what a transform lifted knows how it is written
+        F = of(t._array)
     F.copyto(_writable(t._array), array, casting="unsafe")
     bump(t, name)
 

@@ -16,11 +16,15 @@ if __name__ == "backends":
 
 from gradcore.backends import numpy
 
-__all__ = ["by_type", "cuda_streams", "for_device", "numpy", "of", "register", "why_not"]
+__all__ = ["by_type", "captures", "cuda_streams", "for_device", "numpy", "of", "register", "why_not"]
 
 ENTRY_POINTS = "gradcore.backends"
 _BUILT_IN = {"cpu": "gradcore.backends.numpy", "cuda": "gradcore.backends.cupy"}
 _LAZY_TYPES = {"cupy.ndarray": "cuda"}
+
+
+# The captures of CUDA graphs that go on, see streams.py: what such a graph could not do again asks here.
+captures: list[Any] = []
 
 
 class _ByType(dict[type, ModuleType]):

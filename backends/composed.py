@@ -173,3 +173,10 @@ def cross_entropy(F: Any, x: Array, target: Array, share: float) -> tuple[Array,
     loss = F.sum(F.log(sums) - below[pairs(F, target, axis)]) * share
     p /= sums[:, None] if axis else sums
     return loss, p if axis else p.transpose()
+
+
+def run_rule(F: Any, rule: Any, sets: Any, names: tuple[str, ...], numbers: dict[str, Any]) -> None:
+    """Let `rule` change each set of arrays but for their first, with `numbers` and those called `names` that end the set."""
+    for arrays in sets:
+        count = len(arrays) - len(names)
+        rule(F, *arrays[:count], **dict(zip(names, arrays[count:], strict=True)), **numbers)

@@ -54,6 +54,7 @@ from gradcore.backends.cusolver import (
 from gradcore.backends.kernels.activations import bound as _fused, masked as _masked
 from gradcore.backends.kernels.losses import bound as _cross_entropy
 from gradcore.backends.kernels.normalization import destandardize as _destandardize, standardize as _standardize
+from gradcore.backends.kernels.rules import run_rule as _run_rule
 from gradcore.backends.kernels.scatter import add_rows as _add_rows
 from gradcore.backends.kernels.softmax import bound as _over_rows
 from gradcore.backends.streams import is_pinned as _is_pinned
@@ -377,6 +378,7 @@ softplus, softplus_backward = _fused("softplus", _bind), _fused("softplus_backwa
 softmax, softmax_backward = _over_rows("softmax", _bind), _over_rows("softmax_backward", _bind)
 standardize, destandardize = _standardize(_bind), _destandardize(_bind)
 cross_entropy = _cross_entropy(_bind)
+run_rule = partial(_run_rule, _bind(composed.run_rule))
 log_softmax, log_softmax_backward = _over_rows("log_softmax", _bind), _over_rows("log_softmax_backward", _bind)
 
 # what shared.py writes over these

@@ -378,6 +378,7 @@ softplus, softplus_backward = _bind(composed.softplus), _bind(composed.softplus_
 softmax, softmax_backward = _bind(composed.softmax), _bind(composed.softmax_backward)
 standardize, destandardize = _bind(composed.standardize), _bind(composed.destandardize)
 cross_entropy = _bind(composed.cross_entropy)
+_run_rule = _bind(composed.run_rule)
 log_softmax, log_softmax_backward = _bind(composed.log_softmax), _bind(composed.log_softmax_backward)
 round_half_even = _bind(shared.round_half_even)
 quantile = _bind(shared.quantile)
@@ -397,6 +398,26 @@ flat_storage = _bind(shared.flat_storage)
 as_strided = _bind(shared.as_strided)
 sliding_window_view = _bind(shared.sliding_window_view)
 scatter_add = _bind(shared.scatter_add)
+
+# elements of an array that a rule for optimizers takes at once: they and what it makes of them stay in the cache
+_BLOCK = 1 << 16
+
+
+def run_rule(rule: Callable[..., None], sets: Any, names: tuple[str, ...], numbers: dict[str, Any]) -> None:
+    """Let `rule` change each set of arrays but for their first, with `numbers` and those called `names` that end the set."""
+    _run_rule(rule, _blocks(sets) if not names else sets, names, numbers)
+
+
+def _blocks(sets: Any) -> Any:
+    for arrays in sets:
+        size = arrays[0].size
+        if size <= _BLOCK or not _all(each.flags.c_contiguous for each in arrays):
+            yield arrays
+        else:
+            flat = [each.reshape(-1) for each in arrays]
+            for start in range(0, size, _BLOCK):
+                yield [each[start : start + _BLOCK] for each in flat]
+
 
 # random numbers
 

@@ -11,7 +11,7 @@ import pytest
 
 import gradcore
 from gradcore import optim
-from gradcore.optim.update import BLOCK
+from gradcore.backends.numpy import _BLOCK as BLOCK
 from tests.twin import attempt, same
 
 torch = pytest.importorskip("torch")

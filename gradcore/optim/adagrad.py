@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from gradcore.optim.optimizer import Group, Optimizer, check, count, counter, number, settings
+from gradcore.optim.optimizer import Group, Optimizer, check, check_ways, count, counter, number, settings
 from gradcore.tensor import Tensor
 
 __all__ = ["Adadelta", "Adagrad"]
@@ -13,6 +13,8 @@ __all__ = ["Adadelta", "Adagrad"]
 
 class Adagrad(Optimizer):
     """Steps along the gradient over the root of the sum of all its squares so far (Duchi et al., 2011)."""
+
+    _capturable = False
 
     def __init__(
         self,
@@ -31,6 +33,7 @@ class Adagrad(Optimizer):
         check(
             lr=lr, lr_decay=lr_decay, weight_decay=weight_decay, initial_accumulator_value=initial_accumulator_value, eps=eps
         )
+        check_ways(foreach, fused, differentiable)
         super().__init__(params, settings(locals()))
         for group in self.param_groups:
             for p in group["params"]:
@@ -81,14 +84,14 @@ class Adadelta(Optimizer):
         super().__init__(params, settings(locals()))
 
     def _start(self, p: Tensor, group: Group) -> dict[str, Any]:
-        return {"step": counter(), "square_avg": p.new_zeros(p.shape), "acc_delta": p.new_zeros(p.shape)}
+        return {"step": counter(p, group), "square_avg": p.new_zeros(p.shape), "acc_delta": p.new_zeros(p.shape)}
 
     def _move(self, p: Tensor, gradient: Tensor, group: Group) -> None:
         state = self._state_of(p, group)
-        count(state)
+        self._count(state, group)
         self._apply(
             follow, group, gradient, p, state["square_avg"], state["acc_delta"],
-            lr=number(group["lr"]), rho=group["rho"], eps=group["eps"], decay=group["weight_decay"],
+            lr=self._number(p, group, "lr"), rho=group["rho"], eps=group["eps"], decay=group["weight_decay"],
             sign=-1 if group["maximize"] else 1,
         )  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from gradcore.optim.optimizer import Group, Optimizer, check, check_betas, count, counter, number, settings
+from gradcore.optim.optimizer import Group, Optimizer, check, check_betas, check_ways, counter, number, settings
 from gradcore.tensor import Tensor
 
 __all__ = ["Adam", "AdamW", "Adamax"]
@@ -38,23 +38,22 @@ class Adam(Optimizer):
         betas = (number(betas[0]), number(betas[1]))
         check_betas(betas)
         check(weight_decay=weight_decay)
+        check_ways(foreach, fused, differentiable, lr, capturable)
         super().__init__(params, settings(locals()))
 
     def _start(self, p: Tensor, group: Group) -> dict[str, Any]:
         zeros = [p.new_zeros(p.shape) for _ in range(3 if group["amsgrad"] else 2)]
-        return {"step": counter(), **dict(zip(("exp_avg", "exp_avg_sq", "max_exp_avg_sq"), zeros, strict=False))}
+        return {"step": counter(p, group), **dict(zip(("exp_avg", "exp_avg_sq", "max_exp_avg_sq"), zeros, strict=False))}
 
     def _move(self, p: Tensor, gradient: Tensor, group: Group) -> None:
         state = self._state_of(p, group)
-        t = count(state)
-        lr, (beta1, beta2) = number(group["lr"]), group["betas"]
+        t = self._count(state, group)
+        beta1, beta2 = group["betas"]
         averages = [state[name] for name in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if name in state]
         self._apply(
             adapt, group, gradient, p, *averages,
-            size=lr / (1 - beta1**t), root=(1 - beta2**t) ** 0.5, beta1=beta1, beta2=beta2, eps=group["eps"],
-            decay=0 if group["decoupled_weight_decay"] else group["weight_decay"],
-            keep=1 - lr * group["weight_decay"] if group["decoupled_weight_decay"] else 1,
-            sign=-1 if group["maximize"] else 1,
+            t=t, lr=self._number(p, group, "lr"), beta1=beta1, beta2=beta2, eps=group["eps"], decay=group["weight_decay"],
+            decoupled=group["decoupled_weight_decay"], sign=-1 if group["maximize"] else 1,
         )  # fmt: skip
 
 
@@ -66,20 +65,20 @@ def adapt(
     square: Any,
     largest: Any = None,
     *,
-    size: float,
-    root: float,
+    t: Any,
+    lr: Any,
     beta1: float,
     beta2: float,
     eps: float,
     decay: float,
-    keep: float,
+    decoupled: bool,
     sign: int,
 ) -> None:
-    """One step of Adam. `size` and `root` correct the bias of the means; `keep` is what decoupled decay leaves of p."""
+    """Step `t` of Adam."""
     g = g if sign == 1 else -g
-    if keep != 1:
-        p *= keep
-    if decay:
+    if decay and decoupled:
+        p *= 1 - lr * decay
+    elif decay:
         g = g + decay * p
     mean += (1 - beta1) * (g - mean)
     square *= beta2
@@ -87,7 +86,8 @@ def adapt(
     if largest is not None:
         largest[...] = F.maximum(largest, square)
         square = largest
-    p -= size * (mean / (F.sqrt(square) / root + eps))
+    # The means began at 0, and so are too small.
+    p -= (lr / (1 - beta1**t)) * (mean / (F.sqrt(square) / (1 - beta2**t) ** 0.5 + eps))
 
 
 class AdamW(Adam):
@@ -133,17 +133,18 @@ class Adamax(Optimizer):
         check(lr=lr, eps=eps)
         check_betas(betas)
         check(weight_decay=weight_decay)
+        check_ways(foreach, None, lr=lr, capturable=capturable)
         super().__init__(params, settings(locals()))
 
     def _start(self, p: Tensor, group: Group) -> dict[str, Any]:
-        return {"step": counter(), "exp_avg": p.new_zeros(p.shape), "exp_inf": p.new_zeros(p.shape)}
+        return {"step": counter(p, group), "exp_avg": p.new_zeros(p.shape), "exp_inf": p.new_zeros(p.shape)}
 
     def _move(self, p: Tensor, gradient: Tensor, group: Group) -> None:
         state = self._state_of(p, group)
         beta1, beta2 = group["betas"]
         self._apply(
             adapt_by_maximum, group, gradient, p, state["exp_avg"], state["exp_inf"],
-            size=number(group["lr"]) / (1 - beta1 ** count(state)), beta1=beta1, beta2=beta2, eps=group["eps"],
+            t=self._count(state, group), lr=self._number(p, group, "lr"), beta1=beta1, beta2=beta2, eps=group["eps"],
             decay=group["weight_decay"], sign=-1 if group["maximize"] else 1,
         )  # fmt: skip
 
@@ -155,17 +156,18 @@ def adapt_by_maximum(
     mean: Any,
     norm: Any,
     *,
-    size: float,
+    t: Any,
+    lr: Any,
     beta1: float,
     beta2: float,
     eps: float,
     decay: float,
     sign: int,
 ) -> None:
-    """One step of Adamax."""
+    """Step `t` of Adamax."""
     g = g if sign == 1 else -g
     if decay:
         g = g + decay * p
     mean += (1 - beta1) * (g - mean)
     norm[...] = F.maximum(beta2 * norm, F.absolute(g) + eps)
-    p -= size * (mean / norm)
+    p -= (lr / (1 - beta1**t)) * (mean / norm)

@@ -14,6 +14,8 @@ __all__ = ["NAdam", "RAdam"]
 class _WithMeans(Optimizer):
     """What keeps running means of gradients and of their squares."""
 
+    _capturable = False
+
     def _start(self, p: Tensor, group: Group) -> dict[str, Any]:
         return {"step": counter(), "exp_avg": p.new_zeros(p.shape), "exp_avg_sq": p.new_zeros(p.shape)}
 

@@ -10,12 +10,14 @@ from copy import deepcopy
 from itertools import chain
 from typing import Any
 
+from gradcore.backends import captures
 from gradcore.backends import numpy as host
+from gradcore.dtypes import float32
 from gradcore.graph.modes import enable_grad, set_grad_enabled
 from gradcore.nn.modules.hooks import Hook, Hooks, add
 from gradcore.nn.modules.module import forget_gradient, typename
 from gradcore.ops.creation import tensor
-from gradcore.optim.update import Rule, recorded, update
+from gradcore.optim.update import Rule, Waiting, overwritten, recorded, run, update
 from gradcore.recorder.hooks import RemovableHandle
 from gradcore.tensor import Tensor
 
@@ -80,6 +82,7 @@ class Optimizer:
         self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[Group] = []
         self._opt_called = False
+        self._waiting: Waiting = {}
         groups = list(params)
         if not groups:
             raise ValueError("optimizer got an empty parameter list")
@@ -145,6 +148,8 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        if captures:
+            self._check_capture()
         token = host.quiet()
         try:
             with set_grad_enabled(bool(self.defaults.get("differentiable"))):
@@ -154,8 +159,23 @@ class Optimizer:
                         if gradient is not None:
                             self._move(p, gradient, group)
         finally:
+            run(self._waiting)
             host.unquiet(token)
         return loss
+
+    # What a graph's replay cannot change is a number of the host's: a count of steps, for some.
+    _capturable = True
+
+    def _check_capture(self) -> None:
+        """Raise RuntimeError if a step that a CUDA graph captures would take every replay for the same step."""
+        name = type(self).__name__
+        if not self._capturable:
+            raise RuntimeError(f"{name}.step() cannot be captured: it counts on the host, and a replay would not count")
+        if not all(group.get("capturable", True) for group in self.param_groups):
+            raise RuntimeError(
+                f"Attempting CUDA graph capture of step() for an instance of {name} but this instance was constructed with "
+                "capturable=False."
+            )
 
     def _start(self, p: Tensor, group: Group) -> dict[str, Any]:
         raise NotImplementedError
@@ -170,11 +190,29 @@ class Optimizer:
         return state
 
     def _apply(self, rule: Rule, group: Group, *tensors: Tensor, **numbers: Any) -> None:
-        """Let `rule` change all `tensors` but the first, the gradient."""
+        """Let `rule` change all `tensors` but the first, the gradient; the second is the parameter."""
         if group["differentiable"]:
-            recorded(rule, *tensors, name="", **numbers)
+            recorded(rule, tensors, numbers)
         else:
-            update(rule, *tensors, name=f"{type(self).__name__}.step", **numbers)
+            update(rule, tensors, numbers, self._waiting)
+            overwritten(tensors[1], f"{type(self).__name__}.step")
+
+    def _count(self, state: dict[str, Any], group: Group) -> Any:
+        """One step more: how many there were with it; as the tensor that counts them, where that is on a device."""
+        step = state["step"]
+        if type(step._array) is host.Array:
+            return count(state)
+        update(tick, (step,), {}, self._waiting)
+        return step
+
+    def _number(self, p: Tensor, group: Group, name: str) -> Any:
+        """A setting as a number; as the tensor it is, where it must not be read now: in a step to capture, or to record."""
+        value = group[name]
+        if isinstance(value, Tensor) and (
+            (group["differentiable"] and value.requires_grad) or (group.get("capturable") and value.is_cuda and p.is_cuda)
+        ):
+            return value
+        return number(value)
 
     # -- saving and loading -------------------------------------------------------------------------------------------
 
@@ -211,7 +249,8 @@ class Optimizer:
         params = dict(zip(numbers, chain.from_iterable(g["params"] for g in self.param_groups), strict=True))
         self.state = defaultdict(dict)
         for number, state in state_dict["state"].items():
-            self.state[params.get(number, number)] = _fitted(state, params[number]) if number in params else state
+            there = number in params and any(g.get("capturable") and number in g["params"] for g in groups)
+            self.state[params.get(number, number)] = _fitted(state, params[number], there) if number in params else state
         for old, new in zip(self.param_groups, groups, strict=True):
             new["params"] = old["params"]
             if "param_names" in old:
@@ -224,7 +263,7 @@ class Optimizer:
         return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _opt_called=False)
+        self.__dict__.update(state, _opt_called=False, _waiting={})
 
     def __repr__(self) -> str:
         text = f"{type(self).__name__} ("
@@ -263,16 +302,21 @@ class Optimizer:
         return self._registered("_load_state_dict_post_hooks", hook, prepend)
 
 
-def _fitted(value: Any, p: Tensor, name: Any = None) -> Any:
-    """A part of a state as the parameter needs it: tensors, but for the count of steps, in its dtype and on its device."""
+def _fitted(value: Any, p: Tensor, there: bool = False, name: Any = None) -> Any:
+    """A part of a state as the parameter needs it: tensors, but for the count of steps, in its dtype and on its device.
+
+    If it is to be counted `there`, on the device, so is that.
+    """
     if name == "step" and not isinstance(value, Tensor):
-        return tensor(float(value))  # as old checkpoints have it
+        value = tensor(float(value))  # as old checkpoints have it
     if isinstance(value, Tensor):
-        return value if name == "step" else value.to(p.device, p.dtype) if p.is_floating_point() else value.to(p.device)
+        if name == "step":
+            return value.to(p.device, float32) if there and p.is_cuda else value
+        return value.to(p.device, p.dtype) if p.is_floating_point() else value.to(p.device)
     if isinstance(value, dict):
-        return {key: _fitted(each, p, key) for key, each in value.items()}
+        return {key: _fitted(each, p, there, key) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_fitted(each, p) for each in value)
+        return type(value)(_fitted(each, p, there) for each in value)
     return value
 
 
@@ -308,9 +352,29 @@ def number(value: Any) -> Any:
     return value.item() if isinstance(value, Tensor) else value
 
 
-def counter() -> Tensor:
-    """A count of steps before the first, as torch keeps it."""
+def check_ways(foreach: Any, fused: Any, differentiable: bool = False, lr: Any = None, capturable: bool = True) -> None:
+    """Raise RuntimeError or ValueError for ways of going through the parameters that exclude each other.
+
+    Here they are all one way: the rule in place on the host, one kernel for all parameters on a device.
+    """
+    if fused and differentiable:
+        raise RuntimeError("`fused` does not support `differentiable`")
+    if fused and foreach:
+        raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+    if foreach and not capturable and isinstance(lr, Tensor):
+        raise ValueError("lr as a Tensor is not supported for capturable=False and foreach=True")
+
+
+def counter(p: Tensor | None = None, group: Group | None = None) -> Tensor:
+    """A count of steps before the first, as torch keeps it; for a capturable step on a device, there."""
+    if p is not None and p.is_cuda and group is not None and group.get("capturable"):
+        return p.new_zeros((), dtype=float32)  # type: ignore[no-any-return]
     return tensor(0.0)
+
+
+def tick(F: Any, step: Any) -> None:
+    """One step more."""
+    step += 1
 
 
 def count(state: dict[str, Any]) -> float:

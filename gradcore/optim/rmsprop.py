@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from gradcore.optim.optimizer import Group, Optimizer, check, count, counter, number, settings
+from gradcore.optim.optimizer import Group, Optimizer, check, counter, settings
 from gradcore.tensor import Tensor
 
 __all__ = ["RMSprop"]
@@ -36,15 +36,15 @@ class RMSprop(Optimizer):
 
     def _start(self, p: Tensor, group: Group) -> dict[str, Any]:
         wanted = {"square_avg": True, "momentum_buffer": group["momentum"] > 0, "grad_avg": group["centered"]}
-        return {"step": counter(), **{name: p.new_zeros(p.shape) for name, is_wanted in wanted.items() if is_wanted}}
+        return {"step": counter(p, group), **{name: p.new_zeros(p.shape) for name, is_wanted in wanted.items() if is_wanted}}
 
     def _move(self, p: Tensor, gradient: Tensor, group: Group) -> None:
         state = self._state_of(p, group)
-        count(state)
+        self._count(state, group)
         self._apply(
             normalise, group, gradient, p,
             *(state[name] for name in ("square_avg", "grad_avg", "momentum_buffer") if name in state),
-            lr=number(group["lr"]), alpha=group["alpha"], eps=group["eps"], decay=group["weight_decay"],
+            lr=self._number(p, group, "lr"), alpha=group["alpha"], eps=group["eps"], decay=group["weight_decay"],
             momentum=group["momentum"], centered=group["centered"], sign=-1 if group["maximize"] else 1,
         )  # fmt: skip
 

@@ -34,11 +34,11 @@ class Rprop(Optimizer):
     def _start(self, p: Tensor, group: Group) -> dict[str, Any]:
         lr = number(group["lr"])
         first = p.new_full(p.shape, complex(lr, lr) if p.is_complex() else lr)
-        return {"step": counter(), "prev": p.new_zeros(p.shape), "step_size": first}
+        return {"step": counter(p, group), "prev": p.new_zeros(p.shape), "step_size": first}
 
     def _move(self, p: Tensor, gradient: Tensor, group: Group) -> None:
         state = self._state_of(p, group)
-        count(state)
+        self._count(state, group)
         self._apply(
             by_sign, group, gradient, p, state["prev"], state["step_size"],
             etas=group["etas"], bounds=group["step_sizes"], sign=-1 if group["maximize"] else 1,
@@ -63,6 +63,8 @@ class ASGD(Optimizer):
 
     The mean of a parameter is `state[p]["ax"]`.
     """
+
+    _capturable = False
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from gradcore.optim.optimizer import Group, Optimizer, check, number, settings
+from gradcore.optim.optimizer import Group, Optimizer, check, check_ways, number, settings
 from gradcore.tensor import Tensor
 
 __all__ = ["SGD"]
@@ -34,10 +34,11 @@ class SGD(Optimizer):
         check(lr=lr, momentum=momentum, weight_decay=weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+        check_ways(foreach, fused, differentiable)
         super().__init__(params, settings(locals()))
 
     def _move(self, p: Tensor, gradient: Tensor, group: Group) -> None:
-        lr, momentum, decay = number(group["lr"]), group["momentum"], number(group["weight_decay"])
+        lr, momentum, decay = self._number(p, group, "lr"), group["momentum"], number(group["weight_decay"])
         sign = -1 if group["maximize"] else 1
         if not momentum:
             self._apply(descend, group, gradient, p, lr=lr, decay=decay, sign=sign)

@@ -2,8 +2,8 @@
 
 A rule is a function of a backend and arrays of one shape: the gradient, the parameter, and the optimizer's state, of which
 it changes all but the first, in place, element by element. So it may be run on a block at a time that stays in the
-processor's cache, on the real and the imaginary parts, on a device, or, if the steps themselves are to be differentiated,
-on Tensors.
+processor's cache, on the real and the imaginary parts, on a device, where it becomes one kernel for all parameters, or, if
+the steps themselves are to be differentiated, on Tensors.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from gradcore.recorder.inplace import bump
 from gradcore.tensor import Tensor
 
 Rule = Callable[..., None]
-BLOCK = 1 << 14
+# What waits to be run on devices, by what may go together.
+Waiting = dict[tuple[Any, ...], list[list[Any]]]
+
+SMALL = 1 << 12  # elements that no block is made of
 
 
 class OnTensors:
@@ -29,22 +32,49 @@ class OnTensors:
     sqrt, absolute, sign, clip, maximum = map(staticmethod, (sqrt, absolute, sign, clamp, maximum))
 
 
-def update(rule: Rule, gradient: Tensor, parameter: Tensor, *state: Tensor, name: str, **numbers: Any) -> None:
-    """Run `rule` with `numbers`, and note that the operation `name` has overwritten the parameter."""
-    arrays = [gradient._array, parameter._array, *(each._array for each in state)]
-    array = arrays[1]
-    if array.dtype.kind == "c":
-        rule(of(array), *(each.real for each in arrays), **numbers)
-        rule(of(array), *(each.imag for each in arrays), **numbers)
-    elif type(array) is host.Array and array.size > BLOCK and all(each.flags.c_contiguous for each in arrays):
-        flat = [each.reshape(-1) for each in arrays]
-        for start in range(0, array.size, BLOCK):
-            rule(host, *[each[start : start + BLOCK] for each in flat], **numbers)
-    else:
-        rule(of(array), *arrays, **numbers)
-    bump(parameter, name)
+def update(rule: Rule, tensors: tuple[Tensor, ...], numbers: dict[str, Any], waiting: Waiting) -> None:
+    """Run `rule` with `numbers`, at once on the host; on a device it waits for others like it, see `run`.
+
+    A number may be a tensor of the device that the others are on.
+    """
+    arrays = [each._array for each in tensors]
+    array = arrays[0]
+    if type(array) is host.Array:
+        if array.size < SMALL and array.dtype.kind != "c":
+            rule(host, *arrays, **numbers)
+            return
+        for part in _real(arrays):
+            host.run_rule(rule, (part,), (), numbers)
+        return
+    names = tuple(name for name, number in numbers.items() if isinstance(number, Tensor))
+    there = [numbers[name]._array for name in names]
+    known = tuple((name, number) for name, number in numbers.items() if name not in names)
+    waiting.setdefault((of(array), rule, len(arrays), names, known), []).extend([*part, *there] for part in _real(arrays))
 
 
-def recorded(rule: Rule, gradient: Tensor, parameter: Tensor, *state: Tensor, name: str, **numbers: Any) -> None:
+def run(waiting: Waiting) -> None:
+    """Run what waits, in the order in which it came, and let nothing wait any more."""
+    while waiting:
+        key = next(iter(waiting))
+        F, rule, _, names, known = key
+        F.run_rule(rule, waiting.pop(key), names, dict(known))
+
+
+def _real(arrays: list[Any]) -> list[list[Any]]:
+    """The arrays, or the parts of complex ones."""
+    dtype = arrays[-1].dtype
+    if dtype.kind != "c":
+        return [arrays]
+    if all(each.flags.c_contiguous for each in arrays):
+        return [[each.reshape(-1).view(dtype.char.lower()) for each in arrays]]
+    return [[each.real for each in arrays], [each.imag for each in arrays]]
+
+
+def overwritten(p: Tensor, name: str) -> None:
+    """Note that the operation `name` has overwritten a parameter."""
+    bump(p, name)
+
+
+def recorded(rule: Rule, tensors: tuple[Tensor, ...], numbers: dict[str, Any]) -> None:
     """Run `rule` with `numbers` on the tensors themselves, so that autograd records it."""
-    rule(OnTensors, gradient, parameter, *state, **numbers)
+    rule(OnTensors, *tensors, **numbers)

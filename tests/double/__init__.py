@@ -23,7 +23,10 @@ from tests.double.machine import Ledger, ledger
 MODULES = methods.MODULES
 
 BACKEND = "gradcore.backends.cupy"
-KERNELS = [f"gradcore.backends.kernels.{name}" for name in "launch activations losses normalization scatter softmax".split()]
+KERNELS = [
+    f"gradcore.backends.kernels.{name}"
+    for name in "launch activations losses normalization rules scatter softmax".split()
+]
 # The modules that import CuPy, in the order of their imports.
 PARTS = (*(f"gradcore.backends.{name}" for name in "cuda streams cusolver".split()), *KERNELS, BACKEND)
 

@@ -40,8 +40,8 @@ static Three threadIdx = {0, 0, 0}, blockIdx = {0, 0, 0}, blockDim = {1, 1, 1}, 
 """ + "".join(
     f'extern "C" double {name}(double) noexcept; extern "C" float {name}f(float) noexcept;\n'
     f"static inline float {name}(float x) {{ return {name}f(x); }}\n"
-    for name in "exp log log1p erf erfc tanh sqrt".split()
-)
+    for name in "exp log log1p erf erfc tanh sqrt fabs".split()
+) + 'extern "C" double pow(double, double) noexcept;'
 
 
 @cache
@@ -117,23 +117,30 @@ class RawKernel:
         assert block[0] & (block[0] - 1) == 0, "the reductions halve"
         assert "gradcore_memory" not in self.code or shared_mem >= block[0] * 4
         assert all(x._host.flags.c_contiguous for x in args if isinstance(x, ndarray))
-        given = [x for x in args if isinstance(x, (np.generic, int, float))]
-        assert all(isinstance(x, np.generic) for x in given), "a number of a type nobody chose"
+        given = [x for x in args if not isinstance(x, ndarray)]
+        assert all(isinstance(x, np.generic) or x.size == 1 for x in given), "a number of a type nobody chose"
+        assert sum(x.nbytes for x in given) <= 4096, "more than a device takes"
         runs.append(self.name)
         found = library(f"{PRELUDE}{self.code}\nchar gradcore_memory[1 << 16];\n{self.walk(args)}")
         found.run(ctypes.c_longlong(grid[0]), *(self.passed(x) for x in args))
 
     def walk(self, args: Any) -> str:
-        kinds = [f"{TYPES[x.dtype.char]}{'*' if isinstance(x, ndarray) else ''}" for x in args]
+        kinds = [self.kind(x) for x in args]
         taken = ", ".join(f"{kind} a{i}" for i, kind in enumerate(kinds))
-        passed = ", ".join(f"a{i}" for i in range(len(kinds)))
+        passed = ", ".join(f"{'*' * isinstance(x, np.ndarray)}a{i}" for i, x in enumerate(args))
         return (
             f'extern "C" void run(long long n, {taken}) '
             f"{{ gridDim.x = n; for (long long i = 0; i < n; i++) {{ blockIdx.x = i; {self.name}({passed}); }} }}"
         )
 
+    def kind(self, x: Any) -> str:
+        """The C++ type of an argument; a record of NumPy's, passed by value, is of the source's only struct."""
+        if isinstance(x, np.ndarray):
+            return f"{self.code.partition('struct ')[2].split()[0]}*"
+        return f"{TYPES[x.dtype.char]}{'*' if isinstance(x, ndarray) else ''}"
+
     @staticmethod
     def passed(x: Any) -> Any:
-        if isinstance(x, ndarray):
-            return ctypes.c_void_p(x._host.ctypes.data)
+        if isinstance(x, (ndarray, np.ndarray)):
+            return ctypes.c_void_p((x._host if isinstance(x, ndarray) else x).ctypes.data)
         return {"l": ctypes.c_longlong, "i": ctypes.c_int, "f": ctypes.c_float, "d": ctypes.c_double}[x.dtype.char](x)

@@ -9,12 +9,17 @@ from gradcore import dtypes
 from gradcore.backends import of
 from gradcore.ops import arguments
 from gradcore.ops.arguments import converted, need_tensor
+from gradcore.ops.filling import full_like
 from gradcore.ops.registry import op
 from gradcore.ops.return_types import Named, return_type
 from gradcore.primitives import counting as c
 from gradcore.primitives import reductions as r
 from gradcore.primitives import sorting as s
+from gradcore.primitives.comparison import equal, logical_and, logical_not
 from gradcore.primitives.elementwise import divide, multiply
+from gradcore.primitives.indexing import getitem, select
+from gradcore.primitives.selection import minimum, where
+from gradcore.primitives.shape import reshape
 from gradcore.recorder.value import Value, wrap
 
 if TYPE_CHECKING:
@@ -150,7 +155,14 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     for each in (x, tests):
         if each._array.dtype.kind in "bc":
             raise RuntimeError(f"Unsupported input type encountered for isin(): {_title(each)}")
-    return c.isin(x, tests, invert=invert)  # type: ignore[no-any-return]
+    count = tests._array.size
+    if not count:
+        return full_like(x, invert, dtype=dtypes.bool)
+    flat = reshape(tests.detach(), shape=(count,))
+    ordered = s.pick(flat, s.argsort(flat, axis=0), axis=0)
+    place = minimum(c.searchsorted(ordered, x, right=False), count - 1)
+    found = equal(getitem(ordered, index=(place._array,)), x)
+    return logical_not(found) if invert else found  # type: ignore[no-any-return]
 
 
 # -- histograms -------------------------------------------------------------------------------------------
@@ -180,7 +192,16 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     if min > max:
         raise RuntimeError("torch.histc: max must be larger than min")
     low, high = _range(input, min, max, 1.0, "torch.histc")
-    return c.regular_histogram(input, bins=bins, low=low, high=high)  # type: ignore[no-any-return]
+    x = input.detach()
+    places = converted((x - low) / (high - low) * bins, dtypes.int64, "histc")
+    places = where(equal(x, high), bins - 1, places)
+    return _counts(x, where(logical_and(x >= low, x <= high), places, bins), bins, None)  # type: ignore[no-any-return]
+
+
+def _counts(x: Any, places: Any, bins: int, weights: Any) -> Any:
+    """How many of the elements of `x`, or how much of `weights`, are at each of the places below `bins`."""
+    rows = [each if each is None else reshape(each, shape=(1, x._array.size)) for each in (places, weights)]
+    return reshape(c.tally(*rows, bins=bins, dtype=x._array.dtype), shape=(bins,))
 
 
 @op(out=True)
@@ -209,7 +230,10 @@ def histogram(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | N
             raise RuntimeError(f"torch.histogramdd: min should not exceed max, but got min {low} max {high}")
         low, high = _range(input, low, high, 0.5, "torch.histogramdd")
         edges = wrap(of(a).astype(of(a).linspace(low, high, bins + 1), a.dtype))
-    hist = c.histogram(input, edges, weight)
+    x = input.detach()
+    bins = edges._array.shape[0] - 1
+    places = where(equal(x, select(edges, index=(bins,))), bins - 1, c.searchsorted(edges, x, right=True) - 1)
+    hist = _counts(x, where(places < 0, bins, places), bins, weight)
     if density:
         e = edges._array
         hist = divide(hist, multiply(r.sum(hist, axis=None), wrap(e[1:] - e[:-1])))

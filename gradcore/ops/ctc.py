@@ -13,6 +13,8 @@ from gradcore.ops.registry import functions, label, op
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import shape as s
 from gradcore.primitives.activations import masked
+from gradcore.primitives.joining import concatenate, stack
+from gradcore.primitives.padding import pad
 from gradcore.primitives.selection import where
 from gradcore.primitives.softmax import logsumexp
 from gradcore.primitives.sorting import pick
@@ -121,12 +123,15 @@ def _losses(x: Any, labels: Any, lengths: list[int], counts: list[int], blank: i
     """The loss of each sequence: of all paths that visit its labels in order, with blanks between that may be left out."""
     F, (steps, batch, _) = of(x._array), x._array.shape
     longest = labels.shape[1]
-    states = F.full((batch, 2 * longest + 1), blank, "int64")
-    states[:, 1::2] = labels
-    emitted = pick(x, wrap(F.broadcast_view(states, (steps, *states.shape))), axis=2, keepdims=True, distinct=False)
-    allowed = F.ones((3, 1, *states.shape), "bool")
-    allowed[2, 0, :, 2:] = (states[:, 2:] != blank) & (states[:, 2:] != states[:, :-2])
-    paths = trellis(emitted, wrap(allowed))
+    blanks = F.full((batch, longest + 1, 1), blank, "int64")
+    states = concatenate(wrap(labels[:, :, None]), wrap(blanks[:, 1:]), axis=2)
+    states = concatenate(wrap(blanks[:, 0]), s.reshape(states, shape=(batch, 2 * longest)), axis=1)._array
+    emitted = pick(x, s.expand(wrap(states), shape=(steps, *states.shape)), axis=2, keepdims=True, distinct=False)
+    leaps = wrap((states[:, 2:] != blank) & (states[:, 2:] != states[:, :-2]))
+    leaps = pad(leaps, index=(slice(None), slice(2, None)), shape=states.shape, value=True)
+    every = wrap(F.ones(states.shape, "bool"))
+    allowed = s.reshape(stack(every, every, leaps, axis=0), shape=(3, 1, *states.shape))
+    paths = trellis(emitted, allowed)
     ends = F.asarray([n - 1 for n in lengths], "int64"), F.asarray(counts, "int64")
     last = F.where(ends[0] < 0, 0, ends[0]).reshape((1, batch, 1))
     at_end = pick(paths, wrap(F.broadcast_view(last, (1, *states.shape))), axis=0, keepdims=True)
@@ -140,9 +145,9 @@ def _losses(x: Any, labels: Any, lengths: list[int], counts: list[int], blank: i
     if min(lengths, default=1) < 1:  # of nothing, which only the empty target explains
         loss = where(wrap(ends[0] < 0), wrap(F.astype(F.where(ends[1] == 0, 0.0, -NEVER), x._array.dtype)), loss)
     never = loss._array > -NEVER / 10
-    if F.device_type != "cpu" or bool(F.any(never)):  # a device is not asked
+    if of(never).device_type != "cpu" or bool(F.any(never)):  # a device is not asked
         # An infinite loss has the derivative nan, unless it does not count.
-        share = F.astype(F.where(never, 0.0 if zero_infinity else float("nan"), 0.0), x._array.dtype)
-        loss = where(wrap(never), 0.0 if zero_infinity else float("inf"), loss + nothing * wrap(share))
+        share = where(wrap(never), 0.0 if zero_infinity else float("nan"), wrap(F.zeros((batch,), x._array.dtype)))
+        loss = where(wrap(never), 0.0 if zero_infinity else float("inf"), loss + nothing * share)
     label(loss, "WhereBackward0" if zero_infinity else "CtcLossBackward0", (x,))
     return loss

@@ -14,10 +14,10 @@ from gradcore.primitives import comparison as c
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import indexing as p
 from gradcore.primitives import segments as s
-from gradcore.primitives.conversion import copy
+from gradcore.primitives.conversion import astype, copy
 from gradcore.primitives.counting import searchsorted
 from gradcore.primitives.joining import concatenate
-from gradcore.primitives.selection import where
+from gradcore.primitives.selection import maximum, where
 from gradcore.primitives.shape import reshape
 from gradcore.recorder.value import wrap
 
@@ -89,13 +89,14 @@ def _reduced(input: Any, x: Any, values: Any, index: Index, reduce: str, include
 def _sum(x: Any, values: Any, index: Index, include: bool, mean: bool) -> Any:
     F = of(x._array)
     dtype = x._array.dtype if x._array.dtype.kind in "fV" else "int64"
-    counts = F.scatter_add(F.zeros(x._array.shape, dtype), index, F.ones(values._array.shape, dtype))
+    nothing, ones = wrap(F.zeros(x._array.shape, dtype)), wrap(F.ones(values._array.shape, dtype))
+    counts = p.index_add(nothing, ones, index=index)
     if not include:
-        x = where(wrap(counts > 0), 0, x)
+        x = where(c.greater(counts, 0), 0, x)
     out = p.index_add(x, values, index=index)
     if not mean:
         return out
-    counts = wrap(F.astype(F.maximum(counts + 1 if include else counts, 1), x._array.dtype))
+    counts = astype(maximum(counts + 1 if include else counts, 1), dtype=x._array.dtype)
     return (e.floor_divide if x._array.dtype.kind in "iu" else e.divide)(out, counts)
 
 

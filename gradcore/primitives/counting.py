@@ -58,38 +58,15 @@ def searchsorted(F: Any, x: Array, values: Array, *, right: bool) -> Array:
 
 
 @primitive("general")
-def isin(F: Any, x: Array, tests: Array, *, invert: bool) -> Array:
-    """Whether each element of `x` is among `tests`."""
-    if not tests.size:
-        return F.full(x.shape, invert, "bool")
-    ordered = F.sort(F.reshape(tests, (-1,)), 0)
-    place = F.minimum(F.searchsorted(ordered, F.reshape(x, (-1,))), ordered.size - 1)
-    found = F.reshape(F.take(ordered, place, 0), x.shape) == x
-    return F.logical_not(found) if invert else found
-
-
-@primitive("general")
-def histogram(F: Any, x: Array, edges: Array, weights: Array) -> Array:
-    """How many elements of `x`, or how much of `weights`, lie from each of `edges` to the next."""
-    x, bins = F.reshape(x, (-1,)), edges.shape[0] - 1
-    place = F.searchsorted(edges, x, "right") - 1
-    place = F.where(x == edges[-1], bins - 1, place)
-    return _counted(F, place, bins, (place >= 0) & (place < bins), weights, x.dtype)
-
-
-@primitive("general")
-def regular_histogram(F: Any, x: Array, *, bins: int, low: float, high: float) -> Array:
-    """How many elements of `x` lie in each of `bins` equal parts of [low, high]."""
-    x = F.reshape(x, (-1,))
-    place = F.where(x == high, bins - 1, F.astype((x - low) / (high - low) * bins, "int64"))
-    return _counted(F, place, bins, (x >= low) & (x <= high), None, x.dtype)
-
-
-def _counted(F: Any, place: Array, bins: int, inside: Array, weights: Array, dtype: Any) -> Array:
-    # What lies outside is counted in a bin of its own, which is then dropped.
-    place = F.where(inside, place, bins)
-    counts = F.bincount(place, None if weights is None else F.reshape(weights, (-1,)), bins + 1)
-    return F.astype(counts[:bins], dtype)
+def tally(F: Any, places: Array, weights: Array, *, bins: int, dtype: Any) -> Array:
+    """How often each number below `bins` occurs in each row of `places` (N, n), or the sum of its `weights`; `bins` and
+    above do not count."""
+    rows = places.shape[0]
+    # What does not count has a bin of its own, which is then dropped.
+    places = F.minimum(places, bins) + F.reshape(F.arange(rows), (-1, 1)) * (bins + 1)
+    weights = None if weights is None else F.reshape(weights, (-1,))
+    counts = F.bincount(F.reshape(places, (-1,)), weights, rows * (bins + 1))
+    return F.astype(F.reshape(counts, (rows, bins + 1))[:, :bins], dtype)
 
 
 # -- distinct elements ------------------------------------------------------------------------------------

@@ -105,6 +105,18 @@ def _index_put(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[st
     return evaluate(op, at_front(frame, x), values, index=whole)
 
 
+@batching("index_extremum")
+def _index_extremum(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
+    # Its index has arrays for all axes: the number in the batch is one more.
+    x, values = (at_front(frame, a) for a in args)
+    rank = values.ndim - 1
+    index = [F.reshape(arange_like(values, frame.size), shape=(frame.size, *(1,) * rank))]
+    for item in params["index"]:
+        shape = (frame.size, *(1,) * (rank - item.ndim), *item.shape)
+        index.append(F.reshape(item.data, shape=shape) if is_mapped(frame, item) else data_of(item))
+    return evaluate(op, x, values, **{**params, "index": tuple(index)})
+
+
 def _index_rank(index: tuple[Any, ...], ndim: int) -> int:
     arrays = [item for item in index if hasattr(item, "dtype")]
     taken = sum(item.ndim if item.dtype.kind == "b" else 1 for item in arrays)

@@ -21,7 +21,6 @@ from gradcore.transforms.batches import (
     batched,
     in_front,
     is_mapped,
-    one_by_one,
 )
 from gradcore.transforms.batches import (
     rules as rules,
@@ -62,14 +61,17 @@ def data_of(x: Any) -> Any:
     return x.data if isinstance(x, Batched) else x
 
 
-def _folded(x: Array) -> Array:
-    """The first two axes as one."""
-    return F.reshape(x, shape=(x.shape[0] * x.shape[1], *x.shape[2:]))
+def _folded(x: Array, axis: int = 0) -> Array:
+    """The batch, in front of `x`, as part of the axis that has the number `axis` without it."""
+    x = moved_axis(x, 0, axis) if axis else x
+    return F.reshape(x, shape=(*x.shape[:axis], x.shape[axis] * x.shape[axis + 1], *x.shape[axis + 2 :]))
 
 
-def _unfolded(frame: Frame, x: Array) -> Array:
-    """The batch in front again, which was folded into the first axis."""
-    return F.reshape(x, shape=(frame.size, x.shape[0] // max(frame.size, 1), *x.shape[1:]))
+def _unfolded(frame: Frame, x: Array, axis: int = 0) -> Array:
+    """The batch in front again, which was folded into `axis`."""
+    split = (frame.size, x.shape[axis] // max(frame.size, 1))
+    x = F.reshape(x, shape=(*x.shape[:axis], *split, *x.shape[axis + 1 :]))
+    return moved_axis(x, axis, 0) if axis else x
 
 
 def moved_axis(x: Array, source: int, target: int) -> Array:
@@ -194,22 +196,14 @@ def _convolve_transposed(frame: Frame, op: Primitive, args: Sequence[Any], param
     return _by_groups(frame, op, (at_front(frame, y),), w.data, params)
 
 
-def _channels(x: Array) -> Array:
-    """(B, N, C, ...) to (N, B * C, ...)."""
-    x = moved_axis(x, 0, 1)
-    return F.reshape(x, shape=(x.shape[0], x.shape[1] * x.shape[2], *x.shape[3:]))
-
-
 def _by_groups(frame: Frame, op: Primitive, xs: tuple[Array], w: Array, params: dict[str, Any]) -> Array:
     params = {**params, "groups": params["groups"] * frame.size}
-    out = evaluate(op, _channels(xs[0]), _folded(w), **params)
-    out = F.reshape(out, shape=(out.shape[0], frame.size, out.shape[1] // frame.size, *out.shape[2:]))
-    return moved_axis(out, 1, 0)
+    return _unfolded(frame, evaluate(op, _folded(xs[0], 1), _folded(w), **params), 1)
 
 
 @batching("convolve_kernel")
 def _convolve_kernel(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
-    x, y = (_channels(at_front(frame, a)) for a in args)
+    x, y = (_folded(at_front(frame, a), 1) for a in args)
     return _unfolded(frame, evaluate(op, x, y, **{**params, "groups": params["groups"] * frame.size}))
 
 
@@ -293,11 +287,6 @@ def _less_at(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str,
     return _unfolded(frame, evaluate(op, *(_folded(at_front(frame, a)) for a in args)))
 
 
-@batching("histogram")
-def _histogram(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
-    return one_by_one(frame, op, args, params).data
-
-
 @batching("pick", "place")
 def _pick(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
     if not params.get("shape", args[0].shape):  # a number stays what it is
@@ -305,10 +294,48 @@ def _pick(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, An
     return in_front(frame, op, args, params)
 
 
-@batching("gather_products", "gather_weighted", "scatter_weighted")
+# Primitives of arrays that have an axis, of the result first, which counts samples: the batch is more of them.
+SAMPLES = {
+    "gather_products": (0, 0, 0, 0), "gather_weighted": (0, 0, 0, 0), "scatter_weighted": (0, 0, 0, 0),
+    "flow": (1, 1, 2), "tally": (0, 0, 0), "trellis": (1, 1, 2),
+}  # fmt: skip
+
+
+@batching(*SAMPLES)
 def _of_samples(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
-    """Primitives of arrays whose first axis counts samples: the batch is more of them."""
-    return _unfolded(frame, evaluate(op, *(_folded(at_front(frame, a)) for a in args), **params))
+    out, *axes = SAMPLES[op.name]
+    data = [None if a is None else _folded(at_front(frame, a), i) for a, i in zip(args, axes, strict=False)]
+    return _unfolded(frame, evaluate(op, *data, **params), out)
+
+
+@batching("frequencies")
+def _frequencies(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
+    index, like = args
+    index = at_front(frame, index)
+    return evaluate(op, index + _counted(frame, index) * params["rows"], data_of(like), rows=params["rows"] * frame.size)
+
+
+@batching("argmax_at")
+def _argmax_at(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
+    x, places = args
+    rows = x.shape[0]
+    if is_mapped(frame, places) or places.shape[1] > 1:
+        places = at_front(frame, places)
+        if places.shape[2] == 1:
+            places = F.expand(places, shape=(*places.shape[:2], rows, places.shape[3]))
+        places = _folded(places, 1)
+    return _unfolded(frame, evaluate(op, _folded(at_front(frame, x)), data_of(places)))
+
+
+@batching("searchsorted")
+def _searchsorted(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
+    x, values = args
+    if x.ndim > 1:
+        return evaluate(op, at_front(frame, x), at_front(frame, values), **params)
+    if not is_mapped(frame, x):
+        return evaluate(op, data_of(x), values.data, **params)
+    rows = F.reshape(at_front(frame, values), shape=(frame.size, values.size))
+    return F.reshape(evaluate(op, x.data, rows, **params), shape=(frame.size, *values.shape))
 
 
 # -- others -----------------------------------------------------------------------------------------------------------

@@ -86,6 +86,11 @@ def with_whole(*shape: int, high: int = 5) -> Any:
     return lambda rng: (rng.integers(0, high, size=shape), rng.normal(size=shape))
 
 
+def tallied(weighted: bool) -> Any:
+    """Two rows of places below 6, and weights."""
+    return lambda rng: (rng.integers(0, 6, (2, 9)), rng.normal(size=(2, 9)) if weighted else None)
+
+
 def rows_and_values(*shapes: tuple[int, ...]) -> Any:
     """Sorted rows and values to look for, some of them equal to elements."""
 
@@ -243,8 +248,10 @@ CASES = [
     Case("bincount", with_whole(7), {"minlength": 3}, smooth=False, waits=True),
     Case("searchsorted", rows_and_values((6,), (2, 3)), {"right": True}, smooth=False),
     Case("searchsorted", rows_and_values((2, 7), (2, 3)), {"right": False}, "rows", smooth=False),
-    Case("isin", rows_and_values((6,), (2, 3)), {"invert": False}, smooth=False),
-    Case("regular_histogram", normal((3, 4)), {"bins": 4, "low": -1.0, "high": 2.0}, smooth=False, waits=True),
+    *(
+        Case("tally", tallied(weighted), {"bins": 4, "dtype": np.dtype("f8")}, label, smooth=False, waits=True)
+        for label, weighted in (("", False), ("weights", True))
+    ),
     Case("unique", ties, {"axis": None}, smooth=False, waits=True),
     Case("unique", ties, {"axis": 1}, "axis", smooth=False, waits=True),
     Case("unique_runs", ties, {"axis": None}, smooth=False, waits=True),

@@ -190,11 +190,17 @@ class Tensor(Value):
 
     @requires_grad.setter
     def requires_grad(self, on: bool) -> None:
+        if not isinstance(on, bool):
+            raise RuntimeError(f"requires_grad must be a bool (got {type(on).__name__})")
         self.requires_grad_(on)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Ask for gradients, or no longer, in place. Raises RuntimeError for non-leaves and for integer dtypes."""
         node = inplace.target(self)
+        if requires_grad is not True and requires_grad is not False:
+            raise TypeError(
+                "requires_grad_(): argument 'requires_grad' (position 1) must be bool, not " + type(requires_grad).__name__
+            )
         if not requires_grad:
             if node is not None and not isinstance(node, Leaf):
                 raise RuntimeError(
@@ -342,6 +348,8 @@ class Tensor(Value):
 
     @property
     def _version(self) -> int:
+        if self.is_inference():
+            raise RuntimeError("Inference tensors do not track version counter.")
         own = None if self._meta is None else self._meta.versions
         return own[0] if own is not None else versions.count(of(self._array).storage(self._array))
 
@@ -396,48 +404,22 @@ class Tensor(Value):
     __hash__ = object.__hash__
 
     def __repr__(self, *, tensor_contents: str | None = None) -> str:
-        node = inplace.target(self)
-        fn = None if node is None or isinstance(node, Leaf) else (node.node if isinstance(node, Output) else node)
+        try:
+            fn = self.grad_fn
+            name = None if fn is None else fn.name()
+        except RuntimeError:  # a view that was overtaken and may have no history
+            name = "Invalid"
         return printing.tensor_repr(
             self._array,
             device=self.device,
-            grad_fn_name=None if fn is None else fn.name(),
-            requires_grad=node is not None,
+            grad_fn_name=name,
+            requires_grad=self.requires_grad,
             tensor_contents=tensor_contents,
         )
 
     def __format__(self, spec: str) -> str:
         return printing.tensor_format(self, self._array, spec)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        if not self.is_leaf:
-            raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment. "
-                f"This one of shape {list(self._array.shape)} was made by {self.grad_fn}; copy it with "
-                ".detach().clone()"
-            )
-        if id(self) in memo:
-            return memo[id(self)]  # type: ignore[no-any-return]
-        out: Tensor = wrap(of(self._array).owned(self._array)).as_subclass(type(self))
-        memo[id(self)] = out
-        out.requires_grad_(self.requires_grad)
-        if self.grad is not None:
-            out._grad = self.grad.__deepcopy__(memo)
-        return out
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        if not self.is_leaf:
-            raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) can be pickled; use .detach()"
-            )
-        host = of(self._array).to_host(self._array)
-        return _unpickled, (type(self), host, str(self.device), self.requires_grad)
-
     # Here and not with setattr afterwards: every attribute set on a class that exists makes Python look for what it changes.
     locals().update({name: _Later(name) for name in ops.METHODS})
     locals().update(methods)
-
-
-def _unpickled(cls: Any, host: Any, device: str, requires_grad: bool) -> Any:
-    made = creation.as_tensor(host, device=device).as_subclass(cls)
-    return made.requires_grad_(requires_grad)

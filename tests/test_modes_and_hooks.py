@@ -119,6 +119,71 @@ def inference_tensors(lib: Any) -> Any:
 
 
 @program
+def views_made_without_grad(lib: Any) -> Any:
+    # Autograd cannot follow a write through such a view: refused before anything is written, not after.
+    leaf_, inner, late = leaf(lib, 3), leaf(lib, 3) * 1, lib.ones(3)
+    with lib.no_grad():
+        views = [leaf_[1:], inner[1:], leaf_.view(3, 1).unbind()[0], inner.expand(2, 3)]
+    views.append(late[1:])
+    late.requires_grad_()
+    writes = [
+        lambda v: v.mul_(2),
+        lambda v: v.zero_(),
+        lambda v: v.copy_(lib.zeros(1)),
+        lambda v: v.add_(lib.ones(1, requires_grad=True)),
+        lambda v: v.__setitem__(..., 5.0),
+    ]
+    refused = [attempt(lambda v=v, f=f: (f(v), "written")[1:])[0] for v in views for f in writes]
+    needs = [(v.requires_grad, v.is_leaf, v.grad_fn) for v in views]
+    return refused, needs, leaf_, inner, late, [t._version for t in (leaf_, inner, late)]
+
+
+@program
+def a_view_without_history_is_shown_and_read(lib: Any) -> Any:
+    leaf_, inner = leaf(lib, 3), leaf(lib, 3) * 1
+    with lib.no_grad():
+        views = [leaf_[1:], inner[1:]]
+        before = [repr(v) for v in views]
+        views[0].mul_(2)
+    inner.mul_(2)
+    with lib.no_grad():
+        values = [v.numpy().tolist() for v in (*views, leaf_, inner)]
+    return before, [repr(v) for v in views], values, [attempt(lambda v=v: v * 2) for v in views]
+
+
+@program
+def views_and_inference_mode(lib: Any) -> Any:
+    x = leaf(lib, 3)
+    with lib.inference_mode():
+        made = lib.ones(3)
+        normal = [x[1:], x[1:][:1], x.detach(), x.view(3), x.reshape(3, 1), x.unbind()[0]]
+        infer = [x * 1, (x * 1)[1:], made.view(3)]
+        normal[0].mul_(2)
+    outside = [made[1:], made.view(3), made.detach(), made.unbind()[0]]
+    return (
+        [t.is_inference() for t in (*normal, *infer, *outside)],
+        [attempt(lambda t=t: t.mul_(2)) for t in (*infer, *outside[:2])],
+        attempt(lambda: made.__setitem__(0, 2.0)),
+        [attempt(lambda t=t: t._version) for t in (made, made[1:], x, normal[0])],
+        x,
+    )
+
+
+@program
+def switches_take_booleans_only(lib: Any) -> Any:
+    x = leaf(lib, 3)
+    return (
+        attempt(lambda: lib.set_grad_enabled("a")),
+        attempt(lambda: lib.set_grad_enabled(0)),
+        attempt(lambda: x.requires_grad_("a")),
+        attempt(lambda: setattr(x, "requires_grad", 1)),
+        attempt(lambda: setattr(x, "requires_grad", None)),
+        lib.is_grad_enabled(),
+        x,
+    )
+
+
+@program
 def in_place_on_leaves(lib: Any) -> Any:
     x = leaf(lib, 3)
     before = x.detach().clone()

@@ -166,8 +166,10 @@ class set_grad_enabled(_Mode):
     """Switch recording on or off at once, and back on leaving if used in a `with` statement."""
 
     def __init__(self, mode: bool) -> None:
+        if not isinstance(mode, bool):
+            raise TypeError(f"set_grad_enabled(): argument 'enabled' (position 1) must be bool, not {type(mode).__name__}")
         self._before = (is_grad_enabled(), is_inference_mode_enabled())
-        self.grad, self.infer = bool(mode), self._before[1]
+        self.grad, self.infer = mode, self._before[1]
         _set(self.grad, self.infer)
 
     def __enter__(self) -> None:

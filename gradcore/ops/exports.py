@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gradcore.backends import of
+from gradcore.graph import modes
 from gradcore.ops import typed
 from gradcore.ops.registry import methods
 from gradcore.recorder.value import wrap
@@ -29,10 +30,10 @@ def tolist(self: Tensor) -> Any:
 def numpy(self: Tensor, *, force: bool = False) -> Any:
     """The NumPy array itself, sharing memory. With `force`, a detached copy from wherever it is.
 
-    Raises RuntimeError if it requires grad, TypeError if it is on a CUDA device.
+    Raises RuntimeError if it requires grad, outside `no_grad`, TypeError if it is on a CUDA device.
     """
     if not force:
-        if self.requires_grad:
+        if self.requires_grad and modes.is_grad_enabled():
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         if not self.is_cpu:
             raise TypeError(

@@ -109,6 +109,8 @@ def check_writable(t: Value, name: str) -> None:
         )
     if not modes.is_grad_enabled():
         return
+    if m is not None and m.view is not None and views.requires_grad(t):
+        views.refuse_hazard(t)
     if m is not None and m.view is not None and _is_leaf(m.view.base) and views.requires_grad(t):
         raise RuntimeError(
             f"a view of a leaf Variable that requires grad is being used in an in-place operation ({name} on shape "

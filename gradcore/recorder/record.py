@@ -65,7 +65,7 @@ def apply(op: Primitive, function: Callable[..., Any], inputs: Sequence[Any], pa
         attach(op, kernel, inputs, params, wrapped)
     elif modes.is_inference_mode_enabled():
         for each in wrapped:
-            meta(each).inference = True
+            meta(each).inference |= not views.is_view(each)
     return wrapped if isinstance(result, tuple) else wrapped[0]
 
 

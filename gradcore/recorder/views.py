@@ -93,6 +93,7 @@ def note_view(
         base_meta.aliases = [0]
     m.aliases = base_meta.aliases
     m.versions = base_meta.versions
+    m.inference = base_meta.inference
 
 
 def is_view(value: Value) -> bool:
@@ -179,10 +180,15 @@ def refuse_hazard(value: Value, modified: str = "is being") -> None:
 
 
 def requires_grad(value: Value) -> bool:
-    """Whether a value with a `_meta` needs a gradient, as it is or as a change in place has made it."""
+    """Whether a value with a `_meta`, or what it is a view of, needs a gradient.
+
+    That may be so although nothing flows through the view, which was made without grad mode: writing it is not allowed.
+    """
     m = value._meta
     assert m is not None
-    return value._node is not None or (m.view is not None and m.view.base._node is not None and overtaken(value))
+    if value._node is not None or m.view is None or not m.view.chain.links:
+        return value._node is not None
+    return m.view.base._node is not None and value._array.dtype.kind not in "biu"
 
 
 def overtaken(value: Value) -> bool:

@@ -193,9 +193,10 @@ def partition(x: Any, kth: int, axis: int = -1) -> Any:
     return _sort(x, axis)
 
 
-def argpartition(x: Any, kth: int, axis: int = -1) -> Any:
-    """Return the indices that partition `x` along `axis`: those that sort it, as in CuPy."""
-    return _argsort(x, axis)
+def argtop(x: Any, count: int, axis: int, largest: bool) -> Any:
+    """Return the indices of the `count` largest (or smallest) elements along `axis`, in any order; NaN is above all."""
+    order = _argsort(x, axis).swapaxes(axis, -1)
+    return (order[..., order.shape[-1] - count :] if largest else order[..., :count]).swapaxes(axis, -1)
 
 
 def unique(x: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False,
@@ -345,6 +346,11 @@ def strided(x: Any, shape: Any, strides: Any) -> Any:
 
 getitem = operator.getitem
 setitem = operator.setitem
+
+
+def take_at(x: Any, index: tuple[Any, ...]) -> Any:
+    """Return x[index] for arrays of integers, one an axis."""
+    return x[index]
 
 
 def add_at(x: Any, index: tuple[Any, ...], values: Any) -> None:

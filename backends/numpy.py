@@ -37,7 +37,7 @@ from numpy import (  # comparison, logic, bits
 from numpy import outer, vdot, vecdot
 from numpy import nonzero, count_nonzero, searchsorted, bincount, histogram
 from numpy import concatenate, flip, roll, repeat, tile, diagonal, tril, triu
-from numpy import take, take_along_axis, put_along_axis, copyto
+from numpy import take, copyto
 from numpy import empty, zeros, arange, linspace, eye, ascontiguousarray, from_dlpack, frombuffer
 from numpy.linalg import (
     LinAlgError, inv, solve, cholesky, det, slogdet, eigh, eigvalsh, svd, qr, eig, eigvals, matrix_power,
@@ -45,8 +45,9 @@ from numpy.linalg import (
 # isort: on
 
 from gradcore.backends import composed, shared
+from gradcore.backends.orders import argsort, argtop
 from gradcore.backends.scans import cumsum
-from gradcore.backends.scatters import add_at
+from gradcore.backends.scatters import add_at, put_along_axis, take_along_axis, take_at
 from gradcore.backends.shared import argmax, argmin, matrix_transpose, reshape, squeeze, swapaxes, transpose
 from gradcore.backends.silence import quiet, quietly, unquiet
 from gradcore.backends.special import erf, erfc, special
@@ -191,19 +192,9 @@ def sort(x: Any, axis: int = -1) -> Any:
     return np.sort(x, axis)
 
 
-def argsort(x: Any, axis: int = -1) -> Any:
-    """Return the indices that sort `x` along `axis`; equal elements keep their order."""
-    return np.argsort(x, axis, stable=True)
-
-
 def partition(x: Any, kth: int, axis: int = -1) -> Any:
     """Return `x` with its `kth` smallest element in place along `axis`."""
     return np.partition(x, kth, axis)
-
-
-def argpartition(x: Any, kth: int, axis: int = -1) -> Any:
-    """Return the indices that partition `x` along `axis`."""
-    return np.argpartition(x, kth, axis)
 
 
 def unique(x: Any, return_index: bool = False, return_inverse: bool = False, return_counts: bool = False,

@@ -27,6 +27,9 @@ HALF = A.astype("f2")
 LONG = rng.normal(size=(3, 1501))
 FAR = np.where(np.arange(1501) == 1000, np.inf, LONG)
 Z = A + 1j * B
+WALK = rng.normal(size=(20, 30))
+STEPS = np.where(rng.random((20, 30)) < 0.1, np.nan, rng.integers(0, 20, (20, 30)))
+ENDS = np.array([[-np.inf, -np.inf, 5, -np.inf, -np.inf, 7], [np.nan, 1, np.inf, np.nan, 2, np.inf], [3, 1, 4, 2, 6, 5]])
 
 # name: (call of a backend on arrays of its own, the arrays, what NumPy says of them)
 CALLS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], Callable[..., Any]]] = {
@@ -71,7 +74,39 @@ CALLS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], Callable[..., Any]]]
         lambda x: np.argsort(x, kind="stable"),
     ),
     "partition": (lambda F, x: F.partition(x, 2)[2], (V,), lambda x: np.sort(x)[2]),
-    "argpartition": (lambda F, x: F.argpartition(x, 1)[0:2].shape, (V,), lambda x: (2,)),
+    "argsort of distinct numbers": (lambda F, x: F.argsort(x, 0), (WALK,), lambda x: np.argsort(x, 0)),
+    "argsort of equal numbers and NaN": (
+        lambda F, x: F.argsort(x, 1),
+        (STEPS,),
+        lambda x: np.argsort(x, 1, stable=True),
+    ),
+    "argtop": (lambda F, x: F.sort(F.argtop(x, 3, 1, True), 1), (WALK,), lambda x: np.sort(np.argsort(x)[:, 27:])),
+    "argtop of columns": (
+        lambda F, x: F.sort(F.argtop(x, 2, 0, False), 0),
+        (WALK,),
+        lambda x: np.sort(np.argsort(x, 0)[:2], 0),
+    ),
+    "argtop of many": (lambda F, x: F.sort(F.argtop(x, 20, 1, True), 1), (WALK,), lambda x: np.sort(np.argsort(x)[:, 10:])),
+    "argtop of NaN and infinities": (
+        lambda F, x: [F.sort(F.take_along_axis(x, F.argtop(x, 3, 1, largest), 1), 1) for largest in (True, False)],
+        (ENDS,),
+        lambda x: [np.sort(x)[:, 3:], np.sort(x)[:, :3]],
+    ),
+    "argtop finds each once": (
+        lambda F, x: F.sort(F.argtop(x, 5, 1, True), 1)[:, 1:] > F.sort(F.argtop(x, 5, 1, True), 1)[:, :-1],
+        (np.full((2, 6), -np.inf),),
+        lambda x: np.ones((2, 4), bool),
+    ),
+    "take_along_axis of many": (
+        lambda F, x, i: (F.take_along_axis(x, i, 1), F.take_along_axis(x, i[:1], 1), F.take_along_axis(x, i, 0)),
+        (rng.normal(size=(60, 60)), rng.integers(0, 60, size=(60, 60))),
+        lambda x, i: (x[np.arange(60)[:, None], i], x[:, i[0]], x[i, np.arange(60)]),
+    ),
+    "put_along_axis of many": (
+        lambda F, x: (y := F.copy(x), F.put_along_axis(y, F.argsort(x, 0), F.sort(x, 0), 0))[0],
+        (rng.normal(size=(60, 60)),),
+        lambda x: x,
+    ),
     "unique": (
         lambda F, x: F.unique(x, return_inverse=True, return_counts=True),
         (INTS,),
@@ -342,6 +377,26 @@ def test_scatter_add_at_pairs_and_masks(place: Any, mask: bool) -> None:
         index = (place.array(rows), place.array(columns))
         out = place.F.scatter_add(place.array(x), index, place.array(np.ones(3)))
     assert_same(place.host(out), expected)
+
+
+@pytest.mark.parametrize("trailing", [(), (2,), (3, 7)])
+def test_scatter_add_and_take_at_many_pairs(place: Any, trailing: tuple[int, ...]) -> None:
+    x, at = rng.normal(size=(30, 4, *trailing)), (rng.integers(-30, 30, (50, 1)), rng.integers(-4, 4, 60))
+    values = rng.normal(size=(50, 60, *trailing))
+    expected = x.copy()
+    np.add.at(expected, at, values)
+    index = tuple(map(place.array, at))
+    assert_same(place.host(place.F.scatter_add(place.array(x), index, place.array(values))), expected)
+    if not trailing:
+        assert_same(place.host(place.F.take_at(place.array(x), index)), x[at])
+
+
+@pytest.mark.parametrize("at", [30, -31])
+def test_one_of_many_pairs_out_of_range_is_an_error(at: int) -> None:
+    index = (np.where(np.arange(3000) == 7, at, 0), np.zeros(3000, "i8"))
+    for call in (lambda x: host.take_at(x, index), lambda x: host.scatter_add(x, index, np.ones(3000))):
+        with pytest.raises(IndexError):
+            call(np.zeros((30, 4)))
 
 
 @pytest.mark.parametrize("matrix", [np.zeros((2, 2)), -np.eye(2)])

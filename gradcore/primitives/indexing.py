@@ -38,6 +38,8 @@ def getitem(F: Any, x: Array, *, index: Any) -> Array:
     *before, last = index
     if last.dtype != bool and all(type(each) is slice for each in before):
         return x.take(last, len(before))
+    if len(index) == x.ndim and all(hasattr(each, "dtype") and each.dtype != bool for each in index):
+        return F.take_at(x, index)
     return F.ascontiguousarray(F.getitem(x, index))
 
 

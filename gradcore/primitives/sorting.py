@@ -98,11 +98,7 @@ def argsort(F: Any, x: Array, *, axis: int, descending: bool = False, count: int
     n = x.shape[axis] if x.ndim else 1
     if not 0 < count < n // 16:
         return _part(_order(F, x, axis, descending), axis, 0, count)
-    if descending:
-        few = _part(F.argpartition(x, n - count, axis), axis, n - count, None)
-    else:
-        few = _part(F.argpartition(x, count - 1, axis), axis, 0, count)
-    few = F.sort(few, axis)
+    few = F.sort(F.argtop(x, count, axis, descending), axis)
     return F.take_along_axis(few, _order(F, F.take_along_axis(x, few, axis), axis, descending), axis)
 
 

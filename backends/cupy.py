@@ -57,8 +57,7 @@ from gradcore.backends.kernels.normalization import destandardize as _destandard
 from gradcore.backends.kernels.rules import run_rule as _run_rule
 from gradcore.backends.kernels.scatter import add_rows as _add_rows
 from gradcore.backends.kernels.softmax import bound as _over_rows
-from gradcore.backends.streams import is_pinned as _is_pinned
-from gradcore.backends.streams import pinned_empty as _pinned_empty
+from gradcore.backends.streams import fetch as _fetch, is_pinned as _is_pinned, pinned_empty as _pinned_empty, sent as _sent
 from gradcore.backends.shared import argmax, argmin, matrix_transpose, reshape, squeeze, swapaxes, transpose
 # isort: on
 
@@ -89,11 +88,14 @@ def as_array(result: Any) -> Any:
 def from_host(array: Any, device: int | None = None, non_blocking: bool = False) -> Any:
     """Return a copy of the host array `array` on this device; one number travels in a kernel's arguments.
 
-    Waits where the device itself reads the host's memory, unless `non_blocking`: then `array` must stay as it is.
+    If `non_blocking`, the device itself reads page-locked memory, and `array` must stay as it is until it has.
     """
     with on_device(device):
         if array.ndim or array.dtype.kind not in "biufc":
-            return _array(array, blocking=not non_blocking and _is_pinned(array))
+            locked = _is_pinned(array)
+            if non_blocking and locked and array.flags.c_contiguous:
+                return _reporting(_sent)(array)
+            return _array(array, blocking=not non_blocking and locked)
         out = cp.empty((), array.dtype)
         out.fill(array.item())
         return out
@@ -103,9 +105,9 @@ def to_host(array: Any, non_blocking: bool = False) -> Any:
     """Return `array` as a NumPy array; waits for the device unless `non_blocking`, and then gives page-locked memory."""
     if not non_blocking:
         return array.get()
-    with on_device(array.data.device_id):
-        out = _pinned_empty(array.shape, array.dtype)
-        return array.get(out=out, blocking=False)
+    out = _pinned_empty(array.shape, array.dtype)
+    _fetch(array, out)
+    return out
 
 
 def to_device(array: Any, device: int | None) -> Any:

@@ -5,6 +5,8 @@ Only gradcore.cuda and transfers ask for these, so that they are no part of what
 from __future__ import annotations
 
 import threading
+import weakref
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +14,7 @@ import cupy as cp
 import cupyx
 import numpy as np
 
+from gradcore.backends import captures
 from gradcore.backends.cuda import current_device, memory, on_device
 
 PINNED = 1  # what the CUDA runtime calls cudaMemoryTypeHost
@@ -49,6 +52,45 @@ def new_event(timing: bool, blocking: bool, interprocess: bool) -> Any:
 def milliseconds(start: Any, end: Any) -> float:
     """Return the time between two events that are over."""
     return float(cp.cuda.get_elapsed_time(start, end))
+
+
+# -- what a stream still uses --------------------------------------------------------------------------------
+
+
+class _Kept:
+    """What is not to be given back before a stream has done what it had been given when that was said."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.waiting: dict[int, deque[tuple[Any, Any]]] = {}
+
+    def add(self, thing: Any, stream: Any) -> None:
+        if captures:  # an event of a capture cannot be asked; what is captured keeps it for its replays
+            captures[-1].kept.append(thing)
+            return
+        with on_device(stream.device_id if stream.device_id >= 0 else None):
+            event = cp.cuda.Event(disable_timing=True)
+            event.record(stream)
+        with self.lock:
+            for waiting in self.waiting.values():
+                while waiting and waiting[0][0].done:
+                    waiting.popleft()
+            self.waiting.setdefault(stream.ptr, deque()).append((event, thing))
+
+
+_kept = _Kept()
+
+
+def keep(thing: Any, stream: Any = None) -> None:
+    """Keep `thing` until `stream`, or the current one, has done what it has been given so far."""
+    _kept.add(thing, cp.cuda.get_current_stream() if stream is None else stream)
+
+
+def used_by(array: Any, stream: Any) -> None:
+    """Let the memory of `array` be given back only when `stream` has done what it is given while the array lives."""
+    while array.base is not None:
+        array = array.base
+    weakref.finalize(array, keep, array.data, stream).atexit = False
 
 
 # -- memory --------------------------------------------------------------------------------------------------
@@ -137,3 +179,18 @@ def pinned_copy(array: Any) -> Any:
 def pinned_empty(shape: Any, dtype: Any) -> Any:
     """Return an uninitialised host array in page-locked memory."""
     return cupyx.empty_pinned(shape, dtype)
+
+
+def sent(array: Any) -> Any:
+    """Return a copy on the device of a contiguous host array in page-locked memory; the host does not wait."""
+    out = cp.empty(array.shape, array.dtype)
+    out.data.copy_from_host_async(array.ctypes.data, array.nbytes)
+    keep(array)
+    return out
+
+
+def fetch(array: Any, into: Any) -> None:
+    """Copy a device array into a contiguous host array of its shape and dtype in page-locked memory; do not wait."""
+    with on_device(array.data.device_id):
+        array.get(out=into, blocking=False)
+        keep((array, into))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -303,6 +304,74 @@ def test_pinned_memory_lets_copies_go_on(strict_cuda: Any) -> None:
         there.pin_memory()
     with pytest.raises(RuntimeError, match="Only dense CPU tensors can be pinned"):
         gc.ones(2, device="cuda", pin_memory=True)
+
+
+@pytest.fixture
+def busy(strict_cuda: Any) -> Any:
+    """A device that is not done with anything."""
+    queues.Event.happened = False
+    return strict_cuda
+
+
+def test_memory_that_a_copy_uses_is_kept_until_it_is_done(busy: Any) -> None:
+    pinned = gc.tensor(rng.normal(size=50)).pin_memory()
+    values, memory = pinned.numpy().copy(), weakref.ref(pinned._array)
+    there = pinned.to("cuda", non_blocking=True)
+    del pinned
+    assert memory() is not None
+    back, gone = there.to("cpu", non_blocking=True), weakref.ref(there._array)
+    del there
+    assert gone() is not None
+    queues.Event.happened = True
+    gc.ones(3).pin_memory().cuda(non_blocking=True)  # whoever copies next clears up
+    assert (memory(), gone()) == (None, None)
+    assert (back.numpy() == values).all()
+
+
+def test_copy_in_place_lets_the_host_go_on(strict_cuda: Any) -> None:
+    values = rng.normal(size=(3, 4))
+    pinned = gc.tensor(values).pin_memory()
+    there = gc.zeros(3, 4, dtype=gc.float64, device="cuda")
+    back = gc.zeros(5, 4, dtype=gc.float64).pin_memory()
+    version = back._version
+    with strict_cuda.never_waits():
+        assert there.copy_(pinned, non_blocking=True) is there
+        assert back[:3].copy_(there, non_blocking=True)._base is back
+    assert back._version > version
+    np.testing.assert_array_equal(back.numpy(), [*values, [0] * 4, [0] * 4])
+    for into in (gc.zeros(3, 4, dtype=gc.float64), gc.zeros(3, 4).pin_memory(), back[:3, :3]):
+        before = strict_cuda.syncs
+        into.copy_(there[: into.shape[0], : into.shape[1]], non_blocking=True)  # these cannot go on
+        assert strict_cuda.syncs == before + 1
+        np.testing.assert_allclose(into.numpy(), values[: into.shape[0], : into.shape[1]], rtol=1e-6)
+
+
+def test_a_copy_to_another_device_has_a_gradient(strict_cuda: Any) -> None:
+    x = gc.tensor([1.0, 2.0], requires_grad=True)
+    for device in ("cuda:0", "cuda:1"):
+        there = gc.zeros(2, device=device)
+        there.copy_(x * 3)
+        beside = gc.zeros(2, device="cuda:0")
+        beside.copy_(there.exp())
+        assert str(beside.device) == "cuda:0"
+        beside.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 2 * 3 * np.exp([3.0, 6.0]), rtol=1e-6)
+
+
+def test_memory_that_another_stream_uses_is_kept_for_it(busy: Any) -> None:
+    side, x = cuda.Stream(), gc.ones(1000, device="cuda")
+    used = cuda.memory_allocated()
+    view = x[:10]
+    x.record_stream(side)
+    del x
+    assert cuda.memory_allocated() == used
+    del view
+    assert cuda.memory_allocated() == used
+    queues.Event.happened = True
+    gc.ones(1).pin_memory().cuda(non_blocking=True)
+    assert cuda.memory_allocated() < used
+    with pytest.raises(NotImplementedError, match="on a CUDA device"):
+        gc.ones(1).record_stream(side)
 
 
 def test_other_libraries_arrays_are_shared_not_copied(strict_cuda: Any) -> None:

@@ -7,7 +7,9 @@ import warnings
 from typing import Any
 
 from gradcore import dtypes
-from gradcore.backends import of
+from gradcore.backends import cuda_streams, of
+from gradcore.backends import numpy as host
+from gradcore.graph.modes import is_grad_enabled
 from gradcore.ops.arguments import converted, need_tensor
 from gradcore.ops.indexing import advanced, basic, items_of
 from gradcore.ops.registry import functions, methods
@@ -19,6 +21,7 @@ from gradcore.primitives import shape as s
 from gradcore.recorder.errors import broadcast_mismatch
 from gradcore.recorder.inplace import bump, check_writable, overwritten, receive, store
 from gradcore.recorder.primitive import renamed
+from gradcore.recorder.transfer import transfer
 from gradcore.recorder.value import Value, wrap
 
 _copied = renamed(selection.fill, "CopyBackwards")
@@ -119,7 +122,7 @@ def _refuse_overlap(into: Any, array: Any, name: str) -> None:
         )
 
 
-def assign(view: Any, value: Any, name: str) -> Any:
+def assign(view: Any, value: Any, name: str, non_blocking: bool = False) -> Any:
     """Make the Tensor `view` hold `value`, broadcast and converted; recorded."""
     receive(view, value)
     check_writable(view, name)
@@ -134,9 +137,10 @@ def assign(view: Any, value: Any, name: str) -> Any:
         if value._array.dtype.kind == "c":
             warnings.warn("Casting complex values to real discards the imaginary part", UserWarning, stacklevel=4)
         value = c.astype(value, dtype=view._array.dtype)
-    if type(value._array) is not type(view._array):
-        F = of(view._array)
-        value = wrap(F.from_host(of(value._array).to_host(value._array), F.device_of(view._array)[1]))
+    F = of(view._array)
+    if F.device_of(view._array) != of(value._array).device_of(value._array):
+        on = non_blocking and F is not host  # what comes to the host is read there at once
+        value = transfer(value, F, F.device_of(view._array)[1], on)
     if view._meta is not None and view._meta.view is not None:
         return store(view, value, name)
     array = value._array
@@ -186,7 +190,10 @@ _filled = (renamed(selection.fill, "FillBackward2"), renamed(selection.fill, "Fi
 
 
 def _copy_from(self: Any, src: Any, non_blocking: bool = False) -> Any:
-    """Overwrite this tensor with `src`, broadcast and converted to its dtype and device. Returns this tensor."""
+    """Overwrite this tensor with `src`, broadcast and converted to its dtype and device. Returns this tensor.
+
+    If `non_blocking`, the host does not wait for a copy between a device and page-locked memory.
+    """
     if isinstance(src, (bool, int, float, complex)):
         src = wrap(number(self, src))
     need_tensor(src, "copy_", "other")
@@ -199,7 +206,20 @@ def _copy_from(self: Any, src: Any, non_blocking: bool = False) -> Any:
             f"output with shape {list(shape)} doesn't match the broadcast shape "
             f"{list(broadcast_shapes(shape, src._array.shape))}"
         )
-    return assign(self, src, "copy_")
+    if non_blocking and _fetched(self, src):
+        return self
+    return assign(self, src, "copy_", non_blocking)
+
+
+def _fetched(self: Any, src: Any) -> bool:
+    """Let a device write `src` into this tensor while the host goes on, if they are alike and nothing is recorded."""
+    into, array = self._array, src._array
+    alike = type(into) is host.Array and into.shape == array.shape and into.dtype == array.dtype and into.size
+    recorded = is_grad_enabled() and (self.requires_grad or src.requires_grad)
+    if recorded or not alike or not src.is_cuda or not into.flags.c_contiguous or not cuda_streams().is_pinned(into):
+        return False
+    overwritten(self, lambda into: cuda_streams().fetch(array, into), _copied, (), {}, "copy_")
+    return True
 
 
 def _zero(self: Any) -> Any:

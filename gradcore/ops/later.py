@@ -182,7 +182,7 @@ MODULES: Final = {
     "queries": """
         apply_ dim_order is_hpu is_meta is_mkldnn is_mps is_nested is_nonzero is_pinned is_quantized is_same_size
         is_set_to is_shared is_sparse is_sparse_csr is_storage is_tensor is_vulkan is_xla is_xpu layout map_ numel
-        pin_memory result_type untyped_storage
+        pin_memory record_stream result_type untyped_storage
     """,
     "reflections": """
         householder_product lu lu_solve lu_unpack orgqr ormqr triangular_solve
@@ -261,12 +261,12 @@ METHODS: Final = """
         maximum median min minimum mm mode moveaxis movedim msort multinomial mv mvlgamma mvlgamma_ nan_to_num
         nan_to_num_ nanmedian nanquantile ne ne_ new nextafter nextafter_ nonzero norm normal_ not_equal not_equal_
         numpy orgqr ormqr outer permute pin_memory pinverse polygamma polygamma_ prelu prod put put_ qr quantile rad2deg
-        rad2deg_ random_ relu relu_ renorm renorm_ repeat_interleave roll rot90 round round_ scatter scatter_
-        scatter_add scatter_add_ scatter_reduce scatter_reduce_ select_scatter sgn sgn_ sign sign_ signbit sinc sinc_
-        slice_scatter slogdet softmax sort split split_with_sizes std std_mean stft svd swapaxes swapaxes_ swapdims
-        swapdims_ t t_ take take_along_dim tensor_split tolist topk trace transpose transpose_ triangular_solve tril
-        tril_ triu triu_ trunc trunc_ type unbind unfold uniform_ unique unique_consecutive untyped_storage var var_mean
-        vdot vsplit where xlogy xlogy_
+        rad2deg_ random_ record_stream relu relu_ renorm renorm_ repeat_interleave roll rot90 round round_ scatter
+        scatter_ scatter_add scatter_add_ scatter_reduce scatter_reduce_ select_scatter sgn sgn_ sign sign_ signbit sinc
+        sinc_ slice_scatter slogdet softmax sort split split_with_sizes std std_mean stft svd swapaxes swapaxes_
+        swapdims swapdims_ t t_ take take_along_dim tensor_split tolist topk trace transpose transpose_ triangular_solve
+        tril tril_ triu triu_ trunc trunc_ type unbind unfold uniform_ unique unique_consecutive untyped_storage var
+        var_mean vdot vsplit where xlogy xlogy_
 """.split()
 
 # operations: end

@@ -190,3 +190,14 @@ for _name in (
     "vulkan",
 ):
     methods[f"is_{_name}"] = _always(False, f"Whether it is a {_name} tensor: never here.")
+
+
+@op(function=False)
+def record_stream(input: Tensor, stream: Any) -> None:
+    """Say that work of `stream`, not the one on which it was made, uses the memory: it is not used anew before that is done.
+
+    Raises NotImplementedError for a tensor of the host.
+    """
+    if not input.is_cuda:
+        raise NotImplementedError(f"record_stream() is for tensors on a CUDA device, and this one is on {input.device}")
+    backends.cuda_streams().used_by(input._array, stream._handle)

@@ -7,6 +7,7 @@ than the current one are refused, and whatever makes the host wait is written in
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -116,6 +117,11 @@ class Pointer:
     def __init__(self, array: ndarray) -> None:
         self.ptr: int = array._host.__array_interface__["data"][0]
         self.device_id = array._device
+        self.mem = array._block
+
+    def copy_from_host_async(self, mem: int, size: int, stream: Any = None) -> None:
+        assert is_locked(mem), "copy_from_host_async: a device reads page-locked memory only"
+        ctypes.memmove(self.ptr, mem, size)
 
 
 class ndarray:

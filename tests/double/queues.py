@@ -34,6 +34,7 @@ OutOfMemoryError.__module__ = "cupy.cuda.memory"
 class _Chosen(threading.local):
     def __init__(self) -> None:
         self.streams: dict[int, Any] = {}
+        self.capturing: Any = None
 
 
 chosen = _Chosen()
@@ -95,16 +96,27 @@ def get_current_stream(device_id: int = -1) -> Stream:
 
 
 class Event:
-    """An event; here it has always happened. Its time is the number of records before it."""
+    """An event; here it has always happened, unless a test says so. Its time is the number of records before it."""
 
     _clock = itertools.count()
+    happened = True
 
     def __init__(self, block: bool = False, disable_timing: bool = False, interprocess: bool = False) -> None:
         self.ptr = next(_numbers)
         self.timing = not disable_timing
         self.recorded: int | None = None
         self.time = 0
-        self.done = True
+        self._done: bool | None = None
+
+    @property
+    def done(self) -> bool:
+        if chosen.capturing:
+            raise CUDARuntimeError("cudaErrorCapturedEvent: operation not permitted on an event last recorded in a capture")
+        return Event.happened if self._done is None else self._done
+
+    @done.setter
+    def done(self, done: bool) -> None:
+        self._done = done
 
     def record(self, stream: Any = None) -> None:
         stream = get_current_stream() if stream is None else stream
@@ -223,6 +235,7 @@ def is_locked(pointer: int) -> bool:
 def forget() -> None:
     """Take back what a test chose: device, streams, limits."""
     current.id = 0
+    Event.happened = True
     chosen.streams.clear()
     pool.limits = [0] * COUNT
 

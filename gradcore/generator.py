@@ -153,6 +153,7 @@ def source_for(F: ModuleType, index: int | None, generator: Generator | None, na
     """
     for watch in watchers:
         watch(name)
+    F = getattr(F, "base", F)  # of a transform's, what is underneath
     if generator is None:
         return default(F, index).source
     if not isinstance(generator, Generator):

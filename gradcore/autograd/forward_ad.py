@@ -94,12 +94,12 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
         if not isinstance(x, Value):
             raise TypeError(f"make_dual(): argument '{name}' must be a Tensor, not {type(x).__name__}")
     check_tangent(tensor, tangent)
+    primal = primal_part(tensor, frame=frame) if holds(tensor, frame) else tensor
     if _is_dual(tensor, frame):
         raise RuntimeError(
             "Making a dual Tensor based on a Tensor that already has a forward gradient at the same level "
             f"{_levels.entered.index(frame)} is not supported."
         )
-    primal = primal_part(tensor, frame=frame) if holds(tensor, frame) else tensor
     return pair(primal, cast_like(tangent, tensor), frame=frame)
 
 

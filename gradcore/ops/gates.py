@@ -144,6 +144,8 @@ def _randomly_sloped(node: str) -> Callable[..., Any]:
 
 def _slopes(x: Any, lower: float, upper: float) -> Any:
     """A random number between the two for all elements that are not above 0, elsewhere 1."""
+    while hasattr(x, "read"):  # an array of a transform
+        x = x.read("rrelu()")
     F, below = of(x), x <= 0
     # On the host in torch's order; on a device, where nobody waits to count them, one number for each element.
     count = (int(F.count_nonzero(below)),) if F.device_type == "cpu" else x.shape

@@ -9,7 +9,7 @@ from typing import Any
 from gradcore import dtypes
 from gradcore.backends import of
 from gradcore.graph import modes
-from gradcore.recorder.inplace import bump, refuse_overlap, write
+from gradcore.recorder.inplace import bump, receive, refuse_overlap, write
 from gradcore.recorder.value import Value
 
 
@@ -79,6 +79,7 @@ def _check_dtype(name: str, into: Value, result: Value, exact: bool) -> None:
 
 def _put(name: str, into: Value, result: Value) -> None:
     if into._array.shape == result._array.shape:
+        receive(into, result)
         write(into, result._array, f"{name}(out=)")
         return
     if into._array.size:

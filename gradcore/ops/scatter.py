@@ -19,7 +19,7 @@ from gradcore.primitives import conversion as c
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import indexing as p
 from gradcore.primitives.joining import along
-from gradcore.recorder.inplace import overwritten
+from gradcore.recorder.inplace import overwritten, receive
 from gradcore.recorder.primitive import renamed
 from gradcore.recorder.value import Value, wrap
 
@@ -216,6 +216,8 @@ def _writing(plan: Callable[..., Plan]) -> Callable[..., Any]:
     def inside(self: Any, *args: Any, **keywords: Any) -> Any:
         x = row(self)
         function, values, index = plan(x, *args, **keywords)
+        if isinstance(values, Value):
+            receive(x, values)
         F = of(x._array)
         array = values._array if isinstance(values, Value) else values
         if isinstance(values, Value) and F.storage(array) is F.storage(x._array):

@@ -140,7 +140,7 @@ def _replaced(input: Any, src: Any, function: Any, params: dict[str, Any], node:
             f"expected src to have a size equal to the slice of self. src size = {list(src._array.shape)}, slice size = "
             f"{list(shown._array.shape)}"
         )
-    out = slice_update(input, arguments.converted(src, input.dtype, node), view=Chain(((function, params),)))
+    out = slice_update(input, arguments.converted(src, input.dtype, node), view=Chain(((function, params, None),)))
     label(out, f"{node}Backward0", (input, src))
     return out
 

@@ -101,6 +101,7 @@ def _flat(args: tuple[Any, ...], keywords: dict[str, Any]) -> list[Any]:
 
 def check_writable(t: Value, name: str) -> None:
     """Raise RuntimeError if autograd forbids to overwrite `t` now."""
+    views.follow(t)
     m = t._meta
     if m is not None and m.inference and not modes.is_inference_mode_enabled():
         raise RuntimeError(

@@ -59,8 +59,8 @@ def apply(op: Primitive, function: Callable[..., Any], inputs: Sequence[Any], pa
     outs = tuple(kernel.as_array(each) for each in result) if isinstance(result, tuple) else (kernel.as_array(result),)
     wrapped = tuple(wrap(each) for each in outs)
     if op.view and outs and kernel.F.storage(outs[0]) is kernel.F.storage(raw[0]):
-        for each in wrapped:
-            views.note_view(each, inputs[0], function, params, op.outputs == ("outs",))
+        for i, each in enumerate(wrapped):
+            views.note_view(each, inputs[0], function, params, i if op.outputs == ("outs",) else None)
     if modes.is_grad_enabled():
         attach(op, kernel, inputs, params, wrapped)
     elif modes.is_inference_mode_enabled():

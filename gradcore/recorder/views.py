@@ -17,27 +17,29 @@ from gradcore.recorder.value import Value, meta
 
 
 class Chain:
-    """View operations one after another, over either algebra: `chain(F, x)`."""
+    """View operations one after another, over either algebra: `chain(F, x)`. Of several results, one goes on."""
 
     __slots__ = ("links",)
 
-    def __init__(self, links: tuple[tuple[Callable[..., Any], dict[str, Any]], ...]) -> None:
+    def __init__(self, links: tuple[tuple[Callable[..., Any], dict[str, Any], int | None], ...]) -> None:
         self.links = links
 
     def __call__(self, F: Any, x: Any) -> Any:
-        for function, params in self.links:
+        for function, params, part in self.links:
             x = getattr(F, function.primitive.name)(x, **params)  # type: ignore[attr-defined]
+            x = x if part is None else x[part]
         return x
 
     def replay(self, base: Value) -> Value:
         """Record the chain on `base` again."""
-        for function, params in self.links:
+        for function, params, part in self.links:
             base = function(base, **params)
+            base = base if part is None else base[part]  # type: ignore[index]
         return base
 
-    def followed_by(self, function: Callable[..., Any], params: dict[str, Any]) -> Chain:
+    def followed_by(self, function: Callable[..., Any], params: dict[str, Any], part: int | None) -> Chain:
         """This chain and one more operation."""
-        return Chain((*self.links, (function, params)))
+        return Chain((*self.links, (function, params, part)))
 
 
 class View:
@@ -74,9 +76,9 @@ _ADVICE: Final = {
 
 
 def note_view(
-    out: Value, source: Value, function: Callable[..., Any] | None, params: dict[str, Any], several: bool = False
+    out: Value, source: Value, function: Callable[..., Any] | None, params: dict[str, Any], part: int | None = None
 ) -> None:
-    """Make `out` a view of `source` by `function` (of all of it if None), one of `several` that it returned."""
+    """Make `out` a view of `source` by `function` (of all of it if None), number `part` of several that it returned."""
     m = meta(out)
     seen = source._meta.view if source._meta is not None else None
     base = source if seen is None else seen.base
@@ -85,8 +87,8 @@ def note_view(
     else:
         chain = Chain(()) if seen is None else chain_of(source, seen)
         if function is not None:
-            chain = chain.followed_by(function, params)
-    hazard = SEVERAL if several else "" if modes.is_grad_enabled() else NO_GRAD
+            chain = chain.followed_by(function, params, part)
+    hazard = SEVERAL if part is not None else "" if modes.is_grad_enabled() else NO_GRAD
     m.view = View(base, chain, hazard or ("" if seen is None else seen.hazard))
     base_meta = meta(base)
     if base_meta.aliases is None:
@@ -112,12 +114,24 @@ def current(value: Value) -> Target | None:
     """The target of a value with a `_meta`, made anew if a change in place has overtaken it."""
     m = value._meta
     assert m is not None
+    follow(value)
     if m.view is not None and overtaken(value):
         if m.view.base._node is None and (value._node is None or isinstance(value._node, Leaf)):
             return value._node
         refuse_hazard(value, "its base or another view of its base has been")
         remake(value, m.view)
     return value._node
+
+
+def follow(value: Value) -> None:
+    """Let a view hold what its base has come to hold since: an array of a transform, say."""
+    view = None if value._meta is None else value._meta.view
+    if view is not None and view.base._array is not view.original and follower:
+        follower[0](value, view)
+
+
+# What makes the array of a view anew from its base's, set where transforms are defined.
+follower: list[Callable[[Value, View], None]] = []
 
 
 def settled(value: Value) -> bool:
@@ -157,7 +171,7 @@ def _strided(base: Any, array: Any) -> Chain:
     layout, target = (
         (tuple(a.shape), tuple(s // a.itemsize for s in a.strides), F.storage_offset(a)) for a in (base, array)
     )
-    return Chain(((strider[0], {"layout": layout, "target": target}),))
+    return Chain(((strider[0], {"layout": layout, "target": target}, None),))
 
 
 # The primitive that lays other strides over a storage, set where it is defined.

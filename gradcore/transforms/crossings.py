@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gradcore.graph import modes
+from gradcore.backends import of
+from gradcore.graph import Leaf, modes
 from gradcore.recorder import steps, views
 from gradcore.recorder.inplace import receiver
 from gradcore.recorder.primitive import Primitive, primitive, registry
@@ -20,7 +21,7 @@ from gradcore.recorder.value import Value, wrap
 from gradcore.transforms import batched_indexing, batching, lifted
 from gradcore.transforms.batches import Batched, NeedsLoop, at_front, batched
 from gradcore.transforms.lifted import Frame, Lifted, evaluate, top_of, zeros_like
-from gradcore.transforms.tangents import Dual, dual
+from gradcore.transforms.tangents import Dual, dual, innermost
 
 Array = Any
 
@@ -31,6 +32,9 @@ def _crossing(into: bool = False, **rules: Any) -> Callable[[Callable[..., Any]]
         lifted.crossings.add(op.name)
 
         def crossing(*inputs: Any, **params: Any) -> Any:
+            for x in inputs:
+                if isinstance(x, Value):
+                    views.follow(x)
             if into:
                 inputs = tuple(_just_below(x, params["frame"]) for x in inputs)
             elif not holds(inputs[0], params["frame"]):
@@ -51,6 +55,7 @@ def _crossing(into: bool = False, **rules: Any) -> Callable[[Callable[..., Any]]
 
 def holds(x: Value, frame: Frame) -> bool:
     """Whether `x` is of `frame`, or of a frame inside it that holds values of it."""
+    views.follow(x)
     array = x._array
     while isinstance(array, Lifted) and array.frame.level > frame.level:
         array = array.primal if isinstance(array, Dual) else array.data
@@ -132,10 +137,15 @@ def tangent_part(F: Any, x: Array, *, frame: Frame) -> Array:
 # -- constants among lifted values ------------------------------------------------------------------------------------
 
 
+def _level(array: Array) -> int:
+    return array.frame.level if isinstance(array, Lifted) else 0
+
+
 def lift(x: Value, top: Frame) -> Value:
     """`x` as a constant of the frame `top` and of those between: what is recorded there is pulled back to `x` as it is."""
+    views.follow(x)
     array = x._array
-    level = array.frame.level if isinstance(array, Lifted) else 0
+    level = _level(array)
     if level >= top.level:
         return x
     if (x._node if x._meta is None else views.current(x)) is None:
@@ -155,35 +165,82 @@ def _just_below(x: Any, frame: Frame) -> Any:
 
 
 def _on_one_level(inputs: Sequence[Any], params: dict[str, Any]) -> Sequence[Any]:
-    arrays = [x._array for x in inputs if isinstance(x, Value)]
+    arrays = []
+    for x in inputs:
+        if isinstance(x, Value):
+            if x._meta is not None:
+                views.follow(x)
+            arrays.append(x._array)
     top = top_of((*arrays, *params.values()))
     if top is None:
         return inputs
     return [lift(x, top.frame) if isinstance(x, Value) else x for x in inputs]
 
 
+def _frames(array: Array) -> set[Frame]:
+    """The frames of all that `array` is made of."""
+    if not isinstance(array, Lifted):
+        return set()
+    parts = (array.primal, array.tangent) if isinstance(array, Dual) else (array.data,)
+    return {array.frame}.union(*map(_frames, parts))
+
+
+def _mapped(array: Array, frame: Frame) -> bool:
+    """Whether `array` has other values for each of the batch of `frame`."""
+    if isinstance(array, Dual):
+        return _mapped(array.primal, frame) or _mapped(array.tangent, frame)
+    return isinstance(array, Batched) and (array.mapped if array.frame is frame else _mapped(array.data, frame))
+
+
+def _opened(array: Array, frame: Frame) -> Array:
+    """`array`, in the same memory, as one that can hold what is of `frame`, too."""
+    if isinstance(array, Dual) and array.frame.level > frame.level:
+        tangent = None if array.tangent is None else _opened(array.tangent, frame)
+        return dual(array.frame, _opened(array.primal, frame), tangent, array.adjoint)
+    if isinstance(array, Batched) and array.frame.level > frame.level:
+        return batched(array.frame, _opened(array.data, frame), array.mapped)
+    return batched(frame, array, False) if frame.size is not None else dual(frame, array, None)
+
+
 def _receive(t: Value, value: Value) -> None:
     """Make `t`, and what it is a view of, hold dual numbers if `value` is one."""
-    array = value._array
-    level = t._array.frame.level if isinstance(t._array, Lifted) else 0
-    if not isinstance(array, Lifted) or array.frame.level <= level:
+    views.follow(t)
+    views.follow(value)
+    if not isinstance(value._array, Lifted):
         return
-    inner: Any = array
-    while isinstance(inner, Lifted) and inner.frame.level > level:
-        if isinstance(inner, Batched) and inner.mapped:
-            raise NeedsLoop(inner.frame, "writing into a tensor that is one for all of the batch")
-        inner = inner.primal if isinstance(inner, Dual) else inner.data
+    missing = sorted(_frames(value._array) - _frames(t._array), key=lambda frame: frame.level)
+    for frame in missing:
+        if _mapped(value._array, frame):
+            raise NeedsLoop(frame, "writing into a tensor that is one for all of the batch")
+    if not missing:
+        return
     view = None if t._meta is None else t._meta.view
     base = t if view is None else view.base
-    made = lift(wrap(base._array, base._node), array.frame)
+    made = wrap(base._array, base._node)
+    with modes.enable_grad():
+        for frame in missing:
+            if isinstance(base._node, Leaf) or frame.level < _level(made._array):
+                made._array = _opened(made._array, frame)
+            else:
+                made = lift(made, frame)
     base._array, base._node = made._array, made._node
-    if view is not None:
-        t._array = view.chain(steps.Raw(made._array.backend), made._array)
-        view.original = made._array
-        views.family_changed(base)
+    views.family_changed(base)
+    views.follow(t)
+
+
+def _follow(t: Value, view: views.View) -> None:
+    """Make `t`, whose base has come to hold an array of a transform, hold the part of it that `t` is a view of."""
+    whole = view.base._array
+    F = of(whole)
+    if _frames(whole) <= _frames(t._array) or F.storage(whole) is not F.storage(t._array):
+        return
+    chain = view.chain if innermost(whole) is innermost(view.original) else views.chain_of(t, view)
+    t._array = chain(steps.Raw(F), whole)
+    view.chain, view.original = chain, whole
 
 
 RULES = (batching, batched_indexing)  # importing them fills the table
 lifter.append(_on_one_level)
 receiver.append(_receive)
+views.follower.append(_follow)
 registry.load()

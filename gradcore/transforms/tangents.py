@@ -65,11 +65,13 @@ class Dual(Lifted):
         return push(self.frame, op, args, params)
 
     def shown(self, repr_of: Callable[..., str]) -> str:
-        tangent = self.tangent
-        if tangent is None:
-            return repr_of(self.primal)
+        primal, tangent = self.primal, self.tangent
+        while isinstance(primal, Dual) and not primal.frame.alive:
+            primal = primal.primal
+        if tangent is None or not self.frame.alive:
+            return repr_of(primal)
         number = not (tangent.ndim or isinstance(tangent, Lifted))
-        return repr_of(self.primal, str(tangent.item()) if number else repr_of(tangent))
+        return repr_of(primal, str(tangent.item()) if number else repr_of(tangent))
 
     def beside(self, array: Array) -> Array:
         return self.primal.beside(array) if isinstance(self.primal, Lifted) else array
@@ -97,11 +99,11 @@ class Dual(Lifted):
         return self.primal
 
     def call(self, name: str, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
-        """What the backend's function `name` makes of the primals; `copyto` and `setitem` write tangents, too."""
+        """What the backend's function `name` makes of the primals; what writes, writes tangents, too."""
         level = self.frame.level
         primals = [_primal(a, level) for a in args]
-        F = of(_innermost(self.primal))
-        if name in ("copyto", "setitem"):
+        F = of(innermost(self.primal))
+        if name in ("copyto", "setitem", "scatter_add"):
             target, *index, source = args
             tangent = source.tangent if _is_of(source, level) else None
             # What is to have tangents was lifted before; anything else is written unrecorded, a running mean, say.
@@ -120,7 +122,8 @@ def _call(F: Any, name: str, args: Sequence[Any], keywords: dict[str, Any]) -> A
     return function(*args, **keywords) if function is not None else getattr(args[0], name)(*args[1:], **keywords)
 
 
-def _innermost(x: Array) -> Array:
+def innermost(x: Array) -> Array:
+    """The plain array that holds the primals of `x`."""
     while isinstance(x, Lifted):
         x = x.plain
     return x

@@ -42,7 +42,7 @@ THIRD_PARTY = {
     "numpy": {
         f"gradcore.backends.{name}"
         for name in (
-            *"numpy cupy cusolver mersenne scans scatters silence special streams sums".split(),
+            *"numpy cupy cusolver mersenne orders scans scatters silence special streams sums".split(),
             *(f"kernels.{name}" for name in KERNELS),
         )
     },

@@ -48,6 +48,11 @@ def nodes_are_nodes(lib: Any) -> Any:
         y.grad_fn.name(),
         end.variable is x,
         [hasattr(y.grad_fn, "_saved_self"), hasattr(x.exp().grad_fn, "_saved_result")],
+        [
+            [name in dir(t.grad_fn) for name in ("_saved_self", "_saved_other", "_saved_result")]
+            + [name for name in dir(t.grad_fn) if not hasattr(t.grad_fn, name)]
+            for t in (x.exp(), x * x, x + 1)
+        ],
     )
 
 

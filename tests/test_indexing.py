@@ -44,6 +44,7 @@ WRITES = """
     x[0] = np.float64(3); x | x[0] = torch.ones(1, 1, 3); x | x[[0, 1]] = torch.ones(1, 1, 3); x
     x[[0, 1]] = torch.ones(1, 2, 3); x | x[:, 1] = 4; x | x[x > 2] = torch.ones(3); x | x[x > 2] = 7; x
     x[x > 2] = torch.tensor(7.0); x | x[x > 2] = torch.ones(1, 3); x | x[True] = 7; x | x[False] = 7; x
+    x[True] = torch.ones(1, 1, 3, dtype=torch.float64); x | x[True, 0] = torch.ones(1, 3); x
     x[...] = 7; x | x[None] = 7; x | z[()] = 3; z | z[...] = 3; z | z[True] = 5; z | l[0] = 1.7; l
     l[0] = torch.tensor(1.7); l | l[:] = torch.tensor([1.7, 2, 3]); l | l[[0]] = 1.7; l | x[1:] = x[:-1]; x
     x[:] = x; x | x[:, 1:] = 0.5; x | e[0, 0] = 9; e | e[:, :1] = 5; e | x[0, 1] += 3; x | x[[0, 0]] += 1; x

@@ -175,14 +175,20 @@ def _pack(node: Node, pair: Pair, only: str | None = None) -> None:
 _SHOWN = {"self": 0, "input": 0, "other": 1, "mat2": 1, "exponent": 1, "result": None, "output": None}
 
 
-def _name_of(node: Node, shown: str) -> str:
-    """Our name of what torch calls `shown`. Raises AttributeError if the node saves no such thing."""
+def _saves(node: Node, shown: str) -> str:
+    """Our name of what torch calls `shown`, empty if the node saves no such thing."""
     place, step = _SHOWN[shown], plain(node.step)
     op = getattr(step, "op", None)
     names: Sequence[str] = () if op is None else op.outputs[:1] if place is None else op.inputs[place : place + 1]
-    if not names or names[0] not in step.layout:
+    return names[0] if names and names[0] in step.layout else ""
+
+
+def _name_of(node: Node, shown: str) -> str:
+    """Our name of what torch calls `shown`. Raises AttributeError if the node saves no such thing."""
+    name = _saves(node, shown)
+    if not name:
         raise AttributeError(f"'{node.name()}' object has no attribute '_saved_{shown}'")
-    return names[0]
+    return name
 
 
 class SavedTensor:
@@ -227,6 +233,13 @@ def _attributes(shown: str) -> tuple[property, property]:
     )
 
 
+def _dir(node: Node) -> list[str]:
+    """The names of a node's attributes: of what nodes save, what this one does."""
+    absent = {f"{kind}_saved_{shown}" for shown in _SHOWN if not _saves(node, shown) for kind in ("", "_raw")}
+    return [name for name in object.__dir__(node) if name not in absent]
+
+
+setattr(Node, "__dir__", _dir)  # noqa: B010
 for _shown in _SHOWN:
     _saved, _raw = _attributes(_shown)
     setattr(Node, f"_saved_{_shown}", _saved)

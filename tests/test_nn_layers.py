@@ -95,6 +95,9 @@ LAYERS: list[tuple[str, list[Any]]] = [
     ("AdaptiveMaxPool3d(2)", [(1, 2, 3, 4, 5)]),
     ("MaxUnpool2d(2)", []),
     ("MaxUnpool1d(2, stride=3, padding=1)", []),
+    ("FractionalMaxPool2d(2, output_size=(3, 2))", [(2, 3, 7, 6)]),
+    ("FractionalMaxPool2d((2, 3), output_ratio=(0.5, 0.4), return_indices=True)", [(1, 2, 7, 8)]),
+    ("FractionalMaxPool3d(2, output_ratio=0.5, _random_samples=T.full((1, 2, 3), 0.3))", [(1, 2, 6, 7, 8)]),
     ("PixelShuffle(2)", [(1, 8, 2, 3)]),
     ("PixelUnshuffle(2)", [(1, 2, 4, 6)]),
     ("ChannelShuffle(2)", [(1, 4, 2, 2)]),
@@ -146,6 +149,9 @@ LOSSES: list[tuple[str, list[Any]]] = [
     ("MultiMarginLoss(p=2, weight=T.tensor([1.0, 2.0, 0.5, 1.0]))", [(3, 4), ("i4", 3)]),
     ("CosineEmbeddingLoss(0.1)", [(3, 4), (3, 4), ("s", 3)]),
     ("MarginRankingLoss(0.2)", [(3,), (3,), ("s", 3)]),
+    ("AdaptiveLogSoftmaxWithLoss(6, 11, [3, 7], div_value=2.0)", [(8, 6), ("i11", 8)]),
+    ("AdaptiveLogSoftmaxWithLoss(6, 11, (2, 3, 9), head_bias=True)", [(6,), ("i11",)]),
+    ("AdaptiveLogSoftmaxWithLoss(6, 11, (5,), dtype=T.float64)", [("d", 6), ("i4",)]),
     ("TripletMarginLoss(2.0, swap=True)", [(3, 4), (3, 4), (3, 4)]),
     ("TripletMarginWithDistanceLoss(margin=0.3)", [(3, 4), (3, 4), (3, 4)]),
 ]
@@ -217,7 +223,15 @@ REFUSED = [
     "MSELoss(reduction='most')(T.ones(2), T.ones(2))", "ReLU(1, 2)", "ELU(beta=2)", "Threshold(1)", "Linear(3)",
     "Linear(3, 4)(T.ones(2, 5))", "Bilinear(0, 2, 3)", "GroupNorm(2, 3)", "MultiMarginLoss(p=3)",
     "InstanceNorm2d(3, affine=True)(T.ones(1, 2, 3, 3))", "InstanceNorm1d(2)(T.ones(2))",
-    "EmbeddingBag(3, 4, padding_idx=3)",
+    "EmbeddingBag(3, 4, padding_idx=3)", "FractionalMaxPool2d(2)", "FractionalMaxPool3d(2, 3, 0.5)",
+    "FractionalMaxPool2d(2, output_ratio=(0.5, 1.5))", "AdaptiveLogSoftmaxWithLoss(4, 5, [])",
+    "AdaptiveLogSoftmaxWithLoss(4, 5, [2, 2])", "AdaptiveLogSoftmaxWithLoss(4, 5, [0, 2])",
+    "AdaptiveLogSoftmaxWithLoss(4, 5, [2, 5])", "AdaptiveLogSoftmaxWithLoss(4, 5, [3, 2])",
+    "AdaptiveLogSoftmaxWithLoss(4, 5, [2])(T.ones(2, 4), T.tensor([1, 5]))",
+    "AdaptiveLogSoftmaxWithLoss(4, 5, [2])(T.ones(2, 4), T.tensor([1]))",
+    "AdaptiveLogSoftmaxWithLoss(4, 5, [2])(T.ones(4), T.tensor([1]))",
+    "AdaptiveLogSoftmaxWithLoss(4, 5, [2])(T.ones(2, 4), T.tensor(1))",
+    "AdaptiveLogSoftmaxWithLoss(4, 5, [2])(T.ones(1, 4), T.tensor([[1]]))",
     "ConvTranspose2d(2, 2, 3, padding_mode='reflect')", "ConvTranspose1d(2, 2, 3, stride=2)(T.ones(1, 2, 4), [20])",
     "ConvTranspose1d(2, 2, 3)(T.ones(1, 2, 4), [1, 2])",
 ]  # fmt: skip
@@ -226,6 +240,33 @@ REFUSED = [
 @pytest.mark.parametrize("code", REFUSED)
 def test_what_is_refused(code: str) -> None:
     same(lambda T: repr(made(T, code)), torch, words=2)
+
+
+def test_the_classes_of_an_adaptive_softmax() -> None:
+    def program(T: Any) -> Any:
+        T.manual_seed(2)
+        m = T.nn.AdaptiveLogSoftmaxWithLoss(6, 12, [3, 7], div_value=2.0)
+        x = T.randn(20, 6)
+        m.reset_parameters()
+        head = [m.head(x).argmax(1).max() >= 3, m.head(x).argmax(1).min() < 3]
+        shown = repr(m(x, T.arange(12).repeat(2)[:20]))[:19]
+        return [head, m.log_prob(x).detach(), m.predict(x), m.predict(x[:1]), m.log_prob(x).exp().sum(1).detach(), shown]
+
+    same(program, torch, rtol=2e-5)
+
+
+def test_the_loss_of_sequences() -> None:
+    def program(T: Any) -> Any:
+        T.manual_seed(1)
+        x = T.randn(8, 3, 5, requires_grad=True)
+        targets, lengths = T.randint(1, 5, (3, 4)), (T.tensor([8, 7, 6]), T.tensor([4, 2, 3]))
+        made = []
+        for loss in (T.nn.CTCLoss(), T.nn.CTCLoss(4, "none", zero_infinity=True), T.nn.CTCLoss(reduction="sum")):
+            out = loss(x.log_softmax(-1), targets - int(loss.blank == 4), *lengths)
+            made += [repr(loss), loss.blank, out.detach(), *T.autograd.grad(out.sum(), x)]
+        return made
+
+    same(program, torch, rtol=2e-5)
 
 
 def test_a_network_learns_as_torchs_does() -> None:

@@ -127,7 +127,7 @@ def _losses(x: Any, labels: Any, lengths: list[int], counts: list[int], blank: i
     states = concatenate(wrap(labels[:, :, None]), wrap(blanks[:, 1:]), axis=2)
     states = concatenate(wrap(blanks[:, 0]), s.reshape(states, shape=(batch, 2 * longest)), axis=1)._array
     emitted = pick(x, s.expand(wrap(states), shape=(steps, *states.shape)), axis=2, keepdims=True, distinct=False)
-    leaps = wrap((states[:, 2:] != blank) & (states[:, 2:] != states[:, :-2]))
+    leaps = wrap(states[:, 2:] != states[:, :-2])  # never from blank to blank
     leaps = pad(leaps, index=(slice(None), slice(2, None)), shape=states.shape, value=True)
     every = wrap(F.ones(states.shape, "bool"))
     allowed = s.reshape(stack(every, every, leaps, axis=0), shape=(3, 1, *states.shape))

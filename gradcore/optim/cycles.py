@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any, SupportsFloat
 
 from gradcore.optim.optimizer import Optimizer
-from gradcore.optim.scheduler import EPOCH_WARNING, LRScheduler, check_optimizer, for_each_group, rates, set_rate
+from gradcore.optim.scheduler import (
+    EPOCH_WARNING,
+    LRScheduler,
+    carried,
+    check_optimizer,
+    for_each_group,
+    rates,
+    set_rate,
+)
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
@@ -57,7 +66,114 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         self._set(self.get_lr())
 
 
-class OneCycleLR(LRScheduler):
+class OfMomentum(LRScheduler):
+    """A schedule that moves the momentum, or the first of the betas, too."""
+
+    use_beta1: bool
+
+    def _cycle(self, momentum: bool) -> None:
+        """Whether to move the momentum. Raises ValueError for an optimizer that has none."""
+        self.cycle_momentum = momentum
+        if momentum:
+            if "momentum" not in self.optimizer.defaults and "betas" not in self.optimizer.defaults:
+                raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
+            self.use_beta1 = "betas" in self.optimizer.defaults
+
+    def _momenta(self, base: Any, top: Any, start: bool = True) -> tuple[list[Any], list[Any]]:
+        """The ends of the momentum for each group, which begins with the larger."""
+        ends = for_each_group("base_momentum", self.optimizer, base), for_each_group("max_momentum", self.optimizer, top)
+        if start:
+            for group, least, most in zip(self.optimizer.param_groups, *ends, strict=True):
+                group.update(max_momentum=most, base_momentum=least)
+                self._set_momentum(group, most)
+        return ends
+
+    def _set_momentum(self, group: dict[str, Any], momentum: float) -> None:
+        if self.use_beta1:
+            group["betas"] = (momentum, *group["betas"][1:])
+        else:
+            group["momentum"] = momentum
+
+
+class CyclicLR(OfMomentum):
+    """The rate up and down again between two ends, the momentum down and up (Smith, 2017); step per batch.
+
+    The height of a cycle is scaled by `scale_fn` of the number of the cycle, or of the iteration, or as `mode` says: always
+    the same ("triangular"), half of the one before ("triangular2"), or gamma**iteration ("exp_range").
+    """
+
+    _not_saved = ("optimizer", "_scale_fn_custom")
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        base_lr: Any,
+        max_lr: Any,
+        step_size_up: int = 2000,
+        step_size_down: int | None = None,
+        mode: str = "triangular",
+        gamma: float = 1.0,
+        scale_fn: Callable[[float], float] | None = None,
+        scale_mode: str = "cycle",
+        cycle_momentum: bool = True,
+        base_momentum: Any = 0.8,
+        max_momentum: Any = 0.9,
+        last_epoch: int = -1,
+    ) -> None:
+        check_optimizer(optimizer)
+        self.optimizer = optimizer
+        base_lrs = for_each_group("base_lr", optimizer, base_lr)
+        if last_epoch == -1:
+            for group, rate in zip(optimizer.param_groups, base_lrs, strict=True):
+                set_rate(group, rate)
+        self.max_lrs = for_each_group("max_lr", optimizer, max_lr)
+        up = float(step_size_up)
+        self.total_size = up + (up if step_size_down is None else float(step_size_down))
+        self.step_ratio = up / self.total_size
+        if mode not in ("triangular", "triangular2", "exp_range") and scale_fn is None:
+            raise ValueError("mode is invalid and scale_fn is None")
+        self.mode = mode
+        self.gamma = gamma
+        self._scale_fn_custom = scale_fn
+        self.scale_mode = scale_mode if scale_fn is not None else "iterations" if mode == "exp_range" else "cycle"
+        self._cycle(cycle_momentum)
+        if cycle_momentum:
+            self.base_momentums, self.max_momentums = self._momenta(base_momentum, max_momentum, last_epoch == -1)
+        super().__init__(optimizer, last_epoch)
+        self.base_lrs = base_lrs
+
+    def scale_fn(self, x: float) -> float:
+        """The share of the full height in cycle, or iteration, `x`."""
+        if self._scale_fn_custom is not None:
+            return self._scale_fn_custom(x)
+        if self.mode == "exp_range":
+            return float(self.gamma**x)
+        return 1.0 if self.mode == "triangular" else 1 / 2.0 ** (x - 1)
+
+    def get_lr(self) -> list[Any]:
+        """The rates of this step; sets the momentum too."""
+        cycle = math.floor(1 + self.last_epoch / self.total_size)
+        x = 1.0 + self.last_epoch / self.total_size - cycle
+        height = x / self.step_ratio if x <= self.step_ratio else (x - 1) / (self.step_ratio - 1)
+        height *= self.scale_fn(cycle if self.scale_mode == "cycle" else self.last_epoch)
+        if self.cycle_momentum:
+            ends = zip(self.optimizer.param_groups, self.base_momentums, self.max_momentums, strict=True)
+            for group, least, most in ends:
+                self._set_momentum(group, most - (most - least) * height)
+        return [base + (top - base) * height for base, top in zip(self.base_lrs, self.max_lrs, strict=True)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """All attributes but the optimizer and plain functions."""
+        return {**super().state_dict(), "_scale_fn_custom": carried(self._scale_fn_custom)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what `state_dict` returned."""
+        super().load_state_dict({name: value for name, value in state_dict.items() if name != "_scale_fn_custom"})
+        if state_dict["_scale_fn_custom"] is not None:
+            self._scale_fn_custom.__dict__.update(state_dict["_scale_fn_custom"])
+
+
+class OneCycleLR(OfMomentum):
     """The rate up to `max_lr` and down to almost nothing, the momentum down and up (Smith and Topin, 2018); step per batch.
 
     Up for the share `pct_start` of all steps from max_lr / div_factor, down to that over `final_div_factor`; with
@@ -95,30 +211,15 @@ class OneCycleLR(LRScheduler):
         if three_phase:
             self._phases.append((float(2 * pct_start * self.total_steps) - 2, "initial_lr", "max_momentum"))
         self._phases.append((last, "min_lr", "max_momentum"))
-        self.cycle_momentum = cycle_momentum
-        if cycle_momentum:
-            if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
-                raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
-            self.use_beta1 = "betas" in optimizer.defaults
+        self._cycle(cycle_momentum)
         if last_epoch == -1:
             highest = for_each_group("max_lr", optimizer, max_lr)
             for group, rate in zip(optimizer.param_groups, highest, strict=True):
                 first = rate / div_factor
                 group.update(initial_lr=first, max_lr=rate, min_lr=first / final_div_factor)
             if cycle_momentum:
-                ends = [for_each_group(*each) for each in (
-                    ("max_momentum", optimizer, max_momentum), ("base_momentum", optimizer, base_momentum),
-                )]  # fmt: skip
-                for group, most, least in zip(optimizer.param_groups, *ends, strict=True):
-                    group.update(max_momentum=most, base_momentum=least)
-                    self._set_momentum(group, most)
+                self._momenta(base_momentum, max_momentum)
         super().__init__(optimizer, last_epoch)
-
-    def _set_momentum(self, group: dict[str, Any], momentum: float) -> None:
-        if self.use_beta1:
-            group["betas"] = (momentum, *group["betas"][1:])
-        else:
-            group["momentum"] = momentum
 
     def get_lr(self) -> list[Any]:
         """The rates of this step; sets the momentum too. Raises ValueError after the last step."""

@@ -1,6 +1,6 @@
 """torch.optim.lr_scheduler: schedules of the learning rate under torch's names. Their formulas stand elsewhere."""
 
-from gradcore.optim.cycles import CosineAnnealingWarmRestarts, OneCycleLR, ReduceLROnPlateau
+from gradcore.optim.cycles import CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR, ReduceLROnPlateau
 from gradcore.optim.decay import (
     ChainedScheduler,
     ConstantLR,
@@ -17,7 +17,7 @@ from gradcore.optim.decay import (
 from gradcore.optim.scheduler import LRScheduler
 
 __all__ = [
-    "ChainedScheduler", "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "ExponentialLR", "LRScheduler",
-    "LambdaLR", "LinearLR", "MultiStepLR", "MultiplicativeLR", "OneCycleLR", "PolynomialLR", "ReduceLROnPlateau",
-    "SequentialLR", "StepLR",
+    "ChainedScheduler", "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR", "ExponentialLR",
+    "LRScheduler", "LambdaLR", "LinearLR", "MultiStepLR", "MultiplicativeLR", "OneCycleLR", "PolynomialLR",
+    "ReduceLROnPlateau", "SequentialLR", "StepLR",
 ]  # fmt: skip

@@ -44,6 +44,11 @@ def for_each_group(name: str, optimizer: Optimizer, value: Any) -> list[Any]:
     return list(value)
 
 
+def carried(function: Any) -> dict[str, Any] | None:
+    """What an object that is called carries; None for a plain function, which cannot be saved."""
+    return None if function is None or isinstance(function, types.FunctionType) else dict(function.__dict__)
+
+
 def check_optimizer(optimizer: Any) -> None:
     """Raise TypeError for what is no optimizer."""
     if not isinstance(optimizer, Optimizer):
@@ -151,8 +156,7 @@ class ByFunctions(LRScheduler):
 
     def state_dict(self) -> dict[str, Any]:
         """All attributes but the optimizer and plain functions."""
-        functions = [None if isinstance(f, types.FunctionType) else dict(f.__dict__) for f in self.lr_lambdas]
-        return {**super().state_dict(), "lr_lambdas": functions}
+        return {**super().state_dict(), "lr_lambdas": [carried(f) for f in self.lr_lambdas]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take what `state_dict` returned."""

@@ -15,15 +15,24 @@ M = TypeVar("M", bound=type[Module])
 
 
 @dataclass_transform()
+def settings(cls: M) -> M:
+    """Let a class list the settings of its subclasses, which `applies` makes modules."""
+    return cls
+
+
+@dataclass_transform()
 def applies(name: str, shown: str | None = None, kw_only: bool = False) -> Callable[[M], M]:
     """Let a class that lists its settings, as a dataclass lists its fields, call `nn.functional.<name>` with them.
 
-    Settings whose type starts with "Tensor" become buffers. `shown` is the repr's format, by default every setting but
+    A class that lists none has those of its base, which is declared by `settings`. Settings whose type starts with "Tensor"
+    become buffers. `shown` is the repr's format, by default every setting but
     `inplace`, which is shown if set. `_settle`, if the class has it, is called at the end of `__init__`.
     """
 
     def made(cls: M) -> M:
-        fields: dict[str, str] = inspect.get_annotations(cls)
+        bases = cls.__mro__[: cls.__mro__.index(Module)]
+        owner = next((base for base in bases if inspect.get_annotations(base)), cls)
+        fields: dict[str, str] = inspect.get_annotations(owner)
         code: CodeType = inspect.unwrap(getattr(F, name)).__code__
         taken = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         inputs = taken[: next((i for i, each in enumerate(taken) if each in fields or each == "training"), len(taken))]
@@ -33,16 +42,16 @@ def applies(name: str, shown: str | None = None, kw_only: bool = False) -> Calla
             f"self.register_buffer({each!r}, {each})" if kind.startswith("Tensor") else f"self.{each} = {each}"
             for each, kind in fields.items()
         ]
-        settings = [f"{each}=cls.{each}" if each in vars(cls) else each for each in fields]
+        given = [f"{each}=owner.{each}" if each in vars(owner) else each for each in fields]
         source = "\n    ".join([
-            f"def __init__({', '.join(['self', *(['*'] if kw_only and fields else []), *settings])}):",
+            f"def __init__({', '.join(['self', *(['*'] if kw_only and fields else []), *given])}):",
             "Module.__init__(self)",
             *stored,
             *(["self._settle()"] if hasattr(cls, "_settle") else []),
         ])  # fmt: skip
         call = f"return F.{name}({', '.join([*inputs, *passed])})"
         source += f"\ndef forward({', '.join(['self', *inputs])}):\n    {call}\n"
-        written: dict[str, Any] = {"F": F, "Module": Module, "cls": cls}
+        written: dict[str, Any] = {"F": F, "Module": Module, "owner": owner}
         exec(compiled(source), written)
         written["__init__"].__annotations__ = {**fields, "return": "None"}
         for method in ("__init__", "forward"):

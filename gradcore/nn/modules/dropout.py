@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from gradcore.nn.modules.applied import applies
+from gradcore.nn.modules.applied import applies, settings
 from gradcore.nn.modules.module import Module
 
 
+@settings
 class _Dropout(Module):
     """What drops with the probability `p`."""
 
-    p: float
+    p: float = 0.5
+    inplace: bool = False
 
     def _settle(self) -> None:
         if not 0 <= self.p <= 1:
@@ -23,45 +25,22 @@ SHOWN = "p={0.p}, inplace={0.inplace}"
 class Dropout(_Dropout):
     """Zero in the place of each element with the probability `p`, the rest divided by 1 - p (Hinton et al., 2012)."""
 
-    p: float = 0.5
-    inplace: bool = False
-
-
 @applies("dropout1d", shown=SHOWN)
 class Dropout1d(_Dropout):
     """Zero in the place of each channel of (N, C, L) with the probability `p`, the rest divided by 1 - p."""
-
-    p: float = 0.5
-    inplace: bool = False
-
 
 @applies("dropout2d", shown=SHOWN)
 class Dropout2d(_Dropout):
     """Zero in the place of each channel of (N, C, H, W) with the probability `p`, the rest divided by 1 - p."""
 
-    p: float = 0.5
-    inplace: bool = False
-
-
 @applies("dropout3d", shown=SHOWN)
 class Dropout3d(_Dropout):
     """Zero in the place of each channel of (N, C, D, H, W) with the probability `p`, the rest divided by 1 - p."""
-
-    p: float = 0.5
-    inplace: bool = False
-
 
 @applies("alpha_dropout", shown=SHOWN)
 class AlphaDropout(_Dropout):
     """The SELU's lowest value in the place of dropped elements, so that mean and variance stay (Klambauer, 2017)."""
 
-    p: float = 0.5
-    inplace: bool = False
-
-
 @applies("feature_alpha_dropout", shown=SHOWN)
 class FeatureAlphaDropout(_Dropout):
     """AlphaDropout of whole channels."""
-
-    p: float = 0.5
-    inplace: bool = False

@@ -252,3 +252,12 @@ class TripletMarginWithDistanceLoss(_Loss):
 def _check_margin(name: str, margin: float) -> None:
     if margin <= 0:
         raise ValueError(f"{name}: expected margin to be greater than 0, got {margin} instead")
+
+
+@applies("ctc_loss", shown="")
+class CTCLoss(_Loss):
+    """The negated log-probability of sequences of labels that are not aligned with the input (Graves et al., 2006)."""
+
+    blank: int = 0
+    reduction: str = "mean"
+    zero_infinity: bool = False

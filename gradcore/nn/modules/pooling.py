@@ -5,20 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 from gradcore.nn import functional as F
-from gradcore.nn.modules.applied import applies
+from gradcore.nn.modules.applied import applies, settings
 from gradcore.nn.modules.conv import repeated
 from gradcore.nn.modules.module import Module
 from gradcore.tensor import Tensor
 
 
-class _MaxPool(Module):
-    """The largest element of each window; with `return_indices`, where it was too."""
+class _Pool(Module):
+    """Windows that do not overlap unless `stride` says so."""
 
     kernel_size: Any
     stride: Any
 
     def _settle(self) -> None:
         self.stride = self.kernel_size if self.stride is None else self.stride
+
+
+@settings
+class _MaxPool(_Pool):
+    """The largest element of each window; with `return_indices`, where it was too."""
+
+    kernel_size: Any
+    stride: Any = None
+    padding: Any = 0
+    dilation: Any = 1
+    return_indices: bool = False
+    ceil_mode: bool = False
 
 
 MAX_SHOWN = (
@@ -30,43 +42,22 @@ MAX_SHOWN = (
 class MaxPool1d(_MaxPool):
     """The largest element of each window of (N, C, L); with `return_indices`, where it was too."""
 
-    kernel_size: Any
-    stride: Any = None
-    padding: Any = 0
-    dilation: Any = 1
-    return_indices: bool = False
-    ceil_mode: bool = False
-
 
 @applies("max_pool2d", shown=MAX_SHOWN)
 class MaxPool2d(_MaxPool):
     """The largest element of each window of (N, C, H, W); with `return_indices`, where it was too."""
-
-    kernel_size: Any
-    stride: Any = None
-    padding: Any = 0
-    dilation: Any = 1
-    return_indices: bool = False
-    ceil_mode: bool = False
 
 
 @applies("max_pool3d", shown=MAX_SHOWN)
 class MaxPool3d(_MaxPool):
     """The largest element of each window of (N, C, D, H, W); with `return_indices`, where it was too."""
 
-    kernel_size: Any
-    stride: Any = None
-    padding: Any = 0
-    dilation: Any = 1
-    return_indices: bool = False
-    ceil_mode: bool = False
-
 
 AVERAGE_SHOWN = "kernel_size={0.kernel_size}, stride={0.stride}, padding={0.padding}"
 
 
 @applies("avg_pool1d", shown=AVERAGE_SHOWN)
-class AvgPool1d(Module):
+class AvgPool1d(_Pool):
     """The mean of each window of (N, C, L)."""
 
     kernel_size: Any
@@ -76,14 +67,14 @@ class AvgPool1d(Module):
     count_include_pad: bool = True
 
     def _settle(self) -> None:
-        self.stride = self.kernel_size if self.stride is None else self.stride
+        super()._settle()
         for name in ("kernel_size", "stride", "padding"):
             setattr(self, name, repeated(getattr(self, name), 1))
 
 
-@applies("avg_pool2d", shown=AVERAGE_SHOWN)
-class AvgPool2d(_MaxPool):
-    """The mean of each window of (N, C, H, W)."""
+@settings
+class _AvgPool(_Pool):
+    """The mean of each window."""
 
     kernel_size: Any
     stride: Any = None
@@ -91,96 +82,89 @@ class AvgPool2d(_MaxPool):
     ceil_mode: bool = False
     count_include_pad: bool = True
     divisor_override: int | None = None
+
+
+@applies("avg_pool2d", shown=AVERAGE_SHOWN)
+class AvgPool2d(_AvgPool):
+    """The mean of each window of (N, C, H, W)."""
 
 
 @applies("avg_pool3d", shown=AVERAGE_SHOWN)
-class AvgPool3d(_MaxPool):
+class AvgPool3d(_AvgPool):
     """The mean of each window of (N, C, D, H, W)."""
-
-    kernel_size: Any
-    stride: Any = None
-    padding: Any = 0
-    ceil_mode: bool = False
-    count_include_pad: bool = True
-    divisor_override: int | None = None
 
 
 LP_SHOWN = "norm_type={0.norm_type}, kernel_size={0.kernel_size}, stride={0.stride}, ceil_mode={0.ceil_mode}"
 
 
-@applies("lp_pool1d", shown=LP_SHOWN)
-class LPPool1d(Module):
-    """The p-norm of each window of (N, C, L)."""
+@settings
+class _LPPool(Module):
+    """The p-norm of each window."""
 
     norm_type: float
     kernel_size: Any
     stride: Any = None
     ceil_mode: bool = False
+
+
+@applies("lp_pool1d", shown=LP_SHOWN)
+class LPPool1d(_LPPool):
+    """The p-norm of each window of (N, C, L)."""
 
 
 @applies("lp_pool2d", shown=LP_SHOWN)
-class LPPool2d(Module):
+class LPPool2d(_LPPool):
     """The p-norm of each window of (N, C, H, W)."""
-
-    norm_type: float
-    kernel_size: Any
-    stride: Any = None
-    ceil_mode: bool = False
 
 
 @applies("lp_pool3d", shown=LP_SHOWN)
-class LPPool3d(Module):
+class LPPool3d(_LPPool):
     """The p-norm of each window of (N, C, D, H, W)."""
 
-    norm_type: float
-    kernel_size: Any
-    stride: Any = None
-    ceil_mode: bool = False
+
+@settings
+class _AdaptiveAvgPool(Module):
+    """The means of as many windows as `output_size` says."""
+
+    output_size: Any
+
+
+@settings
+class _AdaptiveMaxPool(Module):
+    """The largest elements of as many windows as `output_size` says."""
+
+    output_size: Any
+    return_indices: bool = False
 
 
 @applies("adaptive_avg_pool1d")
-class AdaptiveAvgPool1d(Module):
+class AdaptiveAvgPool1d(_AdaptiveAvgPool):
     """The means of as many windows of (N, C, L) as `output_size` says."""
-
-    output_size: Any
 
 
 @applies("adaptive_avg_pool2d")
-class AdaptiveAvgPool2d(Module):
+class AdaptiveAvgPool2d(_AdaptiveAvgPool):
     """The means of as many windows of (N, C, H, W) as `output_size` says."""
-
-    output_size: Any
 
 
 @applies("adaptive_avg_pool3d")
-class AdaptiveAvgPool3d(Module):
+class AdaptiveAvgPool3d(_AdaptiveAvgPool):
     """The means of as many windows of (N, C, D, H, W) as `output_size` says."""
-
-    output_size: Any
 
 
 @applies("adaptive_max_pool1d", shown="output_size={0.output_size!r}")
-class AdaptiveMaxPool1d(Module):
+class AdaptiveMaxPool1d(_AdaptiveMaxPool):
     """The largest elements of as many windows of (N, C, L) as `output_size` says."""
-
-    output_size: Any
-    return_indices: bool = False
 
 
 @applies("adaptive_max_pool2d", shown="output_size={0.output_size!r}")
-class AdaptiveMaxPool2d(Module):
+class AdaptiveMaxPool2d(_AdaptiveMaxPool):
     """The largest elements of as many windows of (N, C, H, W) as `output_size` says."""
-
-    output_size: Any
-    return_indices: bool = False
 
 
 @applies("adaptive_max_pool3d", shown="output_size={0.output_size!r}")
-class AdaptiveMaxPool3d(Module):
+class AdaptiveMaxPool3d(_AdaptiveMaxPool):
     """The largest elements of as many windows of (N, C, D, H, W) as `output_size` says."""
-
-    output_size: Any
-    return_indices: bool = False
 
 
 class _MaxUnpool(Module):
@@ -219,5 +203,53 @@ class MaxUnpool2d(_MaxUnpool):
 
 class MaxUnpool3d(_MaxUnpool):
     """The partial inverse of MaxPool3d."""
+
+    dimensions = 3
+
+
+class _FractionalMaxPool(Module):
+    """The largest elements of windows that begin at random, as many as one of size and ratio says (Graham, 2014)."""
+
+    dimensions: int
+    _random_samples: Tensor | None
+
+    def __init__(
+        self,
+        kernel_size: Any,
+        output_size: Any = None,
+        output_ratio: Any = None,
+        return_indices: bool = False,
+        _random_samples: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        n = self.dimensions
+        self.kernel_size = repeated(kernel_size, n)
+        self.return_indices = return_indices
+        self.register_buffer("_random_samples", _random_samples)
+        self.output_size = None if output_size is None else repeated(output_size, n)
+        self.output_ratio = None if output_ratio is None else repeated(output_ratio, n)
+        if output_size is None and output_ratio is None:
+            raise ValueError(f"{type(self).__name__} requires specifying either an output size, or a pooling ratio")
+        if output_size is not None and output_ratio is not None:
+            raise ValueError("only one of output_size and output_ratio may be specified")
+        if not all(0 < ratio < 1 for ratio in self.output_ratio or ()):
+            raise ValueError(f"output_ratio must be between 0 and 1 (got {output_ratio})")
+
+    def forward(self, input: Tensor) -> Any:
+        """The pooled `input`; with `return_indices`, where the elements were too."""
+        pool = F.fractional_max_pool2d if self.dimensions == 2 else F.fractional_max_pool3d
+        return pool(
+            input, self.kernel_size, self.output_size, self.output_ratio, self.return_indices, self._random_samples
+        )
+
+
+class FractionalMaxPool2d(_FractionalMaxPool):
+    """Fractional max pooling of (N, C, H, W) or (C, H, W)."""
+
+    dimensions = 2
+
+
+class FractionalMaxPool3d(_FractionalMaxPool):
+    """Fractional max pooling of (N, C, D, H, W) or (C, D, H, W)."""
 
     dimensions = 3

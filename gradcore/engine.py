@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
@@ -14,7 +14,8 @@ from gradcore.backends import of
 from gradcore.graph import Leaf, modes, sweep, versions
 from gradcore.graph.node import Target
 from gradcore.graph.sweep import Swept
-from gradcore.recorder import errors, hooks
+from gradcore.recorder import errors, hooks, places
+from gradcore.recorder.around import observers as observers
 from gradcore.recorder.hooks import LeafHooks, add_hook, after_accumulation, before_accumulation
 from gradcore.recorder.inplace import retainer, target
 from gradcore.recorder.record import cast
@@ -25,9 +26,6 @@ _landing = threading.Lock()
 quiet, unquiet = host.quiet, host.unquiet
 
 Removable = hooks.RemovableHandle
-
-# What goes on around every sweep while somebody looks at sweeps: from its roots and what is wanted to a context manager.
-observers: list[Callable[[Sequence[Target], set[Target] | None], AbstractContextManager[Any]]] = []
 
 
 def backward(
@@ -66,7 +64,7 @@ def backward(
 def _observed(targets: Sequence[Target], wanted: set[Target] | None) -> ExitStack:
     """All observers of one sweep, entered."""
     with ExitStack() as stack:
-        for observer in tuple(observers):
+        for observer in sorted(observers, key=lambda observer: observer is places.watch):  # that one is outermost
             stack.enter_context(observer(targets, wanted))
         return stack.pop_all()
 

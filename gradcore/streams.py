@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from gradcore import backends, devices
+from gradcore.recorder import places
 
 
 def index_of(device: Any) -> int | None:
@@ -128,8 +129,7 @@ class StreamContext:
     def __enter__(self) -> None:
         self._inside = ExitStack()
         if self.stream is not None:
-            self._inside.enter_context(backends.for_device("cuda").on_device(self.stream.device_index))
-            self._inside.enter_context(self.stream._handle)
+            self._inside.enter_context(places.on(places.Place(self.stream.device_index, self.stream._handle)))
 
     def __exit__(self, *error: Any) -> None:
         self._inside.close()

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Self
 
 from gradcore.graph import Leaf, Node, Output
 from gradcore.graph.node import Step, Target
+
+# What goes on around every sweep while somebody looks at sweeps: from its roots and what is wanted to a context manager.
+observers: list[Callable[[Sequence[Target], set[Target] | None], AbstractContextManager[Any]]] = []
 
 
 class Around:

@@ -13,7 +13,7 @@ from typing import Any
 
 from gradcore.backends import of
 from gradcore.graph import Node, Step, modes, recorded
-from gradcore.recorder import views
+from gradcore.recorder import places, views
 from gradcore.recorder.value import Value, meta, wrap
 
 
@@ -37,7 +37,9 @@ def transfer(x: Value, F: ModuleType, index: int | None, non_blocking: bool = Fa
         origin = x._node if x._meta is None else views.current(x)
         if origin is not None:
             source = of(x._array)
-            out._node = recorded(_step(source, source.device_of(x._array)[1]), (origin,), ())
+            out._node = node = recorded(_step(source, source.device_of(x._array)[1]), (origin,), ())
+            if source is F:
+                places.note_move(node)
     elif modes.is_inference_mode_enabled():
         meta(out).inference = True
     return out

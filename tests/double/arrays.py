@@ -13,8 +13,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from tests.double import races
 from tests.double.machine import Device, current, ledger
-from tests.double.queues import allocate, is_locked
+from tests.double.queues import allocate, get_current_stream, is_locked
 
 dice = np.random.default_rng()
 
@@ -42,6 +43,7 @@ def to_host(x: Any, what: str) -> Any:
                 f"{what}: array device must be same as the current device: array device = {x._device} while "
                 f"current = {current.id}"
             )
+        races.used(x._origin, (x._device, get_current_stream(x._device).ptr), what)
         return x._host
     if isinstance(x, np.ndarray):
         raise TypeError(f"{what}: Unsupported type {type(x)}; a device array is needed")
@@ -127,7 +129,7 @@ class Pointer:
 class ndarray:
     """An array on a pretended device; a method that CuPy's lacks is lacking here."""
 
-    __slots__ = ("__weakref__", "_block", "_device", "_host", "base")
+    __slots__ = ("__weakref__", "_block", "_device", "_host", "_origin", "base")
     __module__ = "cupy"
     __hash__ = None  # type: ignore[assignment]
     __array_ufunc__ = None  # NumPy's operators leave the matter to ours
@@ -137,6 +139,8 @@ class ndarray:
         self._block = allocate(host.nbytes) if base is None else None
         self._host = host
         self._device: int = current.id if base is None else base._device
+        where = (self._device, get_current_stream(self._device).ptr)
+        self._origin = races.made(where) if base is None else base._origin
         self.base: ndarray | None = base if base is None or base.base is None else base.base
 
     # what is known without the device
@@ -244,6 +248,7 @@ class ndarray:
     # to the host: every one waits
 
     def get(self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True) -> Any:
+        races.used(self._origin, (self._device, get_current_stream(self._device).ptr), "get")
         if not blocking and out is None:
             raise AssertionError("get: what the host gets of a copy that goes on is not there yet")
         if blocking or not is_locked(out.__array_interface__["data"][0]):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.double import races
 from tests.double.machine import COUNT, current, ledger
 
 
@@ -67,10 +68,12 @@ class Stream:
 
     def synchronize(self) -> None:
         ledger.sync("Stream.synchronize")
+        races.host_waits(races.seen_by(races.key(self)))
 
     def wait_event(self, event: Any) -> None:
         if event.recorded is None:
             raise CUDARuntimeError("cudaErrorInvalidResourceHandle: invalid resource handle")
+        races.merge(races.seen_by(races.key(self)), event.seen)
         ledger.waits.append((self.ptr, event.recorded))
 
     def record(self, event: Any = None) -> Any:
@@ -123,9 +126,11 @@ class Event:
         if stream.device_id not in (-1, current.id):
             raise CUDARuntimeError("cudaErrorInvalidResourceHandle: invalid resource handle")
         self.recorded, self.time = stream.ptr, next(Event._clock)
+        self.seen = dict(races.seen_by(races.key(stream)))
 
     def synchronize(self) -> None:
         ledger.sync("Event.synchronize")
+        races.host_waits(self.seen)
 
 
 def get_elapsed_time(start: Event, end: Event) -> float:
@@ -236,6 +241,7 @@ def forget() -> None:
     """Take back what a test chose: device, streams, limits."""
     current.id = 0
     Event.happened = True
+    races.forget()
     chosen.streams.clear()
     pool.limits = [0] * COUNT
 
@@ -244,7 +250,7 @@ runtime = SimpleNamespace(
     getDeviceCount=lambda: COUNT,
     getDevice=lambda: current.id,
     setDevice=lambda id: setattr(current, "id", id),
-    deviceSynchronize=lambda: ledger.sync("deviceSynchronize"),
+    deviceSynchronize=lambda: (ledger.sync("deviceSynchronize"), races.host_waits_for_all()),
     runtimeGetVersion=lambda: 12090,
     driverGetVersion=lambda: 12090,
     getDeviceProperties=lambda id: {

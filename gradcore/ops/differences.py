@@ -12,6 +12,7 @@ from gradcore.ops.complex_numbers import conj, imag, real
 from gradcore.ops.conversion import clone
 from gradcore.ops.cumulative import cumsum
 from gradcore.ops.joining import cat
+from gradcore.ops.numbers import in_dtype, promoted
 from gradcore.ops.ordering import t
 from gradcore.ops.products import matmul
 from gradcore.ops.reductions import sum
@@ -148,12 +149,16 @@ def _slope(x: Tensor, points: Any, axis: int, edge_order: int) -> Tensor:
         left, right = _part(h, axis, None, -1), _part(h, axis, 1, None)
     else:
         first = second = last = before = left = right = points
-    middle = _parabola(
-        (_part(x, axis, None, -2), _part(x, axis, 1, -1), _part(x, axis, 2, None)),
-        -right / (left * (left + right)),
-        (right - left) / (left * right),
-        left / (right * (left + right)),
-    )
+    before_it, after_it = _part(x, axis, None, -2), _part(x, axis, 2, None)
+    if left is points:  # at equal distances the middle point cancels, whatever it is
+        middle = e.divide(e.subtract(after_it, before_it), 2 * points)
+    else:
+        middle = _parabola(
+            (before_it, _part(x, axis, 1, -1), after_it),
+            -right / (left * (left + right)),
+            (right - left) / (left * right),
+            left / (right * (left + right)),
+        )
     if edge_order == 1:
         ends = e.divide(e.subtract(at(1), at(0)), first), e.divide(e.subtract(at(-1), at(-2)), last)
     else:
@@ -202,7 +207,8 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, a
     total: Any = float(n) if weights is None else sum(weights)
     if weights is not None and n and total.item() == 0:
         raise RuntimeError("cov(): weights sum to zero, can't be normalized")
-    weighted = rows if weights is None else e.multiply(rows, weights)
+    wide = weights if weights is None else in_dtype(weights, promoted(rows, weights))  # its gradients meet unrounded
+    weighted = rows if weights is None else e.multiply(rows, wide)
     mean = e.divide(sum(weighted, 1, True), total)
     dof = total - correction
     if weights is not None and aweights is not None and correction:
@@ -211,7 +217,7 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, a
         warnings.warn("cov(): degrees of freedom is <= 0", UserWarning, stacklevel=3)
         dof = 0.0
     apart = e.subtract(rows, mean)
-    other = apart if weights is None else e.multiply(apart, weights)
+    other = apart if weights is None else e.multiply(apart, wide)
     product = matmul(apart, conj(t(other)))
     return squeeze(e.divide(product, dof))
 

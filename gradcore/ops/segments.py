@@ -111,7 +111,7 @@ def _product(x: Any, values: Any, index: Index, include: bool) -> Any:
         after = concatenate(
             p.basic_getitem(out, index=(slice(step, None),)), p.basic_getitem(out, index=(slice(0, step),)), axis=0
         )
-        out = where(wrap(s.partners(F, found, step)), e.multiply(out, after), out)
+        out = e.multiply(out, where(wrap(s.partners(F, found, step)), after, 1))
         step *= 2
     there = wrap(F.reshape(found.there, shape))
     product = where(there, reshape(p.getitem(out, index=(found.first,)), shape=shape), 1)

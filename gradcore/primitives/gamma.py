@@ -17,7 +17,9 @@ Array = Any
 @primitive("elementwise", x=lambda F, g, x: g * F.digamma(x), to_float=True, refuses="c")
 def lgamma(F: Any, x: Array) -> Array:
     """Return the logarithm of the absolute value of the gamma function."""
-    return F.special("gammaln", x)
+    size = F.absolute(x)
+    # Where 1 / x or x is infinite, gammaln is not to be relied on.
+    return F.where((size < 1e-300) | (size == math.inf), F.absolute(F.log(size)), F.special("gammaln", x))
 
 
 @primitive("elementwise", x=lambda F, g, x: g * F.polygamma(x, order=1), to_float=True, refuses="c")

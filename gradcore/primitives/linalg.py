@@ -203,9 +203,9 @@ def matrix_exp(F: Any, x: Array) -> Array:
         return F.copy(x)
     norm = F.max(F.sum(F.absolute(x), -1), -1)
     wanted = F.ceil(F.log2(F.maximum(norm / _BOUND, 1)))
-    most = float(F.to_host(F.as_array(F.max(wanted))))
-    squarings = int(most) if most < 1024 else 0  # NaN and infinity stay what they are
-    scale = _scalars(F, F.exp2(F.minimum(wanted, squarings)))
+    wanted = F.where(F.isfinite(wanted), wanted, 0)  # NaN and infinity stay what they are
+    squarings = int(F.to_host(F.as_array(F.max(wanted))))
+    scale = _scalars(F, F.exp2(wanted))
     a, eye = x / scale, F.eye(x.shape[-1], dtype=x.dtype)
     a2 = F.matmul(a, a)
     even, odd, power = eye * _PADE[0], eye * _PADE[1], eye

@@ -20,29 +20,42 @@ def _at(F: Any, target: Array) -> tuple[Any, ...]:
     return (grid[0], target, *grid[1:])
 
 
+def _weighted(F: Any, x: Array, weights: Any, counted: Array | None) -> Array:
+    """What does not count is 0, whatever it is: infinite, NaN."""
+    return x * weights if counted is None else F.where(counted, x * weights, x.dtype.type(0))
+
+
 @primitive(
     "linear",
-    x=lambda F, g, target, x_shape, weights, total: F.spread_score(g, target, weights=weights, shape=x_shape, total=total),
+    x=lambda F, g, target, x_shape, weights, total, counted: F.spread_score(
+        g, target, weights=weights, shape=x_shape, total=total, counted=counted
+    ),
     node="NllLoss",
 )
-def score(F: Any, x: Array, target: Array, *, weights: Any, total: bool) -> Array:
-    """The elements of (N, C, *rest) at the classes (N, *rest) times `weights`, an array or a number; or the sum."""
+def score(F: Any, x: Array, target: Array, *, weights: Any, total: bool, counted: Array | None = None) -> Array:
+    """The elements of (N, C, *rest) at the classes (N, *rest) times `weights`, an array or a number; or the sum.
+
+    Those that are not `counted`, if that is given, are 0.
+    """
     picked = x[_at(F, target)]
     if x.itemsize > 2:
-        return F.sum(picked * weights) if total else picked * weights
-    picked = F.astype(picked, "float32") * weights
+        picked = _weighted(F, picked, weights, counted)
+        return F.sum(picked) if total else picked
+    picked = _weighted(F, F.astype(picked, "float32"), weights, counted)
     return F.astype(F.sum(picked) if total else picked, x.dtype)
 
 
 @primitive(
     "linear",
-    x=lambda F, g, target, weights, total: F.score(g, target, weights=weights, total=total),
+    x=lambda F, g, target, weights, total, counted: F.score(g, target, weights=weights, total=total, counted=counted),
     node="NllLoss",
 )
-def spread_score(F: Any, x: Array, target: Array, *, weights: Any, shape: tuple[int, ...], total: bool) -> Array:
+def spread_score(
+    F: Any, x: Array, target: Array, *, weights: Any, shape: tuple[int, ...], total: bool, counted: Array | None = None
+) -> Array:
     """Zeros of `shape` with `x` times `weights` at the classes: the transpose of `score`."""
     out = F.zeros(shape, x.dtype)
-    out[_at(F, target)] = x * weights
+    out[_at(F, target)] = _weighted(F, x, weights, counted)
     return out
 
 

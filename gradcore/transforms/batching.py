@@ -246,8 +246,8 @@ def _score(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, A
     single = target.ndim == 1
     if not single:
         x, target = _folded(x), _folded(target)
-    weights = _score_weights(frame, weights, single)
-    made = evaluate(op, x, target, weights=weights, total=False)
+    weights, counted = (_score_weights(frame, each, single) for each in (weights, params["counted"]))
+    made = evaluate(op, x, target, weights=weights, total=False, counted=counted)
     made = made if single else _unfolded(frame, made)
     return F.sum(made, axis=tuple(range(1, made.ndim))) if total else made
 
@@ -265,12 +265,11 @@ def _spread_score(frame: Frame, op: Primitive, args: Sequence[Any], params: dict
     shape, single = params["shape"], target.ndim == 1
     if x.ndim < target.ndim:
         x = F.expand(F.reshape(x, shape=(*x.shape, *(1,) * (target.ndim - x.ndim))), shape=target.shape)
+    weights, counted = (_score_weights(frame, params[each], single) for each in ("weights", "counted"))
     if single:
-        return evaluate(
-            op, x, target, weights=_score_weights(frame, params["weights"], True), shape=(frame.size, *shape), total=False
-        )
-    weights = _score_weights(frame, params["weights"], False)
-    made = evaluate(op, _folded(x), _folded(target), weights=weights, shape=(frame.size * shape[0], *shape[1:]), total=False)
+        return evaluate(op, x, target, weights=weights, shape=(frame.size, *shape), total=False, counted=counted)
+    folded, shape = (_folded(x), _folded(target)), (frame.size * shape[0], *shape[1:])
+    made = evaluate(op, *folded, weights=weights, shape=shape, total=False, counted=counted)
     return _unfolded(frame, made)
 
 

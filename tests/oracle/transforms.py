@@ -63,7 +63,8 @@ def check_jvp(trial: Trial, sample: Any) -> str | None:
     pairs = [(g, t) for g, t in zip(pulled, tangents, strict=True) if g is not None]
     back = sum(np.vdot(REFERENCE.array(g), REFERENCE.array(t)).real for g, t in pairs)
     there = sum(np.vdot(REFERENCE.array(c), m).real for c, m in zip(cotangents, moved, strict=True))
-    tolerance = trial.derivative_tolerance(min((o.dtype for o in theirs.outputs), key=compare.real_width))
+    used = [x.dtype for x in (*theirs.outputs, *theirs.leaves)]
+    tolerance = trial.derivative_tolerance(min(used, key=compare.real_width))
     scale = max(1.0, *(float(np.abs(m).sum()) for m in moved))
     if np.isclose(there, back, tolerance.rtol, tolerance.atol * scale, equal_nan=True):
         return None

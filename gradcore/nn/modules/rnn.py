@@ -11,6 +11,7 @@ from gradcore.nn import functional as F
 from gradcore.nn import init
 from gradcore.nn.modules.module import Module
 from gradcore.nn.parameter import Parameter
+from gradcore.nn.utils.rnn import PackedSequence
 from gradcore.ops.filling import empty, zeros
 from gradcore.ops.joining import cat, stack
 from gradcore.tensor import Tensor
@@ -129,25 +130,44 @@ class RNNBase(Module):
     def flatten_parameters(self) -> None:
         """Do nothing: there is no faster layout of the weights."""
 
-    def forward(self, input: Tensor, hx: Any = None) -> tuple[Tensor, Any]:
-        """The outputs of the last layer at all times, and the last states of all layers."""
+    def forward(self, input: Any, hx: Any = None) -> tuple[Any, Any]:
+        """The outputs of the last layer at all times, packed if the input is, and the last states of all layers."""
+        if isinstance(input, PackedSequence):
+            return self._forward_packed(input, hx)
         name = type(self).__name__
         if input.ndim not in (2, 3):
             what = "D tensor instead" if name == "RNN" else "D instead"
             raise ValueError(f"{name}: Expected input to be 2D or 3D, got {input.ndim}{what}")
         batched = input.ndim == 3
-        given = None if hx is None else tuple(hx) if self.states == 2 else (hx,)
+        given = self._given(hx)
         x = (input.transpose(0, 1) if self.batch_first else input) if batched else input.unsqueeze(1)
-        states = self._first_states(x, given, batched)
+        states = self._first_states(x, given, batched, x.shape[1])
         out, last = self._run(x, states)
         if not batched:
             return out.squeeze(1), self._returned(tuple(each.squeeze(1) for each in last))
         return out.transpose(0, 1) if self.batch_first else out, self._returned(last)
 
+    def _forward_packed(self, input: PackedSequence, hx: Any) -> tuple[PackedSequence, Any]:
+        """The same of a packed batch; the states are in the order of its sequences before they were packed."""
+        data, batch_sizes, order, back = input
+        if data.ndim != 2:
+            raise RuntimeError(f"input must have 2 dimensions, got {data.ndim}")
+        sizes, given = batch_sizes.tolist(), self._given(hx)
+        states = self._first_states(data, given, True, sizes[0])
+        if given is not None and order is not None:
+            states = tuple(each.index_select(1, order) for each in states)
+        out, last = self._run(data, states, sizes)
+        if back is not None:
+            last = tuple(each.index_select(1, back) for each in last)
+        return PackedSequence(out, batch_sizes, order, back), self._returned(last)
+
+    def _given(self, hx: Any) -> State | None:
+        return None if hx is None else tuple(hx) if self.states == 2 else (hx,)
+
     def _returned(self, states: State) -> Any:
         return states if self.states == 2 else states[0]
 
-    def _first_states(self, x: Tensor, given: State | None, batched: bool) -> State:
+    def _first_states(self, x: Tensor, given: State | None, batched: bool, batch: int) -> State:
         """The states before the first time, zeros by default. Raises RuntimeError or ValueError for what does not fit."""
         weight = self.all_weights[0][0]
         if given is not None:
@@ -162,7 +182,7 @@ class RNNBase(Module):
             raise RuntimeError(
                 f"input.size(-1) must be equal to input_size. Expected {self.input_size}, got {x.shape[-1]}"
             )
-        count, batch = len(self._all_weights), x.shape[1]
+        count = len(self._all_weights)
         sizes = [(count, batch, self.proj_size or self.hidden_size), (count, batch, self.hidden_size)][: self.states]
         if given is None:
             return tuple(zeros(size, dtype=x.dtype, device=x.device) for size in sizes)
@@ -172,8 +192,8 @@ class RNNBase(Module):
                 raise RuntimeError(f"Expected {what} size {size}, got {list(state.shape)}")
         return given
 
-    def _run(self, x: Tensor, states: State) -> tuple[Tensor, State]:
-        """All layers over (L, N, input_size)."""
+    def _run(self, x: Tensor, states: State, sizes: list[int] | None = None) -> tuple[Tensor, State]:
+        """All layers over (L, N, input_size), or over the data of a packed batch that has `sizes` sequences at each time."""
         directions = 2 if self.bidirectional else 1
         last: list[State] = []
         for layer in range(self.num_layers):
@@ -182,23 +202,41 @@ class RNNBase(Module):
             outs = []
             for backwards in range(directions):
                 i = layer * directions + backwards
-                out, state = self._run_one(x, tuple(each[i] for each in states), self.all_weights[i], bool(backwards))
+                start = tuple(each[i] for each in states)
+                out, state = self._run_one(x, start, self.all_weights[i], bool(backwards), sizes)
                 outs.append(out)
                 last.append(state)
             x = outs[0] if directions == 1 else cat(outs, -1)
         return x, tuple(stack(each) for each in zip(*last, strict=True))
 
-    def _run_one(self, x: Tensor, state: State, weights: list[Any], backwards: bool) -> tuple[Tensor, State]:
+    def _run_one(
+        self, x: Tensor, start: State, weights: list[Any], backwards: bool, sizes: list[int] | None
+    ) -> tuple[Tensor, State]:
         """One layer in one direction: its outputs in the order of the times, and its last state."""
         weight, for_state = weights[0], [weights[1]]
         bias = weights[2] if self.bias else None
         for_state += [weights[3] if self.bias else None, *([weights[-1]] if self.proj_size else [])]
         step = _STEPS[self.mode][0]
-        outs = []
-        for gates in reversed(F.linear(x, weight, bias).unbind(0)) if backwards else F.linear(x, weight, bias).unbind(0):
+        gates = F.linear(x, weight, bias)
+        times = gates.unbind(0) if sizes is None else gates.split(sizes)
+        outs: list[Tensor] = []
+        ended: list[State] = []
+        have = start[0].shape[0] if sizes is None else sizes[-1 if backwards else 0]
+        state = start if have == start[0].shape[0] else tuple(each[:have] for each in start)
+        for gates in reversed(times) if backwards else times:
+            n = gates.shape[0]
+            if n < have:  # the last sequences have come to their end
+                ended.append(tuple(each[n:] for each in state))
+                state = tuple(each[:n] for each in state)
+            elif n > have:  # backwards, others begin with it
+                state = tuple(cat([each, first[have:n]]) for each, first in zip(state, start, strict=True))
+            have = n
             state = step(gates, state, *for_state)
             outs.append(state[0])
-        return stack(outs[::-1] if backwards else outs), state
+        if ended:
+            state = tuple(cat(parts) for parts in zip(state, *ended[::-1], strict=True))
+        outs = outs[::-1] if backwards else outs
+        return stack(outs) if sizes is None else cat(outs), state
 
     def extra_repr(self) -> str:
         """The sizes, and what is not as usual."""

@@ -408,6 +408,7 @@ storage_offset = _bind(shared.storage_offset)
 flat_storage = _bind(shared.flat_storage)
 as_strided = _bind(shared.as_strided)
 sliding_window_view = _bind(shared.sliding_window_view)
+spread = _bind(shared.spread)
 scatter_add = _bind(shared.scatter_add)
 
 # random numbers

@@ -388,7 +388,18 @@ storage_offset = _bind(shared.storage_offset)
 flat_storage = _bind(shared.flat_storage)
 as_strided = _bind(shared.as_strided)
 sliding_window_view = _bind(shared.sliding_window_view)
+_spread = _bind(shared.spread)
 scatter_add = _bind(shared.scatter_add)
+
+
+def spread(x: Any, shape: Any, count: float) -> Any:
+    """Return `x` / `count` repeated to `shape`, perhaps as a view that is not to be written to."""
+    if x.ndim or math.prod(shape) > shared.SMALL:
+        return _spread(x, shape, count)
+    out = empty(shape, x.dtype)
+    out[()] = x if count == 1 else x.item() / count  # a division of Python's numbers takes a tenth of one of arrays
+    return out
+
 
 # elements of an array that a rule for optimizers takes at once: they and what it makes of them stay in the cache
 _BLOCK = 1 << 16

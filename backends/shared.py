@@ -252,6 +252,18 @@ def sliding_window_view(F: Any, x: Array, window: Sequence[int], axis: Sequence[
     return F.strided(x, (*shape, *window), (*x.strides, *(x.strides[a] for a in axis)))
 
 
+def spread(F: Any, x: Array, shape: Sequence[int], count: float) -> Array:
+    """Return `x` / `count` repeated to `shape`, perhaps as a view that is not to be written to."""
+    dtype = x.dtype
+    if count != 1:
+        x = x / count if dtype.itemsize > 2 else F.astype(F.astype(x, "float32") / count, dtype)
+    if math.prod(shape) > SMALL:
+        return F.broadcast_view(x, shape)
+    out = F.empty(shape, dtype)
+    out[()] = x
+    return out
+
+
 def scatter_add(F: Any, x: Array, index: Any, values: Array) -> Array:
     """Add `values` to x[index] in place, every duplicate counting, and return `x`."""
     parts = index if type(index) is tuple else (index,)

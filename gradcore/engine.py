@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
+from types import NoneType
 from typing import Any
 
 from gradcore import dtypes
@@ -14,16 +15,17 @@ from gradcore.backends import of
 from gradcore.graph import Leaf, modes, sweep, versions
 from gradcore.graph.node import Target
 from gradcore.graph.sweep import Swept
-from gradcore.recorder import errors, hooks, places
+from gradcore.recorder import errors, hooks, places, views
 from gradcore.recorder.around import observers as observers
 from gradcore.recorder.hooks import LeafHooks, add_hook, after_accumulation, before_accumulation
-from gradcore.recorder.inplace import retainer, target
+from gradcore.recorder.inplace import retainer, store, target
 from gradcore.recorder.record import cast
-from gradcore.recorder.value import Value, wrap
+from gradcore.recorder.value import Value, meta, wrap
 from gradcore.size import Size
 
 _landing = threading.Lock()
 quiet, unquiet = host.quiet, host.unquiet
+host_array = host.Array
 
 Removable = hooks.RemovableHandle
 
@@ -36,29 +38,47 @@ def backward(
     inputs: Sequence[Value] | None = None,
 ) -> None:
     """Accumulate into `.grad` of the leaves (of `inputs` only, if given) the vector-Jacobian products of `tensors`."""
-    land = _land
-    if tensors and type(tensors[0]._array) is not host.Array:
-        if there := _elsewhere(tensors[0]._array):
+    land, lifted = _land, False
+    if tensors and (modes.unusual or type(tensors[0]._array) is not host.Array):
+        lifted = not traced and _lifted((*tensors, *gradients))
+        if not lifted and (there := _elsewhere(tensors[0]._array)):
             with there:
                 backward(tensors, gradients, retain, traced, inputs)
             return
         land = _land_whole
-    targets, cotangents = seeds(tensors, gradients, traced)
-    wanted = None if inputs is None else {_wanted(t, i, "backward") for i, t in enumerate(inputs)}
+    targets, cotangents = seeds(tensors, gradients, traced or lifted)
+    wanted = None if inputs is None else {_wanted(_retaining(t), i, "backward") for i, t in enumerate(inputs)}
     observed = _observed(targets, wanted) if observers else None
-    if traced:
-        with modes.enable_grad(), observed or ExitStack():
-            _land(sweep(targets, cotangents, wanted, retain, True), inputs)
+    if traced or lifted:
+        with modes.enable_grad() if traced else modes.no_grad(), observed or ExitStack():
+            swept = sweep(targets, cotangents, wanted, retain, True)
+            _land(swept if traced else ({where: c._array for where, c in swept[0].items()}, set()))
         return
     token = quiet()
     try:
-        land(sweep(targets, cotangents, wanted, retain), inputs)
+        land(sweep(targets, cotangents, wanted, retain))
     except MemoryError as error:
         raise errors.out_of_memory_in_sweep(error) from error
     finally:
         unquiet(token)
         if observed is not None:
             observed.close()
+
+
+def backward_of_one(t: Value, retain: bool) -> None:
+    """What `backward` does for one host scalar, without detours."""
+    array = t._array
+    seed = _ones.get((array.dtype, array.shape)) if type(array) is host_array else None
+    if seed is None or t._node is None or t._meta is not None or modes.unusual or observers:
+        backward((t,), (None,), retain, False)
+        return
+    token = quiet()
+    try:
+        _land(sweep((t._node,), (seed,), None, retain))
+    except MemoryError as error:
+        raise errors.out_of_memory_in_sweep(error) from error
+    finally:
+        unquiet(token)
 
 
 def _observed(targets: Sequence[Target], wanted: set[Target] | None) -> ExitStack:
@@ -69,39 +89,33 @@ def _observed(targets: Sequence[Target], wanted: set[Target] | None) -> ExitStac
         return stack.pop_all()
 
 
-def _land(swept: Swept, inputs: Sequence[Value] | None) -> None:
+def _land(swept: Swept) -> None:
     """Accumulate what a sweep found; hooks have all run before the first gradient changes."""
     landed, owned = swept
-    watched: list[tuple[Leaf, Value, Any]] | None = None  # leaves with hooks of the accumulation itself
+    watched: list[tuple[Leaf, Value, Any]] = []  # leaves with hooks of the accumulation itself
     for where in landed:
         if where.hooks and type(where) is Leaf:
             _run_hooks(where, landed, owned)
             if type(where.hooks) is LeafHooks and (owner := where.variable) is not None:
                 landed[where] = c = before_accumulation(where, landed[where])
-                watched = [*(watched or ()), (where, owner, c)]
-    if watched is not None:
-        landed = {where: c for where, c in landed.items() if c is not None}
+                watched.append((where, owner, c))
     with _landing:  # an interrupt between acquire() and a `try` would leave it locked for ever
         for where, c in landed.items():
-            if type(where) is Leaf and where.owner is not None and (t := where.owner()) is not None:
+            if type(where) is Leaf and c is not None and (t := where.owner()) is not None:
                 accumulate(t, c, where in owned)
-        for t in inputs or ():
-            where = target(t)
-            if type(where) is not Leaf and where in landed and not (t._meta is not None and t._meta.retains):
-                accumulate(t, landed[where], False)
-    for each in watched or ():
+    for each in watched:
         after_accumulation(*each)
 
 
-def _land_whole(swept: Swept, inputs: Sequence[Value] | None) -> None:
+def _land_whole(swept: Swept) -> None:
     """Accumulate what a sweep found, with what that allocates made first: if memory runs out, no gradient changed."""
     landed, owned = swept
     for where, c in landed.items():
-        t = where.owner() if type(where) is Leaf and where.owner is not None and not where.hooks else None
+        t = where.owner() if type(where) is Leaf and not where.hooks else None
         if t is not None and c is not None and t._grad is None and (where not in owned or c.base is not None):
             landed[where] = _own(t, c)
             owned.add(where)
-    _land(swept, inputs)
+    _land(swept)
 
 
 def _run_hooks(where: Leaf, landed: dict[Target, Any], owned: set[Target]) -> None:
@@ -120,16 +134,19 @@ def grad(
     traced: bool,
 ) -> list[Value | None]:
     """The vector-Jacobian products of `outputs` with respect to `inputs`, None where there is no path."""
-    if outputs and type(outputs[0]._array) is not host.Array and (there := _elsewhere(outputs[0]._array)):
-        with there:
-            return grad(outputs, inputs, gradients, retain, traced)
-    roots, seeded = seeds(outputs, gradients, traced)
+    lifted = False
+    if outputs and (modes.unusual or type(outputs[0]._array) is not host.Array):
+        lifted = not traced and _lifted((*outputs, *gradients))
+        if not lifted and (there := _elsewhere(outputs[0]._array)):
+            with there:
+                return grad(outputs, inputs, gradients, retain, traced)
+    roots, seeded = seeds(outputs, gradients, traced or lifted)
     targets = [_wanted(t, i, "grad") for i, t in enumerate(inputs)]
     observed = _observed(roots, set(targets)) if observers else None
     token = quiet()
     try:
         with modes.enable_grad() if traced else modes.no_grad():
-            landed, owned = sweep(roots, seeded, set(targets), retain, traced)
+            landed, owned = sweep(roots, seeded, set(targets), retain, traced or lifted)
             for where in landed:
                 if type(where) is Leaf and where.hooks:
                     _run_hooks(where, landed, owned)
@@ -142,7 +159,19 @@ def grad(
     cotangents = [landed.get(where) for where in targets]
     if traced:
         return cotangents
+    if lifted:
+        cotangents = [None if c is None else c._array for c in cotangents]
     return [None if c is None else wrap(_own(t, c)) for t, c in zip(inputs, cotangents, strict=True)]
+
+
+def _lifted(values: Sequence[Any]) -> bool:
+    """Whether an array of a transform is among them, which nodes older than it take only by operations that mix levels."""
+    for x in values:
+        if isinstance(x, Value):
+            views.follow(x)
+            if hasattr(x._array, "frame"):
+                return True
+    return False
 
 
 def _elsewhere(array: Any) -> AbstractContextManager[Any] | None:
@@ -150,6 +179,14 @@ def _elsewhere(array: Any) -> AbstractContextManager[Any] | None:
     F = of(array)
     index = F.device_of(array)[1]
     return None if index == F.current_device() else F.on_device(index)
+
+
+def _retaining(t: Value) -> Value:
+    """One of the `inputs` of backward, which keeps its gradient from now on if it is no leaf."""
+    if t._array is not None and not isinstance(target(t), (Leaf, NoneType)) and not meta(t).retains:
+        meta(t).retains = True
+        retain_grad(t)
+    return t
 
 
 def _wanted(t: Value, index: int, op: str) -> Target:
@@ -176,15 +213,18 @@ def seeds(
         where = t._node if t._meta is None else target(t)
         if where is None:
             raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+        targets.append(where)
         given = gradients[i]
         if given is None:
-            seed = _one(i, t._array)
+            array = t._array
+            seed = _ones.get((array.dtype, array.shape)) if type(array) is host.Array else None
+            if seed is None:
+                seed = _one(i, array)
             cotangents.append(wrap(seed) if traced else seed)
         else:
             _check_seed(i, t, given)
             g = given if given._array.dtype == t._array.dtype else cast(given, t._array.dtype)
             cotangents.append(g if traced else g._array)
-        targets.append(where)
     return targets, cotangents
 
 
@@ -193,10 +233,6 @@ _ones: dict[Any, Any] = {}
 
 def _one(i: int, array: Any) -> Any:
     """The cotangent 1 of a scalar output. On the host it is made once for all: seeds are never written."""
-    on_host = type(array) is host.Array
-    kept = _ones.get((array.dtype, array.shape)) if on_host else None
-    if kept is not None:
-        return kept
     if array.size != 1:
         raise RuntimeError(
             f"grad can be implicitly created only for scalar outputs (output {i} has shape {list(array.shape)}; pass a "
@@ -207,7 +243,7 @@ def _one(i: int, array: Any) -> Any:
             f"grad can be implicitly created only for real scalar outputs but got {dtypes.of(array.dtype)}"
         )
     one = of(array).ones_like(array)
-    if on_host:
+    if type(array) is host.Array:
         one.flags.writeable = False
         _ones[array.dtype, array.shape] = one
     return one
@@ -253,9 +289,9 @@ def _own(t: Value, c: Any) -> Any:
 def accumulate(t: Value, c: Any, owned: bool) -> None:
     """Add the cotangent `c` (a raw array, or a Tensor with a history) to the gradient of `t`."""
     kept: Any = t._grad if type(t._node) is Leaf else getattr(t, "_grad", None)
+    array = t._array
     if kept is None:
-        array = t._array
-        if owned and c.dtype is array.dtype and type(c) is type(array) and c.base is None and c.shape == array.shape:
+        if owned and type(c) is type(array) and c.dtype is array.dtype and c.base is None and c.shape == array.shape:
             t._grad = wrap(c)
         else:
             t._grad = c if isinstance(c, Value) else wrap(_own(t, c))
@@ -265,22 +301,43 @@ def accumulate(t: Value, c: Any, owned: bool) -> None:
         t._grad = kept + wrap(_own(t, c))
     else:
         array = kept._array
-        array += c if c.dtype is array.dtype else _own(t, c)
+        try:
+            array += c if c.dtype is array.dtype else _own(t, c)
+        except TypeError:  # that is of a transform
+            array = c + array
+        if array is not kept._array:
+            with modes.no_grad():
+                store(kept, wrap(array), "accumulation into .grad")
+            return
         versions.bump(array if array.base is None else of(array).storage(array), "accumulation into .grad")
 
 
 def leaf(t: Value) -> Leaf:
-    """A new end of the graph for `t`, whose gradient `t` owns."""
+    """The end of the graph for `t`, whose gradient `t` owns: the one it had, if it was a leaf before."""
     if not hasattr(t, "_grad"):
         t._grad = None
-    return Leaf(weakref.ref(t))
+    kept: Leaf | None = getattr(t, "_leaf", None)
+    if kept is None:
+        return Leaf(weakref.ref(t))
+    kept.owner = weakref.ref(t)
+    del t.__dict__["_leaf"]
+    return kept
+
+
+def release(t: Value) -> None:
+    """Make the leaf `t` a constant. Its end of the graph waits, with its hooks, and takes no gradient meanwhile."""
+    where = t._node
+    if isinstance(where, Leaf):
+        where.owner = NoneType  # of nobody
+        t.__dict__["_leaf"] = where
+    t._node = None
 
 
 def checked_inputs(inputs: Any) -> Sequence[Value] | None:
     """The `inputs` argument of backward as a sequence. Raises RuntimeError if it is empty."""
     if inputs is None:
         return None
-    inputs = (inputs,) if isinstance(inputs, Value) else tuple(inputs)
+    inputs = (inputs,) if isinstance(inputs, Value) else tuple(inputs.values() if isinstance(inputs, dict) else inputs)
     if not inputs:
         raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
     return inputs  # type: ignore[no-any-return]
@@ -317,7 +374,7 @@ def retain_grad(t: Value) -> None:
         t = owner()
         if t is not None:
             with _landing:
-                accumulate(t, c, False)
+                accumulate(t, c if not isinstance(c, Value) or modes.is_grad_enabled() else c._array, False)
         return c
 
     stop = t.__dict__.pop("_stop_retaining", None)  # a write in place has given it another history

@@ -207,7 +207,7 @@ class Tensor(Value):
                     "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in "
                     "a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
                 )
-            self._node = None
+            engine.release(self)
         elif node is None:
             if self._array.dtype.kind in "biu":
                 raise RuntimeError(
@@ -256,7 +256,8 @@ class Tensor(Value):
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
-        engine.check_assigned_grad(self, value)
+        if value is not None:
+            engine.check_assigned_grad(self, value)
         self._grad = value
 
     @grad.deleter
@@ -276,6 +277,9 @@ class Tensor(Value):
         `create_graph`) keeps what the graph saved for another pass; `inputs` limits what is computed to those Tensors.
         Raises RuntimeError for a tensor without history, a non-scalar without `gradient`, a shape that differs.
         """
+        if gradient is None and inputs is None and not create_graph:
+            engine.backward_of_one(self, bool(retain_graph))
+            return
         engine.backward(
             (self,),
             (gradient,),
@@ -325,7 +329,7 @@ class Tensor(Value):
         """Cut this tensor from its history, making it a constant leaf."""
         if self._meta is not None and self._meta.view is not None:
             raise RuntimeError("Can't detach views in-place; use detach() instead.")
-        self._node = None
+        engine.release(self)
         return self
 
     @property

@@ -92,6 +92,10 @@ _metadata: WeakKeyDictionary[GraphNode, dict[Any, Any]] = WeakKeyDictionary()
 registrar: list[Callable[[Any, Callable[..., Any], bool], Any]] = []
 
 
+def _nobody() -> None:
+    return None
+
+
 class Leaf(GraphNode):
     """Where gradients end: the graph's end of a value the user made and asked gradients for.
 
@@ -101,7 +105,7 @@ class Leaf(GraphNode):
 
     __slots__ = ("__weakref__", "hooks", "owner")
 
-    def __init__(self, owner: Callable[[], Any] | None = None) -> None:
+    def __init__(self, owner: Callable[[], Any] = _nobody) -> None:
         self.owner = owner
         self.hooks: list[Hook] | None = None
 
@@ -116,7 +120,7 @@ class Leaf(GraphNode):
     @property
     def variable(self) -> Any:
         """The value whose gradient is accumulated here, or None once it is gone."""
-        return None if self.owner is None else self.owner()
+        return self.owner()
 
     def __repr__(self) -> str:
         return f"<AccumulateGrad object at {id(self):#x}>"

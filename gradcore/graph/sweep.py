@@ -48,7 +48,48 @@ def sweep(
     waiting: dict[int, tuple[Node, Any, bool]] = {}
     # What is pulled: the cotangent, which others may hold unless it is `passed`, a sum made here that goes to one place.
     g = passed = _NOTHING
+    summed = False
+    node: Any = None
+    if len(targets) == 1 and wanted is None and type(targets[0]) is Node:
+        node, g = targets[0], cotangents[0]
     while True:
+        # Along a chain, where nothing else waits, the next node is at hand.
+        while node is not None:
+            if node.hooks is not None:
+                summed = False
+                before = g
+                for hook in node.hooks:
+                    g = hook(g)
+            step: Any = node.step
+            if wanted is not None:
+                summed = False
+                step = _narrowed(node, alive)
+                # As torch: hooks change what is captured where the sweep ends, not where it goes on through the node.
+                _capture(node, g if step is None or node.hooks is None else before, wanted, landed)
+                if step is None:
+                    targets = cotangents = ()
+                    break
+            saved = node.saved
+            if saved is FREED:
+                raise RuntimeError(FREED_MESSAGE)
+            if newest[0] < node.stamp:
+                step.check(node)
+            cotangents = step.traced(node, g) if traced else step.pull(g, saved)
+            if step.frees and not retain:
+                node.saved = FREED
+            targets = node.targets
+            if len(targets) != 1:
+                passed = _NOTHING
+                break
+            following = targets[0]
+            if heap or type(following) is not Node or wanted is not None or cotangents[0] is None:
+                passed = g if summed else _NOTHING
+                break
+            node = following
+            if cotangents[0] is not g:
+                g = cotangents[0]
+                summed = False
+
         # A node that is alone needs neither heap nor dictionary: it goes ahead.
         ahead: Any = None
         c_ahead: Any = None
@@ -97,41 +138,6 @@ def sweep(
             node, g, summed = waiting.pop(heappop(heap))
         else:
             break
-
-        # Along a chain, where nothing else waits, the next node is at hand.
-        while True:
-            if node.hooks is not None:
-                summed = False
-                for hook in node.hooks:
-                    g = hook(g)
-            step: Any = node.step
-            if wanted is not None:
-                summed = False
-                _capture(node, g, wanted, landed)
-                step = _narrowed(node, alive)
-                if step is None:
-                    targets = cotangents = ()
-                    break
-            saved = node.saved
-            if saved is FREED:
-                raise RuntimeError(FREED_MESSAGE)
-            if newest[0] < node.stamp:
-                step.check(node)
-            cotangents = step.traced(node, g) if traced else step.pull(g, saved)
-            if step.frees and not retain:
-                node.saved = FREED
-            targets = node.targets
-            if len(targets) != 1:
-                passed = _NOTHING
-                break
-            following = targets[0]
-            if heap or type(following) is not Node or wanted is not None or cotangents[0] is None:
-                passed = g if summed else _NOTHING
-                break
-            node = following
-            if cotangents[0] is not g:
-                g = cotangents[0]
-                summed = False
 
     if wanted is not None:
         landed = {target: landed[target] for target in wanted if target in landed}

@@ -50,7 +50,7 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     """Average the elements over `dim` (all by default). Raises RuntimeError for booleans and integers."""
     a: Any = getattr(input, "_array", None)
     if dim is None and dtype is None and not keepdim and a is not None and a.dtype.kind in "fc":
-        return r.mean(input, axis=None, count=a.size)  # type: ignore[no-any-return]
+        return r.mean(input, None, a.size)  # type: ignore[no-any-return]
     need_tensor(input, "mean")
     x = converted(input, dtype, "mean")
     if x._array.dtype.kind in "biu":

@@ -6,11 +6,11 @@ reduced axes has the elements of one that keeps them at length 1, so few rules a
 
 from __future__ import annotations
 
-from math import inf, prod
+from math import inf
 from typing import Any
 
 from gradcore.backends import composed
-from gradcore.backends.shared import SMALL, widened
+from gradcore.backends.shared import widened
 from gradcore.recorder import primitive
 
 Array = Any
@@ -41,14 +41,7 @@ def spread(F: Any, x: Array, *, axis: Axes, shape: Shape, count: float = 1) -> A
     """Repeat `x` / `count` along the axes `axis` of `shape`: the transpose of `sum` and of `mean`."""
     if axis is not None and x.ndim:
         x = x.reshape([1 if i in axis else n for i, n in enumerate(shape)])
-    if count != 1:
-        # [()] makes a number of a 0-d array on the host, which divides ten times faster.
-        x = x[()] / count if x.itemsize > 2 else F.astype(F.astype(x, "float32") / count, x.dtype)
-    if prod(shape) > SMALL:
-        return F.broadcast_view(x, shape)
-    out = F.empty(shape, x.dtype)
-    out[()] = x
-    return out
+    return F.spread(x, shape, count)
 
 
 @primitive("multilinear", x=lambda g, y: y * g, y=lambda g, x: x * g)

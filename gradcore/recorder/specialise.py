@@ -300,7 +300,7 @@ def _fitted(op: Primitive, needs: tuple[bool, ...]) -> list[str]:
     if op.kind != "elementwise" or len(op.inputs) == 1:
         return _node(op, needs)
     if all(needs):
-        same = "a0.shape == a1.shape"
+        same = "a0 is a1 or a0.shape == a1.shape"
         fits = "".join(f"None if a{i}.shape == out.shape else a{i}.shape, " for i in range(2))
     else:
         same = f"a{needs.index(True)}.shape == out.shape"

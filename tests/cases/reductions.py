@@ -249,7 +249,7 @@ CASES = [
     Case("searchsorted", rows_and_values((6,), (2, 3)), {"right": True}, smooth=False),
     Case("searchsorted", rows_and_values((2, 7), (2, 3)), {"right": False}, "rows", smooth=False),
     *(
-        Case("tally", tallied(weighted), {"bins": 4, "dtype": np.dtype("f8")}, label, smooth=False, waits=True)
+        Case("tally", tallied(weighted), {"bins": 4, "dtype": np.dtype("f4")}, label, smooth=False, waits=True)
         for label, weighted in (("", False), ("weights", True))
     ),
     Case("unique", ties, {"axis": None}, smooth=False, waits=True),

@@ -45,9 +45,9 @@ BASIC = {
     "empty": ((3, 4), (slice(2, 2),)),
 }
 
-COLUMN = Chain(((shape.transpose, {"axes": (1, 0)}), (indexing.basic_getitem, {"index": (1,)})))
-ROWS_FLAT = Chain(((indexing.basic_getitem, {"index": (slice(1, 3),)}), (shape.reshape, {"shape": (8,)})))
-TURNED_FLAT = Chain(((shape.transpose, {"axes": (1, 0)}), (shape.reshape, {"shape": (6,)})))
+COLUMN = Chain(((shape.transpose, {"axes": (1, 0)}, None), (indexing.basic_getitem, {"index": (1,)}, None)))
+ROWS_FLAT = Chain(((indexing.basic_getitem, {"index": (slice(1, 3),)}, None), (shape.reshape, {"shape": (8,)}, None)))
+TURNED_FLAT = Chain(((shape.transpose, {"axes": (1, 0)}, None), (shape.reshape, {"shape": (6,)}, None)))
 
 CASES = [
     linear("reshape", (2, 6), shape=(3, 4)),

@@ -15,7 +15,7 @@ from gradcore.autograd.grad_mode import (
     set_multithreading_enabled,
 )
 from gradcore.autograd.gradcheck import gradcheck, gradgradcheck
-from gradcore.graph import GradientEdge, modes
+from gradcore.graph import GradientEdge
 from gradcore.tensor import Tensor
 
 __all__ = [
@@ -49,7 +49,7 @@ def backward(
     retain_graph: bool | None = None,
     create_graph: bool = False,
     grad_variables: OptionalTensors = None,
-    inputs: TensorOrTensors | None = None,
+    inputs: TensorOrTensors | dict[str, Tensor] | None = None,
 ) -> None:
     """Add to the `.grad` of leaves the sum of the vector-Jacobian products of `tensors` with `grad_tensors`.
 
@@ -58,6 +58,8 @@ def backward(
     """
     outputs = _tuple(tensors)
     gradients = _gradients(grad_tensors if grad_variables is None else grad_variables, len(outputs))
+    if isinstance(inputs, dict):
+        inputs = tuple(inputs.values())
     engine.backward(
         _outputs(outputs, gradients),
         gradients,
@@ -104,11 +106,6 @@ def grad(
         from gradcore.transforms.jacobians import pulled_at_once
 
         results = pulled_at_once(outs, ins, gradients, retain, create_graph)
-    elif modes.unusual and not create_graph and any(hasattr(out._array, "frame") for out in outs):
-        from gradcore.transforms.jacobians import pulled_by_operations
-
-        with modes.no_grad():
-            results = pulled_by_operations(outs, ins, gradients, retain)
     else:
         results = engine.grad(outs, ins, gradients, retain, create_graph)
     if materialize_grads:

@@ -355,6 +355,11 @@ def take_at(x: Any, index: tuple[Any, ...]) -> Any:
     return x[index]
 
 
+def take_cells(x: Any, cells: Any) -> Any:
+    """Return the elements of x (N, C, S) at `cells` (N, P), the same ones for all C: an array (N, C, P)."""
+    return cp.take_along_axis(x, cells[:, None], 2)
+
+
 def add_at(x: Any, index: tuple[Any, ...], values: Any) -> None:
     """Add `values` to x[index] in place, floats of one row of memory after the other in the order of `values`."""
     if x.dtype.kind == "f" and _add_rows(x, index, values):

@@ -87,6 +87,17 @@ def take_along_axis(x: Any, indices: Any, axis: int) -> Any:
     return take_at(x, _grid(x, indices, axis % x.ndim))
 
 
+def take_cells(x: Any, cells: Any) -> Any:
+    """Return the elements of x (N, C, S) at `cells` (N, P), the same ones for all C: an array (N, C, P)."""
+    n, c, _ = x.shape
+    if n > 8 and c * cells.shape[1] < _FEW:
+        return np.take_along_axis(x, cells[:, None], 2)
+    out = np.empty((n, c, cells.shape[1]), x.dtype)
+    for i in range(n):
+        out[i] = x[i].take(cells[i], 1)
+    return out
+
+
 def put_along_axis(x: Any, indices: Any, values: Any, axis: int) -> None:
     """Write `values` to `x` at `indices` along `axis`; along the others the two are broadcast."""
     if indices.size < _MANY or indices.dtype.kind not in "iu" or not x.flags.c_contiguous:

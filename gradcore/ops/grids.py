@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
 from gradcore.backends import of
-from gradcore.ops.arguments import need_tensor
+from gradcore.ops.arguments import converted, need_tensor
 from gradcore.ops.registry import functions, label, op
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import grids, selection
@@ -56,13 +56,14 @@ def grid_sample(
     _check(input, grid, mode)
     shape, n = tuple(input._array.shape), input._array.ndim - 2
     size, out = shape[2:], tuple(grid._array.shape[1:-1])
-    places = []
-    for i, m in enumerate(size):
-        at = s.reshape(basic_getitem(grid, index=(..., n - 1 - i)), shape=(shape[0], 1, prod(out)))
-        places.append(_unnormalised(at, m, bool(align_corners)))
-    weights, cells = _corners(places, size, mode, padding_mode, bool(align_corners))
-    flat = s.reshape(input, shape=(*shape[:2], prod(size)))
+    narrow = input.dtype if input._array.dtype.itemsize == 2 else None
+    wide = dtypes.float32 if narrow else None
+    flat = s.reshape(converted(input, wide, "grid_sampler"), shape=(*shape[:2], prod(size)))
+    rows = s.reshape(converted(grid, wide, "grid_sampler"), shape=(shape[0], prod(out), n))
+    places = grids.in_cells(rows, size=size, aligned=bool(align_corners))
+    weights, cells = _around(places, size, mode, padding_mode, bool(align_corners))
     made = s.reshape(grids.gather_weighted(flat, weights, cells), shape=(*shape[:2], *out))
+    made = converted(made, narrow, "grid_sampler")
     label(made, f"GridSampler{n}DBackward0", (input, grid))
     return made  # type: ignore[no-any-return]
 
@@ -111,11 +112,6 @@ def _check(x: Any, grid: Any, mode: str) -> None:
 # -- places --------------------------------------------------------------------------------------------------
 
 
-def _unnormalised(at: Any, m: int, aligned: bool) -> Any:
-    """Places from -1 to 1 counted in cells, the first of which is 0."""
-    return (at + 1) * ((m - 1) / 2) if aligned else ((at + 1) * m - 1) * 0.5
-
-
 def _limited(at: Any, m: int, padding: str, aligned: bool) -> Any:
     """Places inside the image, if `padding` brings them there; the derivative is 0 where they were brought to an end."""
     if padding == "zeros":
@@ -143,11 +139,17 @@ def _reflected(at: Any, m: int, aligned: bool) -> Any:
 # -- which cells, and by what weight -------------------------------------------------------------------------
 
 
-def _corners(places: Sequence[Any], size: tuple[int, ...], mode: str, padding: str, aligned: bool) -> tuple[Any, Any]:
-    """The weights and the flat numbers of the cells that make up each place, both (N, cells, places)."""
+def _around(places: Any, size: tuple[int, ...], mode: str, padding: str, aligned: bool) -> tuple[Any, Any]:
+    """The weights and the flat numbers of the cells that make up each place (N, n, places), both (N, cells, places)."""
+    if mode == "bilinear" and padding == "zeros":
+        return grids.corners(places, size=size)[:2]  # type: ignore[no-any-return]
+    columns = [basic_getitem(places, index=(slice(None), slice(i, i + 1))) for i in range(len(size))]
+    if mode == "bilinear":
+        limited = [_limited(at, m, padding, aligned) for at, m in zip(columns, size, strict=True)]
+        return grids.corners(concatenate(*limited, axis=1), size=size)[:2]  # type: ignore[no-any-return]
     sides = []
-    for at, m in zip(places, size, strict=True):
-        sides.append((_cubic if mode == "bicubic" else _linear if mode == "bilinear" else _nearest)(at, m, padding, aligned))
+    for at, m in zip(columns, size, strict=True):
+        sides.append((_cubic if mode == "bicubic" else _nearest)(at, m, padding, aligned))
     weights, cells = [], []
     for chosen in product(*sides):
         number: Any = 0
@@ -175,15 +177,6 @@ def _nearest(at: Any, m: int, padding: str, aligned: bool) -> list[Any]:
     at = _limited(at, m, padding, aligned)
     F = of(at._array)
     return [(selection.fill(at, 1.0), *_cell(F, F.rint(at._array), m, padding))]
-
-
-def _linear(at: Any, m: int, padding: str, aligned: bool) -> list[Any]:
-    at = _limited(at, m, padding, aligned)
-    F = of(at._array)
-    first = F.floor(at._array)
-    beyond = e.subtract(at, wrap(first))
-    upper_number, upper_real = _cell(F, first + 1, m, "zeros")  # at the border the cell beyond it has no weight
-    return [(1 - beyond, *_cell(F, first, m, "zeros")), (beyond, upper_number, upper_real)]
 
 
 def _cubic(at: Any, m: int, padding: str, aligned: bool) -> list[Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from gradcore.primitives.blocks import blocks
 from gradcore.primitives.windows import Sizes, Window
 from gradcore.recorder import primitive
 
@@ -28,7 +29,7 @@ def convolve(F: Any, x: Array, w: Array, *, window: Window, groups: int) -> Arra
     n, o, out = x.shape[0], w.shape[0], window.out(x.shape[2:])
     depth, kernels = prod(w.shape[1:]), _matrices(w, groups)
     parts = []
-    for some in _blocks(F, n, groups * depth * prod(out) * x.itemsize):
+    for some in blocks(F, n, groups * depth * prod(out) * x.itemsize, _CACHE):
         columns = window.columns(F, x[some])
         parts.append(F.matmul(kernels, columns.reshape((columns.shape[0], groups, depth, prod(out)))))
     return _joined(F, parts).reshape((n, o, *out))
@@ -50,7 +51,7 @@ def convolve_transposed(F: Any, y: Array, w: Array, *, window: Window, groups: i
         return convolve.primitive.forward(F, y, _mirror(F, w, groups), window=mirrored, groups=groups)  # type: ignore[attr-defined]
     kernels, rows = _matrices(w, groups).swapaxes(1, 2), y.reshape((n, groups, o // groups, prod(out)))
     parts = []
-    for some in _blocks(F, n, groups * prod(w.shape[1:]) * prod(out) * y.itemsize):
+    for some in blocks(F, n, groups * prod(w.shape[1:]) * prod(out) * y.itemsize, _CACHE):
         columns = F.matmul(kernels, rows[some])
         shape = (columns.shape[0], groups * w.shape[1], *window.kernel, *out)
         parts.append(window.image(F, columns.reshape(shape), size))
@@ -68,7 +69,7 @@ def convolve_kernel(F: Any, x: Array, y: Array, *, window: Window, groups: int) 
     n, c, o, out = x.shape[0], x.shape[1], y.shape[1], y.shape[2:]
     depth = c // groups * prod(window.kernel)
     total: Any = None
-    for some in _blocks(F, n, groups * depth * prod(out) * x.itemsize):
+    for some in blocks(F, n, groups * depth * prod(out) * x.itemsize, _CACHE):
         # Samples and places side by side make it one long product per group.
         length = y[some].shape[0] * prod(out)
         columns = F.moveaxis(window.columns(F, x[some]), 0, -1 - window.ndim).reshape((groups, depth, length))
@@ -103,12 +104,6 @@ def _mirror(F: Any, w: Array, groups: int) -> Array:
 _CACHE = 1 << 22
 
 
-def _blocks(F: Any, n: int, each: int) -> list[slice]:
-    """`n` samples in parts that are worked on one after the other: on a device all at once."""
-    step = max(1, _CACHE // max(each, 1)) if F.device_type == "cpu" else max(n, 1)
-    return [slice(start, start + step) for start in range(0, max(n, 1), step)]
-
-
 def _joined(F: Any, parts: list[Array]) -> Array:
     return parts[0] if len(parts) == 1 else F.concatenate(parts, 0)
 
@@ -123,7 +118,7 @@ def _thin_transposed(F: Any, y: Array, w: Array, window: Window, groups: int, si
     y = y.reshape((n, groups, many, *out))
     around = tuple(m + sum(p) for m, p in zip(size, window.padding, strict=True))
     image = F.zeros((n, groups, *around), y.dtype)
-    for some in _blocks(F, n, groups * many * prod(out) * 2 * y.itemsize):
+    for some in blocks(F, n, groups * many * prod(out) * 2 * y.itemsize, _CACHE):
         part, block = y[some], image[some]
         for place, index in window.taps(out):
             for j in range(many):

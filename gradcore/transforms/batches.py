@@ -261,7 +261,7 @@ SHIFTED: dict[str, Callable[[Any, int, int], Any]] = {
 }
 # Parameters that mean the same: numbers, flags, and sizes of the last axes.
 SAME = frozenset(
-    """adjoint after atol before checked count counted descending distinct divisor dof dtype eps exclusive frame full
+    """adjoint after aligned atol before checked count counted descending distinct divisor dof dtype eps exclusive frame full
     hermitian inverse k keep keepdims largest length mode nans norm offset order reverse rtol sampling size sizes skip_nan
     step transposed upper value weighted window""".split()
 )

@@ -59,8 +59,17 @@ GRIDS = [
     ]
 ]
 
+PLACES = [
+    case
+    for size in ((4, 5), (3, 2, 4))
+    for case in [
+        *(Case("in_cells", normal((2, 6, len(size))), {"size": size, "aligned": a}, f"{size}, {a}") for a in (True, False)),
+        Case("corners", normal((2, len(size), 6), low=-2.0, high=5.0), {"size": size}, f"{size}"),
+    ]
+]
+
 MAXIMA = [
     Case("argmax_at", numbered((3, 8), cells=(4, rows, 5), size=8), {}, f"{rows} rows of places") for rows in (1, 3)
 ]
 
-CASES = [*RESAMPLING, *GRIDS, *MAXIMA]
+CASES = [*RESAMPLING, *GRIDS, *PLACES, *MAXIMA]

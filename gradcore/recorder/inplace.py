@@ -13,7 +13,7 @@ from gradcore.graph import Leaf, Node, modes, stamps, versions
 from gradcore.recorder import errors, views
 from gradcore.recorder.primitive import Primitive
 from gradcore.recorder.record import attach, cast
-from gradcore.recorder.steps import kernels_of
+from gradcore.recorder.steps import Kernel, kernels_of
 from gradcore.recorder.value import Meta, Value, wrap
 
 
@@ -29,14 +29,9 @@ def inplace(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     dtype that cannot hold the result.
     """
 
-    op: Any = getattr(function, "primitive", None)
-    binary = op is not None and op.kind == "elementwise" and len(op.inputs) == 2 and not op.params
-
     @functools.wraps(function)
     def method(self: Value, *args: Any, **keywords: Any) -> Value:
         if (self._meta is None or _is_ordinary(self._meta)) and (self._node is None or not modes.is_grad_enabled()):
-            if binary and len(args) == 1 and _overwrite_at_once(op, self, args[0], name):
-                return self
             result = function(self, *args, **keywords)
             if result is NotImplemented:
                 return result  # type: ignore[no-any-return]
@@ -53,10 +48,13 @@ def inplace(function: Callable[..., Any], name: str) -> Callable[..., Any]:
         result = function(before, *args, **keywords)
         return result if result is NotImplemented else store(self, result, name)
 
-    method.__name__ = name
-    method.__qualname__ = f"Tensor.{name}"
-    method.__doc__ = f"The in-place form of `{function.__name__}`."
-    return method
+    op: Any = getattr(function, "primitive", None)
+    binary = op is not None and op.kind == "elementwise" and len(op.inputs) == 2 and not op.params
+    made: Callable[..., Any] = _at_once(op, method, name) if binary else method
+    made.__name__ = name
+    made.__qualname__ = f"Tensor.{name}"
+    made.__doc__ = f"The in-place form of `{function.__name__}`."
+    return made
 
 
 def _is_ordinary(m: Meta) -> bool:
@@ -75,21 +73,31 @@ def _overwrite(t: Value, result: Value, name: str) -> bool:
     return True
 
 
-def _overwrite_at_once(op: Primitive, t: Value, other: Any, name: str) -> bool:
-    """Let the array library write `op(t, other)` into `t` if that is one call which records and converts nothing."""
-    array, operand = t._array, getattr(other, "_array", None)
-    if type(array) is not host.Array or type(operand) is not host.Array or type(other) is not type(t):
-        return False
-    if array.dtype.kind != "f" or operand.dtype is not array.dtype or operand.shape != array.shape:
-        return False
-    if other._meta is not None or (other._node is not None and modes.is_grad_enabled()) or modes.unusual:
-        return False
-    kernel = kernels_of(op)[host.Array]
-    if not kernel.bare or array.itemsize == 2 or not (array.flags.c_contiguous and array.flags.writeable):
-        return False
-    host.quietly(kernel.forward, array, operand, array)
-    versions.bump(array if array.base is None else host.storage(array), name)
-    return True
+def _at_once(op: Primitive, method: Callable[..., Value], name: str) -> Callable[..., Value]:
+    """The in-place `method` of `op`, by the one call of the array library that it often is: what an optimizer does."""
+    kernel: Kernel | None = None
+
+    @functools.wraps(method)
+    def at_once(self: Value, other: Any) -> Value:
+        nonlocal kernel
+        array, m = self._array, self._meta
+        if type(other) is not type(self) or type(array) is not host.Array or (m is not None and not _is_ordinary(m)):
+            return method(self, other)
+        operand = other._array
+        if type(operand) is not host.Array or operand.dtype is not array.dtype or operand.shape != array.shape:
+            return method(self, other)
+        if (self._node is not None or other._node is not None) and modes.is_grad_enabled():
+            return method(self, other)
+        if other._meta is not None or modes.unusual or array.dtype.kind != "f" or not array.flags.carray:
+            return method(self, other)
+        kernel = kernel or kernels_of(op)[host.Array]
+        if not kernel.bare or array.itemsize == 2:
+            return method(self, other)
+        host.quietly(kernel.forward, array, operand, array)
+        versions.bump(array if array.base is None else host.storage(array), name)
+        return self
+
+    return at_once
 
 
 def _flat(args: tuple[Any, ...], keywords: dict[str, Any]) -> list[Any]:

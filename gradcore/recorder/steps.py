@@ -322,9 +322,11 @@ def _conjugating(pull: Pull, F: Any) -> Pull:
 def _fitting(pull: Pull, F: Any) -> Pull:
     def fitting(g: Any, saved: Any) -> tuple[Any, ...]:
         inner, shapes = saved
+        cotangents = pull(g, inner)
+        if len(shapes) == 1:
+            return (sum_to(F, cotangents[0], shapes[0]),)
         return tuple(
-            c if c is None or shape is None else sum_to(F, c, shape)
-            for c, shape in zip(pull(g, inner), shapes, strict=True)
+            [c if c is None or shape is None else sum_to(F, c, shape) for c, shape in zip(cotangents, shapes, strict=True)]
         )
 
     return fitting
@@ -350,12 +352,13 @@ def _materialising(pull: Pull, backend: Any, wrapped: Callable[[Any], Any] | Non
 
 def sum_to(F: Any, g: Any, shape: tuple[int, ...]) -> Any:
     """The cotangent of a value of `shape` that was broadcast to the shape of `g`: the sum over what was repeated."""
-    have = tuple(g.shape)
-    if have == tuple(shape):
+    have = g.shape
+    if have == shape:
         return g
-    axes = _repeated(have, tuple(shape))
-    total = F.sum(g, axis=axes) if axes else g
-    return total if tuple(total.shape) == tuple(shape) else F.reshape(total, shape=tuple(shape))
+    axes = _repeated(have, shape)
+    if axes:
+        g = F.sum(g, axis=axes)
+    return g if g.shape == shape else F.reshape(g, shape=shape)
 
 
 @functools.lru_cache(4096)

@@ -41,7 +41,8 @@ from cupy import take, take_along_axis, put_along_axis, copyto
 from cupy import linspace, ascontiguousarray, from_dlpack, frombuffer
 from cupy.linalg import det, slogdet, matrix_power
 from cupyx.scipy import special as _special
-from gradcore.backends import composed, shared
+from gradcore.backends import captures as _captures, composed, shared
+from gradcore.backends.graphs import refuse as _refuse
 from gradcore.backends.cuda import (
     current_device, device_count, device_properties, following, free_memory, memory, on_device, set_device,
     synchronize, why_not,
@@ -95,6 +96,8 @@ def from_host(array: Any, device: int | None = None, non_blocking: bool = False)
             locked = _is_pinned(array)
             if non_blocking and locked and array.flags.c_contiguous:
                 return _reporting(_sent)(array)
+            if _captures:
+                _refuse("a copy from the host (but of page-locked memory, with non_blocking=True)")
             return _array(array, blocking=not non_blocking and locked)
         out = cp.empty((), array.dtype)
         out.fill(array.item())
@@ -104,6 +107,8 @@ def from_host(array: Any, device: int | None = None, non_blocking: bool = False)
 def to_host(array: Any, non_blocking: bool = False) -> Any:
     """Return `array` as a NumPy array; waits for the device unless `non_blocking`, and then gives page-locked memory."""
     if not non_blocking:
+        if _captures:
+            _refuse("a value that the host waits for (item(), if, numpy(), a shape that depends on values)")
         return array.get()
     out = _pinned_empty(array.shape, array.dtype)
     _fetch(array, out)

@@ -16,6 +16,12 @@ from typing import Any
 
 from gradcore import backends, generator
 from gradcore.backends.shared import OutOfMemoryError as OutOfMemoryError
+from gradcore.graphs import CUDAGraph as CUDAGraph
+from gradcore.graphs import graph as graph
+from gradcore.graphs import graph_pool_handle as graph_pool_handle
+from gradcore.graphs import graphed_step as graphed_step
+from gradcore.graphs import is_current_stream_capturing as is_current_stream_capturing
+from gradcore.graphs import make_graphed_callables as make_graphed_callables
 from gradcore.ops import typed
 from gradcore.streams import Event as Event
 from gradcore.streams import ExternalStream as ExternalStream

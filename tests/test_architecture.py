@@ -48,7 +48,7 @@ THIRD_PARTY = {
     },
     "cupy": {
         f"gradcore.backends.{name}"
-        for name in ["cupy", "cuda", "cusolver", "streams", *(f"kernels.{name}" for name in KERNELS)]
+        for name in ["cupy", "cuda", "cusolver", "graphs", "streams", *(f"kernels.{name}" for name in KERNELS)]
     },
     "cupyx": {f"gradcore.backends.{name}" for name in ("cupy", "cusolver", "streams")},
     "scipy": {"gradcore.backends.special"},

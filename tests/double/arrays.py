@@ -8,6 +8,7 @@ than the current one are refused, and whatever makes the host wait is written in
 from __future__ import annotations
 
 import ctypes
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -18,6 +19,7 @@ from tests.double.machine import Device, current, ledger
 from tests.double.queues import allocate, get_current_stream, is_locked
 
 dice = np.random.default_rng()
+living: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()  # the arrays, by their id
 
 
 # -- across the border ---------------------------------------------------------------------------------------
@@ -120,6 +122,7 @@ class Pointer:
         self.ptr: int = array._host.__array_interface__["data"][0]
         self.device_id = array._device
         self.mem = array._block
+        self.array = array
 
     def copy_from_host_async(self, mem: int, size: int, stream: Any = None) -> None:
         assert is_locked(mem), "copy_from_host_async: a device reads page-locked memory only"
@@ -142,6 +145,7 @@ class ndarray:
         where = (self._device, get_current_stream(self._device).ptr)
         self._origin = races.made(where) if base is None else base._origin
         self.base: ndarray | None = base if base is None or base.base is None else base.base
+        living[id(self)] = self
 
     # what is known without the device
 

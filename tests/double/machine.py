@@ -16,9 +16,14 @@ class Ledger:
         self.waits: list[tuple[int, int]] = []  # the stream that waits, and the one it waits for
 
     def sync(self, what: str) -> None:
+        if current.capturing is not None:
+            current.capturing.broken = True
+            text = "cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing"
+            raise RuntimeError(f"{text} ({what})")
         self.syncs.append(f"{what} at {_caller()}")
 
     def upload(self, what: str) -> None:
+        assert current.capturing is None, f"{what}: a replay would read what the host has there by then"
         self.uploads.append(f"{what} at {_caller()}")
 
     def clear(self) -> None:
@@ -47,6 +52,7 @@ COUNT = 2
 class _Current(threading.local):
     def __init__(self) -> None:
         self.id = 0
+        self.capturing: Any = None  # the graph that is being captured, see graphs.py
 
 
 current = _Current()

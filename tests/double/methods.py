@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tests.double import arrays
+from tests.double import arrays, graphs
 from tests.double.arrays import from_host, ndarray, to_host
-from tests.double.functions import wide
+from tests.double.functions import Function, Ufunc, wide
+from tests.double.kernels import ElementwiseKernel, RawKernel
 from tests.double.modules import MODULES
 
 cupy: Any = MODULES["cupy"]
@@ -105,3 +106,4 @@ for name, method in REDUCTIONS.items():
 for name in "take diagonal repeat dot trace nonzero searchsorted cumsum cumprod argsort mean".split():
     setattr(ndarray, name, _same(name))
 ndarray.conj = ndarray.conjugate = _unary("conj")  # type: ignore[attr-defined]
+graphs.install(Function, Ufunc, ElementwiseKernel, RawKernel)

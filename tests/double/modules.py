@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.double import functions, kernels, queues
+from tests.double import functions, graphs, kernels, queues
 from tests.double.arrays import ndarray
 from tests.double.functions import NARROW, Function, Ufunc, imported, words
 from tests.double.machine import Device
@@ -52,12 +52,15 @@ class Generator:
     def __init__(self, seed: Any = None) -> None:
         self._host = np.random.default_rng(seed)
 
+    @graphs.replayed
     def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> ndarray:
         return ndarray(np.asarray(self._host.random(size, dtype)))
 
+    @graphs.replayed
     def standard_normal(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> ndarray:
         return ndarray(np.asarray(self._host.standard_normal(size, dtype)))
 
+    @graphs.replayed
     def integers(
         self, low: Any, high: Any = None, size: Any = None, dtype: Any = np.int64, endpoint: bool = False
     ) -> ndarray:
@@ -85,6 +88,8 @@ def _modules() -> dict[str, ModuleType]:
         get_elapsed_time=queues.get_elapsed_time,
         get_allocator=queues.get_allocator,
         set_allocator=queues.set_allocator,
+        MemoryPool=graphs.MemoryPool,
+        using_allocator=graphs.using_allocator,
     )
     scipy = {name: imported(f"scipy.{name}") or SimpleNamespace() for name in ("special", "linalg")}
     if imported("scipy") is None:
@@ -104,17 +109,17 @@ def _modules() -> dict[str, ModuleType]:
         ElementwiseKernel=kernels.ElementwiseKernel,
         RawKernel=kernels.RawKernel,
         generic=np.generic,
-        array=functions.array,
-        asarray=functions.asarray,
+        array=graphs.replayed(functions.array),
+        asarray=graphs.replayed(functions.asarray),
         empty=functions.garbage,
-        empty_like=functions.empty_like,
-        broadcast_to=functions.broadcast_to,
-        where=functions.where,
-        take=functions.take,
-        take_along_axis=functions.take_along_axis,
-        put_along_axis=functions.put_along_axis,
-        repeat=functions.repeat,
-        argsort=functions.argsort,
+        empty_like=graphs.replayed(functions.empty_like),
+        broadcast_to=graphs.replayed(functions.broadcast_to),
+        where=graphs.replayed(functions.where),
+        take=graphs.replayed(functions.take),
+        take_along_axis=graphs.replayed(functions.take_along_axis),
+        put_along_axis=graphs.replayed(functions.put_along_axis),
+        repeat=graphs.replayed(functions.repeat),
+        argsort=graphs.replayed(functions.argsort),
         from_dlpack=functions.from_dlpack,
         is_available=lambda: True,
         get_default_memory_pool=lambda: queues.pool,
@@ -130,9 +135,9 @@ def _modules() -> dict[str, ModuleType]:
         scipy=found["cupyx.scipy"],
         errstate=functions.errstate,
         empty_pinned=queues.empty_pinned,
-        scatter_add=functions.scatter("scatter_add", np.add),
-        scatter_max=functions.scatter("scatter_max", np.maximum),
-        scatter_min=functions.scatter("scatter_min", np.minimum),
+        scatter_add=graphs.replayed(functions.scatter("scatter_add", np.add)),
+        scatter_max=graphs.replayed(functions.scatter("scatter_max", np.maximum)),
+        scatter_min=graphs.replayed(functions.scatter("scatter_min", np.minimum)),
     )
     return found
 

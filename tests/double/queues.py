@@ -35,7 +35,6 @@ OutOfMemoryError.__module__ = "cupy.cuda.memory"
 class _Chosen(threading.local):
     def __init__(self) -> None:
         self.streams: dict[int, Any] = {}
-        self.capturing: Any = None
 
 
 chosen = _Chosen()
@@ -113,7 +112,7 @@ class Event:
 
     @property
     def done(self) -> bool:
-        if chosen.capturing:
+        if current.capturing is not None:
             raise CUDARuntimeError("cudaErrorCapturedEvent: operation not permitted on an event last recorded in a capture")
         return Event.happened if self._done is None else self._done
 
@@ -240,6 +239,7 @@ def is_locked(pointer: int) -> bool:
 def forget() -> None:
     """Take back what a test chose: device, streams, limits."""
     current.id = 0
+    current.capturing = None
     Event.happened = True
     races.forget()
     chosen.streams.clear()

@@ -15,6 +15,7 @@ import pytest
 import gradcore
 from gradcore import autograd
 from gradcore.autograd import graph
+from gradcore.graph import stamps, versions
 from gradcore.utils.checkpoint import checkpoint, checkpoint_loop
 
 THREADS = 8
@@ -185,3 +186,37 @@ assert len(results) == 8 and all(r == results[0] for r in results)
     for _ in range(3):
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+
+
+def test_writes_of_one_storage_by_two_threads_are_counted_and_the_newest_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = np.zeros(3)
+    drawn: dict[threading.Thread, int] = {}
+
+    class Stamps:
+        """Gives way to the other thread when this one has drawn its stamp and not yet noted it."""
+
+        def __next__(self) -> int:
+            stamp = drawn[threading.current_thread()] = next(stamps)
+            if threading.current_thread() is not other:
+                other.start()
+                other.join(0.1)
+            return stamp
+
+    other = threading.Thread(target=versions.bump, args=(storage, "other"))
+    monkeypatch.setattr(versions, "stamps", Stamps())
+    versions.bump(storage, "this")
+    other.join()
+    assert versions.count(storage) == 2
+    assert versions.newest[0] == min(drawn.values())
+    assert versions.write_after(max(drawn.values()), storage).stamp == min(drawn.values())
+
+
+def test_first_writes_by_many_threads_are_all_counted() -> None:
+    storages = [np.zeros(1) for _ in range(3000)]
+
+    def work(i: int) -> None:
+        for storage in storages:
+            versions.bump(storage, "test")
+
+    in_threads(work)
+    assert {versions.count(storage) for storage in storages} == {THREADS}

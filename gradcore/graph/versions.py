@@ -20,7 +20,7 @@ class Write:
     __slots__ = ("by", "count", "stamp", "storage")
 
     def __init__(self, stamp: int, by: str, storage: weakref.ref[Any]) -> None:
-        self.count = 1
+        self.count = 0
         self.stamp = stamp
         self.by = by
         self.storage = storage
@@ -31,13 +31,17 @@ _writes: dict[int, Write] = {}
 
 def bump(storage: Any, by: str) -> None:
     """Note an in-place write of `storage` by the operation `by`."""
-    newest[0] = stamp = next(stamps)
+    # Another thread may come in between wherever something is called, and only there: a lock would cost more than all this.
+    stamp = next(stamps)
+    if stamp < newest[0]:
+        newest[0] = stamp
     key = id(storage)
     write = _writes.get(key)
     if write is None:
-        _writes[key] = Write(stamp, by, weakref.ref(storage, lambda _: _writes.pop(key, None)))
-    else:
-        write.count += 1
+        write = Write(stamp, by, weakref.ref(storage, lambda _: _writes.pop(key, None)))
+        write = _writes.setdefault(key, write)
+    write.count += 1
+    if stamp <= write.stamp:
         write.stamp = stamp
         write.by = by
 

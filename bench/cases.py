@@ -77,25 +77,35 @@ def notebook(lib: Library) -> Run:
     return lib.run("step", loss, lib.leaf(np.ones((2, 2))))
 
 
-HUNDRED = {"hundred ops tensor step": 4.0, "hundred ops number step": 4.0}
+HUNDRED = {f"hundred {kind} {other} step": 4.0 for kind in ("sums", "ops") for other in ("tensor", "number")}
 
 
-@case(goal=HUNDRED, other=("tensor", "number"), phase=PHASES)
-def hundred_ops(lib: Library, other: str, phase: str) -> Run:
-    """A chain of 100 operations on 2×2, unary and binary in turn, the latter with leaves or with numbers."""
-    sin, tanh = lib.sin, lib.tanh
+def hundred(lib: Library, phase: str, other: str, four: Callable[[Any, Any, Any], Any]) -> Run:
+    """A chain of 25 times `four` operations on 2×2, with leaves or with numbers, and its sum."""
 
     def chain(x: Any, w: Any, b: Any) -> Any:
         y = x
         for _ in range(25):
-            y = sin(y * w)
-            y = tanh(y + b)
+            y = four(y, w, b)
         return y.sum()
 
     leaf = lib.leaf(normal(2, 2))
     if other == "number":
         return lib.run(phase, lambda x: chain(x, 1.1, 0.1), leaf)
     return lib.run(phase, lambda x, w: chain(x, w, x), leaf, lib.leaf(normal(2, 2, seed=1)))
+
+
+@case(goal=HUNDRED, other=("tensor", "number"), phase=PHASES)
+def hundred_sums(lib: Library, other: str, phase: str) -> Run:
+    """A chain of 100 multiplications, additions and subtractions on 2×2, with leaves or with numbers."""
+    return hundred(lib, phase, other, lambda y, w, b: ((y * w + b) * w) - b)
+
+
+@case(goal=HUNDRED, other=("tensor", "number"), phase=PHASES)
+def hundred_ops(lib: Library, other: str, phase: str) -> Run:
+    """A chain of 100 operations on 2×2, unary and binary in turn, the latter with leaves or with numbers."""
+    sin, tanh = lib.sin, lib.tanh
+    return hundred(lib, phase, other, lambda y, w, b: tanh(sin(y * w) + b))
 
 
 @case(goal=1.6)

@@ -33,6 +33,8 @@ def test_names_are_unique_and_the_goals_of_the_project_are_there() -> None:
     goals = {case.name: case.goal for case in CASES if case.goal is not None}
     assert goals == {
         "notebook": 5,
+        "hundred sums tensor step": 4,
+        "hundred sums number step": 4,
         "hundred ops tensor step": 4,
         "hundred ops number step": 4,
         "record": 1.6,
@@ -53,9 +55,9 @@ def test_a_case_runs_twice(case: Case) -> None:
     assert np.allclose(first, numbers(run())) == (case.family != "digits step")
 
 
-@pytest.mark.parametrize("other", ["tensor", "number"])
-def test_the_hundred_operations_are_a_hundred(other: str) -> None:
-    case = next(case for case in CASES if case.name == f"hundred ops {other} forward")
+@pytest.mark.parametrize("kind", ["sums tensor", "sums number", "ops tensor", "ops number"])
+def test_the_hundred_operations_are_a_hundred(kind: str) -> None:
+    case = next(case for case in CASES if case.name == f"hundred {kind} forward")
     nodes, seen = [case.build(LIB)().grad_fn], set()
     while nodes:
         node = nodes.pop()

@@ -115,16 +115,17 @@ def sweep(
                 else:
                     _wait(target, c, waiting, heap, traced)
             elif kind is Leaf:
-                if target not in landed:
+                if target in sums:
+                    landed[target] += c
+                elif target not in landed:
                     landed[target] = c
                     if c is passed or (c is not g and g is not _NOTHING):
                         owned.add(target)
-                elif target in sums and not traced:
-                    landed[target] += c
                 else:
                     landed[target] = landed[target] + c
-                    owned.add(target)
-                    sums.add(target)
+                    if not traced:
+                        owned.add(target)
+                        sums.add(target)
             else:
                 _arrive_at_output(target, c, waiting, heap)
 

@@ -65,12 +65,12 @@ def backward(
             observed.close()
 
 
-def backward_of_one(t: Value, retain: bool) -> None:
+def backward_of_one(t: Value, retain: bool | None) -> None:
     """What `backward` does for one host scalar, without detours."""
     array = t._array
     seed = _ones.get((array.dtype, array.shape)) if type(array) is host_array else None
     if seed is None or t._node is None or t._meta is not None or modes.unusual or observers:
-        backward((t,), (None,), retain, False)
+        backward((t,), (None,), bool(retain), False)
         return
     token = quiet()
     try:
@@ -99,10 +99,9 @@ def _land(swept: Swept) -> None:
             if type(where.hooks) is LeafHooks and (owner := where.variable) is not None:
                 landed[where] = c = before_accumulation(where, landed[where])
                 watched.append((where, owner, c))
-    with _landing:  # an interrupt between acquire() and a `try` would leave it locked for ever
-        for where, c in landed.items():
-            if type(where) is Leaf and c is not None and (t := where.owner()) is not None:
-                accumulate(t, c, where in owned)
+    for where, c in landed.items():
+        if type(where) is Leaf and c is not None and (t := where.owner()) is not None:
+            accumulate(t, c, where in owned)
     for each in watched:
         after_accumulation(*each)
 
@@ -287,14 +286,25 @@ def _own(t: Value, c: Any) -> Any:
 
 
 def accumulate(t: Value, c: Any, owned: bool) -> None:
-    """Add the cotangent `c` (a raw array, or a Tensor with a history) to the gradient of `t`."""
-    kept: Any = t._grad if type(t._node) is Leaf else getattr(t, "_grad", None)
-    array = t._array
-    if kept is None:
+    """Add the cotangent `c` (a raw array, or a Tensor with a history) to the gradient of `t`, as other threads may do."""
+    if t._grad is None:
+        array = t._array
         if owned and type(c) is type(array) and c.dtype is array.dtype and c.base is None and c.shape == array.shape:
-            t._grad = wrap(c)
+            made = wrap(c)
         else:
-            t._grad = c if isinstance(c, Value) else wrap(_own(t, c))
+            made = c if isinstance(c, Value) else wrap(_own(t, c))
+        if t._grad is None:  # between this and the next line nothing is called, where another thread could come in
+            t._grad = made
+            return
+    with _landing:  # an interrupt between acquire() and a `try` would leave it locked for ever
+        _add(t, c)
+
+
+def _add(t: Value, c: Any) -> None:
+    """Add the cotangent `c` to the gradient of `t`."""
+    kept: Any = t._grad
+    if kept is None:  # put away meanwhile
+        t._grad = c if isinstance(c, Value) else wrap(_own(t, c))
     elif isinstance(c, Value):
         t._grad = kept + c
     elif kept._node is not None:
@@ -369,12 +379,13 @@ def check_assigned_grad(t: Value, g: Any) -> None:
 def retain_grad(t: Value) -> None:
     """Keep the gradient of the non-leaf `t` in its `.grad`, summed over backward passes as for a leaf."""
     owner = weakref.ref(t)
+    if not hasattr(t, "_grad"):
+        t._grad = None
 
     def keep(c: Any) -> Any:
         t = owner()
         if t is not None:
-            with _landing:
-                accumulate(t, c if not isinstance(c, Value) or modes.is_grad_enabled() else c._array, False)
+            accumulate(t, c if not isinstance(c, Value) or modes.is_grad_enabled() else c._array, False)
         return c
 
     stop = t.__dict__.pop("_stop_retaining", None)  # a write in place has given it another history

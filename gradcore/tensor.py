@@ -278,7 +278,7 @@ class Tensor(Value):
         Raises RuntimeError for a tensor without history, a non-scalar without `gradient`, a shape that differs.
         """
         if gradient is None and inputs is None and not create_graph:
-            engine.backward_of_one(self, bool(retain_graph))
+            engine.backward_of_one(self, retain_graph)
             return
         engine.backward(
             (self,),

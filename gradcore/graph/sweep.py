@@ -28,7 +28,7 @@ def sweep(
     targets: Sequence[Target],
     cotangents: Sequence[Any],
     wanted: set[Target] | None = None,
-    retain: bool = False,
+    retain: bool | None = False,
     traced: bool = False,
 ) -> Swept:
     """Pull `cotangents`, one for each of `targets`, back through the graph.

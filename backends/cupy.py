@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 
 import cupy as cp
-import cupyx
 import numpy as np
 
 # isort: off
@@ -35,13 +34,14 @@ from cupy import (  # comparison, logic, bits
     bitwise_and, bitwise_or, bitwise_xor, bitwise_not, left_shift, right_shift,
 )
 from cupy import outer, vdot, dot, tensordot
-from cupy import nonzero, count_nonzero, searchsorted, bincount, histogram
+from cupy import nonzero, count_nonzero, searchsorted, histogram
 from cupy import concatenate, flip, roll, tile, diagonal, tril, triu
-from cupy import take, take_along_axis, put_along_axis, copyto
+from cupy import take, take_along_axis, copyto
 from cupy import linspace, ascontiguousarray, from_dlpack, frombuffer
 from cupy.linalg import det, slogdet, matrix_power
 from cupyx.scipy import special as _special
 from gradcore.backends import captures as _captures, composed, shared
+from gradcore.backends.determinism import refuse as _refuse_chance
 from gradcore.backends.graphs import refuse as _refuse
 from gradcore.backends.cuda import (
     current_device, device_count, device_properties, following, free_memory, memory, on_device, set_device,
@@ -56,9 +56,9 @@ from gradcore.backends.kernels.activations import bound as _fused, masked as _ma
 from gradcore.backends.kernels.losses import bound as _cross_entropy
 from gradcore.backends.kernels.normalization import destandardize as _destandardize, standardize as _standardize
 from gradcore.backends.kernels.rules import run_rule as _run_rule
-from gradcore.backends.kernels.scatter import add_rows as _add_rows
 from gradcore.backends.kernels.softmax import bound as _over_rows
 from gradcore.backends.streams import fetch as _fetch, is_pinned as _is_pinned, pinned_empty as _pinned_empty, sent as _sent
+from gradcore.backends.writes import add_at, bincount, put_along_axis, setitem
 from gradcore.backends.shared import argmax, argmin, matrix_transpose, reshape, squeeze, swapaxes, transpose
 # isort: on
 
@@ -171,6 +171,8 @@ _wide_cumsum, _wide_cumprod = shared.widened(cp.cumsum), shared.widened(cp.cumpr
 
 def cumsum(x: Any, axis: int, *, dtype: Any = None) -> Any:
     """Return the running sum along `axis`."""
+    if x.dtype.kind in "fcV":
+        _refuse_chance("cumsum_cuda_kernel")
     return (_wide_cumsum if dtype is None else cp.cumsum)(x, axis, dtype)
 
 
@@ -352,7 +354,6 @@ def strided(x: Any, shape: Any, strides: Any) -> Any:
 # indexing: 0-d results are views as they are; an integer array out of range wraps
 
 getitem = operator.getitem
-setitem = operator.setitem
 
 
 def take_at(x: Any, index: tuple[Any, ...]) -> Any:
@@ -363,24 +364,6 @@ def take_at(x: Any, index: tuple[Any, ...]) -> Any:
 def take_cells(x: Any, cells: Any) -> Any:
     """Return the elements of x (N, C, S) at `cells` (N, P), the same ones for all C: an array (N, C, P)."""
     return cp.take_along_axis(x, cells[:, None], 2)
-
-
-def add_at(x: Any, index: tuple[Any, ...], values: Any) -> None:
-    """Add `values` to x[index] in place, floats of one row of memory after the other in the order of `values`."""
-    if x.dtype.kind == "f" and _add_rows(x, index, values):
-        return
-    kind, size = x.dtype.kind, x.dtype.itemsize
-    if kind == "c":
-        add_at(x.real, index, values.real)
-        add_at(x.imag, index, values.imag)
-    elif kind == "i" and size == 8:
-        cupyx.scatter_add(x.view(np.uint64), index, values.astype(np.int64).view(np.uint64))
-    elif size >= 4:
-        cupyx.scatter_add(x, index, values)
-    else:
-        wide = x.astype(np.int32)
-        cupyx.scatter_add(wide, index, values.astype(np.int32))
-        x[...] = wide.astype(x.dtype)
 
 
 _wide_masked = _bind(composed.masked)

@@ -78,6 +78,10 @@ bool, int, float = _dtypes.bool, _dtypes.int, _dtypes.float
 if _TYPE_CHECKING:
     # What the registry has, for type checkers and editors; written by `python -m tests.public_names`.
     from gradcore import cuda, fft, linalg, nn, optim, special
+    from gradcore.determinism import (
+        are_deterministic_algorithms_enabled, get_deterministic_debug_mode, is_deterministic_algorithms_warn_only_enabled,
+        set_deterministic_debug_mode, use_deterministic_algorithms,
+    )
     from gradcore.serialization import load, save
 
     # operations: begin
@@ -350,6 +354,8 @@ def __getattr__(name: str) -> _Any:
         return _import_module(f"gradcore.{name}")
     if name in {"load", "save"}:
         return getattr(_import_module("gradcore.serialization"), name)
+    if "deterministic_" in name:
+        return getattr(_import_module("gradcore.determinism"), name)
     return ops.function("", name)
 
 __version__ = "0.1.0"

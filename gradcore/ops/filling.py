@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from gradcore import dtypes, layouts
+from gradcore.backends.determinism import mode
 from gradcore.ops import arguments, literals
 from gradcore.ops.creation import Array, Options, made
 from gradcore.ops.registry import functions, methods, op
@@ -65,7 +66,17 @@ def _ones(F: ModuleType, shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 def _empty(F: ModuleType, shape: tuple[int, ...], dtype: Any) -> Array:
-    return F.empty(shape, dtype)
+    array = F.empty(shape, dtype)
+    if mode.enabled and mode.fill:
+        _mark(F, array)
+    return array
+
+
+def _mark(F: ModuleType, array: Array) -> None:
+    """Write into memory that is not initialised what shows that, for programs that must give the same every time."""
+    kind = array.dtype.kind
+    worst = {"b": True, "i": (1 << (8 * array.itemsize - 1)) - 1, "u": (1 << (8 * array.itemsize)) - 1}.get(kind, math.nan)
+    F.setitem(array, ..., worst)
 
 
 def _forms(name: str, fill: Any, what: str) -> Any:
@@ -180,7 +191,7 @@ def _strided(name: str, size: Any, stride: Any, options: Options, like: Value | 
     length = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
 
     def make(F: ModuleType, dtype: Any) -> Array:
-        return F.as_strided(F.empty((length,), dtype), shape, strides, 0) if length else F.empty(shape, dtype)
+        return F.as_strided(_empty(F, (length,), dtype), shape, strides, 0) if length else F.empty(shape, dtype)
 
     return made(name, make, options, like=like)
 

@@ -28,7 +28,12 @@ KERNELS = [
     for name in "launch activations losses normalization rules scatter softmax".split()
 ]
 # The modules that import CuPy, in the order of their imports.
-PARTS = (*(f"gradcore.backends.{name}" for name in "cuda streams graphs cusolver".split()), *KERNELS, BACKEND)
+PARTS = (
+    *(f"gradcore.backends.{name}" for name in "cuda streams graphs cusolver".split()),
+    *KERNELS,
+    "gradcore.backends.writes",
+    BACKEND,
+)
 
 
 class Cuda:

@@ -12,7 +12,7 @@ from math import prod
 from typing import Any
 
 from gradcore.primitives.blocks import blocks
-from gradcore.primitives.windows import Sizes, Window
+from gradcore.primitives.windows import Sizes, Window, runs
 from gradcore.recorder import primitive
 
 Array = Any
@@ -28,11 +28,13 @@ def convolve(F: Any, x: Array, w: Array, *, window: Window, groups: int) -> Arra
     """(N, C, *size) and (O, C / groups, *kernel) to (N, O, *out), as correlation: kernels are not flipped."""
     n, o, out = x.shape[0], w.shape[0], window.out(x.shape[2:])
     depth, kernels = prod(w.shape[1:]), _matrices(w, groups)
+    run = runs(window, x.shape[2:])
     parts = []
     for some in blocks(F, n, groups * depth * prod(out) * x.itemsize, _CACHE):
-        columns = window.columns(F, x[some])
-        parts.append(F.matmul(kernels, columns.reshape((columns.shape[0], groups, depth, prod(out)))))
-    return _joined(F, parts).reshape((n, o, *out))
+        columns = (run or window).columns(F, x[some])
+        rows = F.matmul(kernels, columns.reshape((columns.shape[0], groups, depth, run.length if run else prod(out))))
+        parts.append(run.windows(F, rows.reshape((rows.shape[0], o, run.length))) if run else rows)
+    return F.ascontiguousarray(_joined(F, parts)).reshape((n, o, *out))
 
 
 @primitive(
@@ -44,17 +46,22 @@ def convolve(F: Any, x: Array, w: Array, *, window: Window, groups: int) -> Arra
 def convolve_transposed(F: Any, y: Array, w: Array, *, window: Window, groups: int, size: Sizes) -> Array:
     """(N, O, *out) and (O, C / groups, *kernel) to (N, C, *size)."""
     n, o, out = y.shape[0], y.shape[1], y.shape[2:]
-    if w.shape[1] == 1 and groups > 1 and o // groups <= _THIN:
+    thin = w.shape[1] == 1 and groups > 1 and o // groups <= _THIN
+    mirrored = _mirrored(window, size, out) if o <= (1 if thin else _DEAR) * groups * w.shape[1] else None
+    if thin and (mirrored is None or runs(mirrored, out) is None):
         return _thin_transposed(F, y, w, window, groups, size)
-    mirrored = _mirrored(window, size, out) if o <= groups * w.shape[1] else None
     if mirrored is not None:
         return convolve.primitive.forward(F, y, _mirror(F, w, groups), window=mirrored, groups=groups)  # type: ignore[attr-defined]
-    kernels, rows = _matrices(w, groups).swapaxes(1, 2), y.reshape((n, groups, o // groups, prod(out)))
+    run, kernels = runs(window, size), _matrices(w, groups).swapaxes(1, 2)
     parts = []
     for some in blocks(F, n, groups * prod(w.shape[1:]) * prod(out) * y.itemsize, _CACHE):
-        columns = F.matmul(kernels, rows[some])
-        shape = (columns.shape[0], groups * w.shape[1], *window.kernel, *out)
-        parts.append(window.image(F, columns.reshape(shape), size))
+        rows = run.filled(F, y[some]) if run else y[some]
+        columns = F.matmul(kernels, rows.reshape((rows.shape[0], groups, o // groups, run.length if run else prod(out))))
+        shape = (columns.shape[0], groups * w.shape[1], *window.kernel)
+        if run:
+            parts.append(run.image(F, columns.reshape((*shape, run.length))))
+        else:
+            parts.append(window.image(F, columns.reshape((*shape, *out)), size))
     return _joined(F, parts)
 
 
@@ -67,16 +74,21 @@ def convolve_transposed(F: Any, y: Array, w: Array, *, window: Window, groups: i
 def convolve_kernel(F: Any, x: Array, y: Array, *, window: Window, groups: int) -> Array:
     """(N, C, *size) and (N, O, *out) to (O, C / groups, *kernel)."""
     n, c, o, out = x.shape[0], x.shape[1], y.shape[1], y.shape[2:]
-    depth = c // groups * prod(window.kernel)
+    depth, run = c // groups * prod(window.kernel), runs(window, x.shape[2:])
     total: Any = None
     for some in blocks(F, n, groups * depth * prod(out) * x.itemsize, _CACHE):
         # Samples and places side by side make it one long product per group.
-        length = y[some].shape[0] * prod(out)
-        columns = F.moveaxis(window.columns(F, x[some]), 0, -1 - window.ndim).reshape((groups, depth, length))
-        rows = F.moveaxis(y[some], 0, 1).reshape((groups, o // groups, length))
-        part = F.matmul(rows, columns.swapaxes(1, 2))
+        rows = F.moveaxis(y[some], 0, 1)
+        length = rows.shape[1] * (run.length if run else prod(out))
+        rows = (run.filled(F, rows) if run else rows).reshape((groups, o // groups, length))
+        columns = F.moveaxis((run or window).columns(F, x[some]), 0, -2 if run else -1 - window.ndim)
+        part = F.matmul(columns.reshape((groups, depth, length)), rows.swapaxes(1, 2))
         total = part if total is None else total + part
-    return total.reshape((o, c // groups, *window.kernel))
+    return F.ascontiguousarray(total.swapaxes(1, 2)).reshape((o, c // groups, *window.kernel))
+
+
+# How many times as long it takes to add up a column as to make one.
+_DEAR = 6
 
 
 def _mirrored(window: Window, size: Sizes, out: Sizes) -> Window | None:
@@ -97,11 +109,11 @@ def _mirror(F: Any, w: Array, groups: int) -> Array:
     """Kernels (O, C / groups, *kernel) as (C, O / groups, *kernel), each turned around."""
     o, c, *kernel = w.shape
     turned = F.flip(w.reshape((groups, o // groups, c, *kernel)), tuple(range(3, 3 + len(kernel))))
-    return turned.swapaxes(1, 2).reshape((groups * c, o // groups, *kernel))
+    return F.ascontiguousarray(turned.swapaxes(1, 2)).reshape((groups * c, o // groups, *kernel))
 
 
 # The columns of so many bytes stay in a processor's cache while they are used.
-_CACHE = 1 << 22
+_CACHE = 1 << 20
 
 
 def _joined(F: Any, parts: list[Array]) -> Array:

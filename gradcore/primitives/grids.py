@@ -89,7 +89,8 @@ def corners(F: Any, x: Array, *, size: Sizes) -> tuple[Array, Array, Array]:
 )
 def gather_weighted(F: Any, x: Array, w: Array, cells: Array) -> Array:
     """The sum over K of w (N, K, places) times the cells of x (N, C, cells) of that number."""
-    n, c, places = *x.shape[:2], cells.shape[2]
+    n, c = x.shape[:2]
+    places = cells.shape[2]
     out = F.zeros((n, c, places), x.dtype)
     for some in blocks(F, n, c * places * x.itemsize):
         for k in range(cells.shape[1]):

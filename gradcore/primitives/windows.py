@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import product
 from math import prod
 from typing import Any, NamedTuple
@@ -43,13 +44,15 @@ class Window(NamedTuple):
             (n + sum(p) - r) // s + 1 for n, p, r, s in zip(size, self.padding, self.reach, self.stride, strict=True)
         )
 
+    def around(self, size: Sizes) -> Sizes:
+        """`size` with the padding."""
+        return tuple(n + sum(p) for n, p in zip(size, self.padding, strict=True))
+
     def padded(self, F: Any, x: Array, value: float) -> Array:
         """`x` with cells of `value` around it; `x` itself where there is no padding."""
         if not any(map(any, self.padding)):
             return x
-        lead = x.shape[: -self.ndim]
-        size = tuple(n + sum(p) for n, p in zip(x.shape[-self.ndim :], self.padding, strict=True))
-        out = F.full((*lead, *size), value, x.dtype)
+        out = F.full((*x.shape[: -self.ndim], *self.around(x.shape[-self.ndim :])), value, x.dtype)
         out[(..., *self._inside(x.shape[-self.ndim :]))] = x
         return out
 
@@ -74,8 +77,7 @@ class Window(NamedTuple):
         """The transpose of `columns`: every cell of `size` gets the sum of what the windows hold of it."""
         n = self.ndim
         lead, out = columns.shape[: -2 * n], columns.shape[-n:]
-        around = tuple(n + sum(p) for n, p in zip(size, self.padding, strict=True))
-        image = F.zeros((*lead, *around), columns.dtype)
+        image = F.zeros((*lead, *self.around(size)), columns.dtype)
         rest = (slice(None),) * n
         for place, index in self.taps(out):
             image[index] += columns[(..., *place, *rest)]
@@ -84,3 +86,65 @@ class Window(NamedTuple):
     def inside(self, F: Any, image: Array, size: Sizes) -> Array:
         """The cells of `size` of an array that has the padding around them."""
         return F.ascontiguousarray(image[(..., *self._inside(size))])
+
+
+# What windows that are no windows, at the ends of rows, may cost in proportion.
+_WASTE = 1.5
+
+
+@lru_cache(256)
+def runs(window: Window, size: Sizes) -> Runs | None:
+    """The runs of windows that move by one cell, None for others and for those of which most would be no windows."""
+    if window.ndim < 2 or max(window.stride) > 1:
+        return None
+    around, out = window.around(size), window.out(size)
+    steps = tuple(prod(around[a + 1 :]) for a in range(window.ndim))
+    length = 1 + sum((n - 1) * step for n, step in zip(out, steps, strict=True))
+    return Runs(window, size, around, steps, out, length) if 0 < length <= _WASTE * prod(out) else None
+
+
+class Runs(NamedTuple):
+    """Windows over an array of `size`, in one run through the cells of the padded array from the first window to the last.
+
+    Every place in the kernel then sees a run of cells without gaps, which are copied and added up several times faster
+    than rows. The run passes over the ends of rows, where there are no windows.
+    """
+
+    window: Window
+    size: Sizes
+    around: Sizes
+    steps: Sizes
+    out: Sizes
+    length: int
+
+    def columns(self, F: Any, x: Array) -> Array:
+        """A view of (..., *size), padded with zeros, as (..., *kernel, length)."""
+        x = F.ascontiguousarray(self.window.padded(F, x, 0))
+        places = tuple(d * step * x.itemsize for d, step in zip(self.window.dilation, self.steps, strict=True))
+        lead = x.ndim - self.window.ndim
+        return F.strided(x, (*x.shape[:lead], *self.window.kernel, self.length), (*x.strides[:lead], *places, x.itemsize))
+
+    def image(self, F: Any, columns: Array) -> Array:
+        """The transpose of `columns`."""
+        lead = columns.shape[: -1 - self.window.ndim]
+        image = F.zeros((*lead, prod(self.around)), columns.dtype)
+        for place, cells in self.taps():
+            image[..., cells] += columns[(..., *place, slice(None))]
+        return self.window.inside(F, image.reshape((*lead, *self.around)), self.size)
+
+    def taps(self) -> Iterator[tuple[Sizes, slice]]:
+        """Each place in the kernel, with the cells of the flat padded array that the run sees there."""
+        for place in product(*map(range, self.window.kernel)):
+            first = sum(k * d * step for k, d, step in zip(place, self.window.dilation, self.steps, strict=True))
+            yield place, slice(first, first + self.length)
+
+    def windows(self, F: Any, x: Array) -> Array:
+        """A view of (..., length), as (..., *out)."""
+        lead, steps = x.shape[:-1], tuple(step * x.itemsize for step in self.steps)
+        return F.strided(x, (*lead, *self.out), (*x.strides[:-1], *steps))
+
+    def filled(self, F: Any, y: Array) -> Array:
+        """The transpose of `windows`: (..., *out) as (..., length), zero at the ends of rows."""
+        out = F.zeros((*y.shape[: -self.window.ndim], self.length), y.dtype)
+        self.windows(F, out)[...] = y
+        return out

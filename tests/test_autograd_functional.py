@@ -174,3 +174,38 @@ def test_works_without_grad_mode_and_leaves_no_trace() -> None:
     assert not found.requires_grad
     assert x.grad is None
     assert found.abs().sum() > 0
+
+
+JACOBIANS = {
+    "complex": lambda lib, x: (lambda x: x * x, x.to(lib.complex128)),
+    "to complex": lambda lib, x: (lambda x: lib.complex(x, x), x),
+    "to integers": lambda lib, x: (lambda x: (x * 3).int(), x),
+    "to another dtype": lambda lib, x: (lambda x: (x**3).float(), x),
+    "a number": lambda lib, x: (lambda x: (x**3).sum(), x),
+    "more than a few outputs": lambda lib, x: (lambda x: lib.outer(x.flatten(), x.flatten()) ** 2, x),
+    "the input": lambda lib, x: (lambda x: (x, x), x),
+    "written in place": lambda lib, x: (lambda x: (x * 1).mul_(x), x),
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"create_graph": True}, {"vectorize": True}], ids=str)
+@pytest.mark.parametrize("name", JACOBIANS)
+def test_jacobians_of_what_is_rare(name: str, options: dict[str, bool]) -> None:
+    def program(lib: Any) -> Any:
+        x = lib.arange(1, 10, dtype=lib.float64).reshape(3, 3) / 7
+        found = lib.autograd.functional.jacobian(*JACOBIANS[name](lib, x), **options)
+        return [(str(each.dtype), each.tolist()) for each in (found if isinstance(found, tuple) else (found,))]
+
+    same(program, torch, rtol=1e-6)
+
+
+def test_jacobians_row_by_row_cost_one_sweep_of_the_graph_each() -> None:
+    swept = []
+
+    def function(x: Any) -> Any:
+        y = x * x
+        y.grad_fn.register_hook(lambda grads, outs: swept.append(outs[0].count_nonzero().item()))
+        return y
+
+    gradcore.autograd.functional.jacobian(function, gradcore.arange(1.0, 41.0))
+    assert swept == [1] * 40

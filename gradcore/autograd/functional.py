@@ -78,9 +78,13 @@ def jacobian(
 
 def _rows(i: int, out: Tensor, ins: Tensors, create_graph: bool, strict: bool) -> Tensors:
     """The Jacobian of output `i` by each input: one sweep for each element."""
+    from gradcore.transforms.jacobians import unit_arrays
+
+    if out.is_complex() and out.requires_grad:
+        raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {out.dtype}")
     rows: list[list[Tensor]] = [[] for _ in ins]
-    for element in out.reshape(-1):
-        for k, g in enumerate(_grad((element,), ins, (None,), create_graph, retain=True)):
+    for seed in unit_arrays(out):
+        for k, g in enumerate(_grad((out,), ins, (seed,), create_graph, retain=True)):
             if strict and g is None:
                 _refuse(f"Output {i} of the user-provided function is independent of input {k}.", k)
             if strict and create_graph and not g.requires_grad:
@@ -97,10 +101,10 @@ def _rows_at_once(i: int, out: Tensor, ins: Tensors, create_graph: bool, strict:
     from gradcore.transforms.jacobians import pulled_at_once, unit_rows
 
     if not out.requires_grad:
-        return tuple(out.new_zeros((*out.shape, *x.shape)) for x in ins)
+        return tuple(x.new_zeros((*out.shape, *x.shape)) for x in ins)
     found: list[Any] = pulled_at_once((out,), ins, (unit_rows(out),), True, create_graph)
     return tuple(
-        out.new_zeros((*out.shape, *x.shape)) if g is None else g.reshape((*out.shape, *x.shape))
+        x.new_zeros((*out.shape, *x.shape)) if g is None else g.reshape((*out.shape, *x.shape))
         for g, x in zip(found, ins, strict=True)
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from gradcore import engine
@@ -172,6 +172,17 @@ def _pulled_one_by_one(
     rows = [engine.grad(outputs, inputs, [g[i] for g in gradients], retain or i < n - 1, traced) for i in range(n)]
     stack = registry["stack"].function
     return [None if column[0] is None else stack(*column, axis=0) for column in zip(*rows, strict=True)]
+
+
+def unit_arrays(x: Value) -> Iterator[Value]:
+    """The unit arrays of the shape of `x`, of which few exist at a time."""
+    for start, stop in _chunks(x._array.size, _FEW):
+        rows = _basis(x, start, stop)._array
+        for i in range(stop - start):
+            yield wrap(of(rows).as_array(rows[i]))
+
+
+_FEW = 32
 
 
 def unit_rows(x: Value) -> Value:

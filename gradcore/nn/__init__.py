@@ -16,6 +16,10 @@ from gradcore.nn.modules.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, Co
 from gradcore.nn.modules.distance import CosineSimilarity, PairwiseDistance
 from gradcore.nn.modules.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from gradcore.nn.modules.flatten import Flatten, Unflatten
+from gradcore.nn.modules.lazy import (
+    LazyBatchNorm1d, LazyBatchNorm2d, LazyBatchNorm3d, LazyConv1d, LazyConv2d, LazyConv3d, LazyConvTranspose1d,
+    LazyConvTranspose2d, LazyConvTranspose3d, LazyInstanceNorm1d, LazyInstanceNorm2d, LazyInstanceNorm3d, LazyLinear,
+)  # fmt: skip
 from gradcore.nn.modules.linear import Bilinear, Identity, Linear
 from gradcore.nn.modules.loss import (
     BCELoss, BCEWithLogitsLoss, CosineEmbeddingLoss, CrossEntropyLoss, CTCLoss, GaussianNLLLoss, HingeEmbeddingLoss,
@@ -43,4 +47,4 @@ from gradcore.nn.modules.sparse import Embedding, EmbeddingBag
 from gradcore.nn.modules.transformer import (
     Transformer, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer,
 )  # fmt: skip
-from gradcore.nn.parameter import Buffer, Parameter
+from gradcore.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter

@@ -24,6 +24,12 @@ class Hook(NamedTuple):
 Hooks = dict[int, Hook]
 _keys = count()
 
+# The hooks of all modules, by kind; those of a module come after them.
+everywhere: dict[str, Hooks] = {
+    name: {} for name in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+}
+# Hooks that are asked when a parameter, buffer or module is registered, by which of them.
+asking: dict[str, Hooks] = {"parameter": {}, "buffer": {}, "module": {}}
 
 
 class Watched:
@@ -71,6 +77,31 @@ class Watched:
         return add(self.__dict__.setdefault(kind, {}), hook, prepend)
 
 
+def of(module: Watched, kind: str) -> list[tuple[int, Hook]]:
+    """The hooks of a kind that are called for `module`, those of all modules first."""
+    return [*everywhere[kind].items(), *getattr(module, kind).items()]
+
+
+def register_everywhere(kind: str, hook: Hook) -> RemovableHandle:
+    """Let `hook` be called for every module: until there is no such hook any longer, all calls are watched."""
+    taken = add(everywhere[kind], hook)
+    Watched._watched = True
+
+    def remove() -> None:
+        taken.remove()
+        Watched._watched = any(everywhere.values())
+
+    return RemovableHandle(remove)
+
+
+def asked(what: str, module: Any, name: str, value: Any) -> Any:
+    """What is registered for `value`: what the hooks make of it."""
+    for hook in asking[what].values():
+        changed = hook.call(module, name, value)
+        value = value if changed is None else changed
+    return value
+
+
 def add(hooks: Hooks, hook: Hook, prepend: bool = False) -> RemovableHandle:
     """Put `hook` at the end (or the start) of `hooks`, and return the handle that takes it off."""
     key = next(_keys)
@@ -92,17 +123,18 @@ def _call(module: Watched, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
     result = None
     try:
         args, kwargs = _before(module, args, kwargs)
-        backward = _Backward(module) if module._backward_hooks or module._backward_pre_hooks else None
+        watched = of(module, "_backward_hooks") or of(module, "_backward_pre_hooks")
+        backward = _Backward(module) if watched else None
         if backward is not None:
             args = backward.watch_inputs(args)
         result = module.forward(*args, **kwargs)
-        for key, hook in list(module._forward_hooks.items()):
+        for key, hook in of(module, "_forward_hooks"):
             called.add(key)
             changed = _after(hook, module, args, kwargs, result)
             result = result if changed is None else changed
         return result if backward is None else backward.watch_outputs(result)
     except Exception:
-        for key, hook in module._forward_hooks.items():
+        for key, hook in of(module, "_forward_hooks"):
             if hook.always_call and key not in called:
                 try:
                     _after(hook, module, args, kwargs, result)
@@ -116,7 +148,7 @@ def _call(module: Watched, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
 
 
 def _before(module: Watched, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    for hook in list(module._forward_pre_hooks.values()):
+    for _, hook in of(module, "_forward_pre_hooks"):
         if not hook.with_kwargs:
             changed = hook.call(module, args)
             if changed is not None:
@@ -192,13 +224,13 @@ class _Backward:
     def on_outputs(self, gradients: tuple[Any, ...]) -> tuple[Any, ...]:
         """Show the cotangents of the outputs to the pre-hooks; to the hooks too, if no input needs a gradient."""
         shown = _spread(gradients, self.at_outputs, self.outputs)
-        for hook in list(self.module._backward_pre_hooks.values()):
+        for _, hook in of(self.module, "_backward_pre_hooks"):
             changed = hook.call(self.module, shown)
             if changed is not None:
                 shown = _replaced(changed, shown, "Backward pre hook")
         self.of_outputs = shown
         if not self.sees_inputs:
-            for hook in list(self.module._backward_hooks.values()):
+            for _, hook in of(self.module, "_backward_hooks"):
                 if hook.call(self.module, (None,) * self.count, shown) is not None:
                     raise RuntimeError(
                         "Backward hook for Modules where no input requires gradient should always return None or None for "
@@ -209,7 +241,7 @@ class _Backward:
     def on_inputs(self, gradients: tuple[Any, ...]) -> tuple[Any, ...]:
         """Show the cotangents of inputs and outputs to the hooks."""
         shown = _spread(gradients, self.at, self.count)
-        for hook in list(self.module._backward_hooks.values()):
+        for _, hook in of(self.module, "_backward_hooks"):
             changed = hook.call(self.module, shown, self.of_outputs)
             if changed is not None:
                 shown = _replaced(changed, shown, "Backward hook")

@@ -64,7 +64,8 @@ def _initialize(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> N
             if hook.call is ours:
                 del hooks[key]
     others = (module._forward_pre_hooks, module._forward_hooks, module._backward_pre_hooks, module._backward_hooks)
-    module.__dict__["_watched"] = any(others)
+    if not any(others):
+        module.__dict__.pop("_watched", None)
     if module.cls_to_become is not None:
         module.__class__ = module.cls_to_become
 

@@ -5,20 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self
 
-from gradcore import devices, dtypes
-from gradcore.graph.modes import no_grad
-from gradcore.nn.modules.hooks import Watched
+from gradcore.nn.modules.conversion import Convertible
+from gradcore.nn.modules.everywhere import (
+    register_module_buffer_registration_hook,
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
+from gradcore.nn.modules.hooks import Watched, asked
 from gradcore.nn.modules.state import Stateful
 from gradcore.nn.parameter import Buffer, Parameter
 from gradcore.tensor import Tensor
 
-__all__ = ["Module"]
+__all__ = [
+    "Module", "register_module_buffer_registration_hook", "register_module_forward_hook",
+    "register_module_forward_pre_hook", "register_module_full_backward_hook", "register_module_full_backward_pre_hook",
+    "register_module_module_registration_hook", "register_module_parameter_registration_hook",
+]  # fmt: skip
 
-Dtype = dtypes.dtype
 _REGISTERS = ("_parameters", "_buffers", "_modules")
 
 
-class Module(Watched, Stateful):
+class Module(Watched, Convertible, Stateful):
     """A part of a network: `forward` computes, the attributes that are parameters, buffers and modules make its state.
 
     A subclass calls `super().__init__()`, assigns parameters and modules to its attributes, and defines `forward`.
@@ -48,7 +59,7 @@ class Module(Watched, Stateful):
         self._check_name(name, "buffer", "_buffers")
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"cannot assign '{typename(tensor)}' object to buffer '{name}' (torch Tensor or None required)")
-        self._buffers[name] = tensor
+        self._buffers[name] = asked("buffer", self, name, tensor)
         (self._non_persistent_buffers_set.discard if persistent else self._non_persistent_buffers_set.add)(name)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
@@ -63,14 +74,14 @@ class Module(Watched, Stateful):
                 f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly. To "
                 f"express '{name}' as a function of another Tensor, compute the value in the forward() method."
             )
-        self._parameters[name] = param
+        self._parameters[name] = None if param is None else asked("parameter", self, name, param)
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Own `module` as a child. Raises KeyError or TypeError for what cannot be."""
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"{typename(module)} is not a Module subclass")
         self._check_name(name, "module", "_modules")
-        self._modules[name] = module
+        self._modules[name] = asked("module", self, name, module)
 
     register_module = add_module
 
@@ -107,7 +118,7 @@ class Module(Watched, Stateful):
             self._parameters[name] = None
         elif isinstance(value, Module):
             self._forget(name, "_modules")
-            self._modules[name] = value
+            self._modules[name] = asked("module", self, name, value)
         elif name in own.get("_modules", ()):
             if value is not None:
                 raise TypeError(
@@ -248,77 +259,7 @@ class Module(Watched, Stateful):
         fn(self)
         return self
 
-    # -- dtypes, devices and modes ------------------------------------------------------------------------------------
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Replace the values of all parameters, their gradients and all buffers by what `fn` makes of them."""
-        if recurse:
-            for module in self.children():
-                module._apply(fn, recurse)
-        with no_grad():
-            for parameter in self._parameters.values():
-                if parameter is not None:
-                    gradient = parameter.grad
-                    parameter.data = fn(parameter)
-                    if gradient is not None:
-                        gradient.data = fn(gradient)
-            for name, buffer in self._buffers.items():
-                if buffer is not None:
-                    self._buffers[name] = fn(buffer)
-        return self
-
-    def _floating(self, dtype: Dtype) -> Self:
-        return self._apply(lambda t: t.to(dtype) if t.is_floating_point() else t)
-
-    def float(self) -> Self:
-        """Convert all floating parameters and buffers to float32."""
-        return self._floating(dtypes.float32)
-
-    def double(self) -> Self:
-        """Convert all floating parameters and buffers to float64."""
-        return self._floating(dtypes.float64)
-
-    def half(self) -> Self:
-        """Convert all floating parameters and buffers to float16."""
-        return self._floating(dtypes.float16)
-
-    def bfloat16(self) -> Self:
-        """Convert all floating parameters and buffers to bfloat16."""
-        return self._floating(dtypes.bfloat16)
-
-    def type(self, dst_type: Any) -> Self:
-        """Convert all parameters and buffers to a dtype."""
-        return self._apply(lambda t: t.type(dst_type))
-
-    def cpu(self) -> Self:
-        """Move all parameters and buffers to the host."""
-        return self._apply(lambda t: t.cpu())
-
-    def cuda(self, device: Any = None) -> Self:
-        """Move all parameters and buffers to a CUDA device."""
-        return self._apply(lambda t: t.cuda(device))
-
-    def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
-        """Move all parameters and buffers to a device without their values."""
-        return self._apply(lambda t: t.new_empty(t.shape, device=device), recurse)
-
-    def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Move and convert all parameters and buffers: `to(device, dtype)`, `to(dtype)`, `to(tensor)`.
-
-        Only floating and complex ones change their dtype. Raises TypeError for other dtypes than those.
-        """
-        device, dtype = _parsed(*args, **kwargs)
-        if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
-            raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={dtype}")
-
-        def convert(t: Tensor) -> Tensor:
-            return t.to(device, dtype if t.is_floating_point() or t.is_complex() else None)  # type: ignore[no-any-return]
-
-        return self._apply(convert)
-
-    def share_memory(self) -> Self:
-        """Return the module: its arrays are shared by all threads of the process, which is all there is."""
-        return self
+    # -- modes --------------------------------------------------------------------------------------------------------
 
     def train(self, mode: bool = True) -> Self:
         """Let the tree behave as in training, or as in evaluation. Raises ValueError for what is no bool."""
@@ -395,24 +336,3 @@ def _found(module: Module, name: str, kind: type, what: str) -> Any:
     if not isinstance(found, kind):
         raise AttributeError(f"`{name}` is not {what}")
     return found
-
-
-def _parsed(*args: Any, **kwargs: Any) -> tuple[Any, Dtype | None]:
-    """The device and the dtype among the arguments of `to`."""
-    device, dtype = kwargs.get("device"), kwargs.get("dtype")
-    wrong = kwargs.keys() - {"device", "dtype", "tensor", "non_blocking", "memory_format"}
-    for position, each in enumerate((*args, *((kwargs["tensor"],) if "tensor" in kwargs else ()))):
-        if isinstance(each, Tensor) and position == 0:
-            device, dtype = each.device, each.dtype
-        elif isinstance(each, Dtype) and position < 2:
-            dtype = each
-        elif isinstance(each, (str, int, devices.device)) and not isinstance(each, bool) and position == 0:
-            device = each
-        elif each is not None and not isinstance(each, bool):
-            wrong.add(repr(each))
-    if wrong:
-        raise TypeError(
-            f"to() received an invalid combination of arguments ({', '.join(sorted(wrong))}), but expected "
-            "to(device, dtype), to(dtype) or to(tensor)"
-        )
-    return device, None if dtype is None else dtypes.as_dtype(dtype, op="to")

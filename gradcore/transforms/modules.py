@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from gradcore.recorder.primitive import registry
+from gradcore.ops.joining import stack
 from gradcore.recorder.value import Value
 
 Values = dict[str, Any]
@@ -28,9 +28,10 @@ def functional_call(
     """Return `module(*args, **kwargs)` with the parameters and buffers named in the dict, or dicts, in place of its own.
 
     A value given for one of several names of a parameter counts for all, unless not `tie_weights`. With `strict`, just the
-    names that the module has must be given. Raises ValueError for ambiguous values, RuntimeError for names.
+    names that the module has must be given. What the module assigns to these names meanwhile is in the dict afterwards.
+    Raises ValueError for ambiguous values, RuntimeError for names, TypeError for what is no tensor.
     """
-    values = _merged(parameter_and_buffer_dicts)
+    given = values = _merged(parameter_and_buffer_dicts)
     own = {
         **dict(module.named_parameters(remove_duplicate=False)),
         **dict(module.named_buffers(remove_duplicate=False)),
@@ -39,22 +40,19 @@ def functional_call(
         values = _tied(own, values)
     if strict:
         _check_names(module, own, values)
-    places = [(_register(module, name), name.rpartition(".")[2], value) for name, value in values.items()]
+    places = [(name, _owner(module, name), value) for name, value in values.items()]
     kept = []
     try:
-        for register, key, value in places:
-            if not isinstance(value, Value):
+        for name, owner, value in places:
+            if value is not None and not isinstance(value, Value):
                 raise TypeError(f"{value} is not an instance of torch.Tensor")
-            kept.append((register, key, register.get(key, _ABSENT)))
-            register[key] = value
-        given = args if isinstance(args, tuple) else () if args is None else (args,)
-        return module(*given, **(kwargs or {}))
+            kept.append((name, owner, _put(owner, name.rpartition(".")[2], value)))
+        return module(*(args if isinstance(args, tuple) else () if args is None else (args,)), **(kwargs or {}))
     finally:
-        for register, key, before in reversed(kept):
-            if before is _ABSENT:
-                del register[key]
-            else:
-                register[key] = before
+        for name, owner, before in reversed(kept):
+            after = _put(owner, name.rpartition(".")[2], before)
+            if name in given:
+                given[name] = after
 
 
 def _merged(given: Any) -> Values:
@@ -99,15 +97,33 @@ def _check_names(module: Any, own: Values, values: Values) -> None:
         raise RuntimeError(f"Error(s) in reparametrizing for {type(module).__name__}:{said}")
 
 
-def _register(module: Any, name: str) -> dict[str, Any]:
-    """The dict of the parameters or of the buffers in which `name` stands, or would."""
-    path, _, key = name.rpartition(".")
+def _owner(module: Any, name: str) -> Any:
+    """The module that has the last part of `name`, or would."""
+    path, _, _ = name.rpartition(".")
     for part in path.split(".") if path else ():
         found = module._modules.get(part)
         if found is None:
             raise AttributeError(f"{type(module).__name__} has no attribute `{part}`")
         module = found
-    return module._buffers if key in module._buffers else module._parameters  # type: ignore[no-any-return]
+    return module
+
+
+def _put(module: Any, key: str, value: Any) -> Any:
+    """Make `value` the parameter, buffer or attribute `key`, which goes if it is _ABSENT; returns what that was before."""
+    for register in (module._parameters, module._buffers):
+        if key in register:
+            before = register.pop(key) if value is _ABSENT else register[key]
+            if value is not _ABSENT:
+                register[key] = value
+            return before
+    before = getattr(module, key, _ABSENT)
+    if not (before is _ABSENT or before is None or isinstance(before, Value)):
+        raise TypeError(f"attribute `{key}`: {before} is not an instance of torch.Tensor")
+    if value is not _ABSENT:
+        setattr(module, key, value)
+    elif before is not _ABSENT:
+        delattr(module, key)
+    return before
 
 
 def stack_module_state(models: Sequence[Any]) -> tuple[Values, Values]:
@@ -133,5 +149,5 @@ def _stacked(tensors: list[Any], name: str) -> Any:
     needs = {t.requires_grad for t in tensors}
     if len(needs) > 1:
         raise RuntimeError(f"Expected {name} from each model to have the same .requires_grad")
-    made = registry["stack"].function(*tensors, axis=0)
+    made = stack(tensors)
     return made.detach().requires_grad_() if True in needs else made

@@ -82,7 +82,12 @@ def capturing() -> bool:
 def refuse(what: str) -> None:
     """Raise RuntimeError if this thread captures: `what` cannot be part of a graph."""
     if capturing():
-        raise RuntimeError(
-            f"{what} cannot be captured in a CUDA graph: while it is captured nothing is done, and a replay is work of the "
-            "device alone. Do it before or after, or keep the value on the device"
-        )
+        raise RuntimeError(refusal(what))
+
+
+def refusal(what: str) -> str:
+    """Return the sentence that says why `what` cannot be part of a graph."""
+    return (
+        f"{what} cannot be captured in a CUDA graph: while it is captured nothing is done, and a replay is work of the "
+        "device alone. Do it before or after, or keep the value on the device"
+    )

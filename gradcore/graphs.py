@@ -140,6 +140,8 @@ class graph:
             self._stream.__exit__()
             if error is not None:
                 self.cuda_graph.reset()
+        if "cudaErrorStreamCapture" in str(error):
+            raise RuntimeError(_backend().refusal("what the host waits for (item(), if, synchronize())")) from error
 
 
 # -- whole steps ------------------------------------------------------------------------------------------------------

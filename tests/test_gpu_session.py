@@ -1,0 +1,53 @@
+"""`python -m tests.gpu`: that it runs what is due, keeps to its time, and says what failed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import gpu
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def test_all_that_needs_a_gpu_is_in_a_stage() -> None:
+    text = " ".join(" ".join(stage.command) for stage in gpu.stages(4))
+    for path in (gpu.ROOT / "tests").rglob("test_*.py"):
+        if "mark.cuda" in path.read_text() and path.name != Path(__file__).name:
+            name = str(path.relative_to(gpu.ROOT))
+            assert name in text or name.startswith("tests/oracle/"), name
+    assert "bench --device cuda" in text
+
+
+def test_failures_are_told_and_time_is_kept(tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    made = [
+        gpu.Stage("machine", 1, python("print('a device')")),
+        gpu.Stage("good", 1, python("print('3 passed in 0.1s')")),
+        gpu.Stage("wrong", 1, python("print('FAILED tests/x.py::test_y - AssertionError: 1 != 2'); raise SystemExit(1)")),
+        gpu.Stage("slow", 0.02, python("import time; print('begun'); time.sleep(60)")),
+    ]
+    monkeypatch.setattr(gpu, "stages", lambda workers: made)
+    assert gpu.main(["--out", str(tmp_path), "--minutes", "1"]) == 1
+    said = capsys.readouterr().out
+    assert "=== good: passed: 3 passed in 0.1s" in said
+    assert "a device" in said
+    tail = said.partition("What failed:")[2]
+    assert "wrong: FAILED\n    FAILED tests/x.py::test_y - AssertionError: 1 != 2" in tail
+    assert "slow: ended by the clock after 1s" in tail
+    assert "good" not in tail
+    assert (tmp_path / "slow.txt").read_text() == "begun\n"
+    assert gpu.main(["--out", str(tmp_path), "--only", "good"]) == 0
+    assert "Nothing failed." in capsys.readouterr().out
+
+
+def test_without_a_gpu_it_stops_and_says_why(tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(gpu, "MACHINE", "import sys; sys.exit('no GPU here')")
+    assert gpu.main(["--out", str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert "no GPU here" in said
+    assert "=== programs" not in said

@@ -1,6 +1,7 @@
 """Gradients for the arrays people already have: PyTorch's autograd over NumPy and CuPy. See docs/architecture.md."""
 
 from importlib import import_module as _import_module
+from math import e, inf, nan, pi
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
@@ -39,15 +40,6 @@ from gradcore.dtypes import (
     uint32,
     uint64,
 )
-from gradcore.generator import (
-    Generator,
-    default_generator,
-    get_rng_state,
-    initial_seed,
-    manual_seed,
-    seed,
-    set_rng_state,
-)
 from gradcore.graph.modes import (
     enable_grad,
     inference_mode,
@@ -68,20 +60,26 @@ from gradcore.layouts import (
     strided,
 )
 from gradcore.backends.shared import OutOfMemoryError
-from gradcore.printing import get_printoptions, printoptions, set_printoptions
 from gradcore.size import Size
 from gradcore.tensor import Tensor
 
 # torch's names for these hide Python's own, so they are not imported by name above.
 bool, int, float = _dtypes.bool, _dtypes.int, _dtypes.float
+newaxis = None
 
 if _TYPE_CHECKING:
     # What the registry has, for type checkers and editors; written by `python -m tests.public_names`.
     from gradcore import cuda, fft, linalg, nn, optim, special
+    from gradcore.autograd.anomaly_mode import is_anomaly_check_nan_enabled, is_anomaly_enabled
     from gradcore.determinism import (
         are_deterministic_algorithms_enabled, get_deterministic_debug_mode, is_deterministic_algorithms_warn_only_enabled,
         set_deterministic_debug_mode, use_deterministic_algorithms,
     )
+    from gradcore.func import vmap
+    from gradcore.generator import (
+        Generator, default_generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state,
+    )
+    from gradcore.printing import get_printoptions, printoptions, set_printoptions
     from gradcore.serialization import load, save
 
     # operations: begin
@@ -111,6 +109,9 @@ if _TYPE_CHECKING:
         angle as angle, conj as conj, conj_physical as conj_physical, imag as imag, is_conj as is_conj, is_conj as
         is_neg, real as real, resolve_conj as resolve_conj, resolve_conj as resolve_neg, view_as_complex as
         view_as_complex, view_as_real as view_as_real,
+    )
+    from gradcore.ops.conv_tbc import (  # fmt: skip
+        conv_tbc as conv_tbc,
     )
     from gradcore.ops.conversion import (  # fmt: skip
         clone as clone,
@@ -345,17 +346,35 @@ if _TYPE_CHECKING:
     zeros_like: _Any
     # operations: end
 
-# The operations. Namespaces and operations that most programs never use are imported when they are first asked for.
+# The operations. Namespaces, and what most programs never use or not at once, are imported when they are first asked for.
 globals().update(ops.functions[""])
+
+_NAMESPACES = {"cuda", "fft", "func", "linalg", "masked", "nn", "optim", "special", "utils"}
+_LATER = {
+    "autograd.anomaly_mode": "is_anomaly_check_nan_enabled is_anomaly_enabled",
+    "determinism": """are_deterministic_algorithms_enabled get_deterministic_debug_mode set_deterministic_debug_mode
+        is_deterministic_algorithms_warn_only_enabled use_deterministic_algorithms""",
+    "func": "vmap",
+    "generator": "Generator default_generator get_rng_state initial_seed manual_seed seed set_rng_state",
+    "printing": "get_printoptions printoptions set_printoptions",
+    "serialization": "load save",
+}
 
 
 def __getattr__(name: str) -> _Any:
-    if name in {"cuda", "fft", "func", "linalg", "masked", "nn", "optim", "special", "utils"}:
+    if name in _NAMESPACES:
         return _import_module(f"gradcore.{name}")
-    if name in {"load", "save"}:
-        return getattr(_import_module("gradcore.serialization"), name)
-    if "deterministic_" in name:
-        return getattr(_import_module("gradcore.determinism"), name)
+    for module, names in _LATER.items():
+        if name in names.split():
+            globals()[name] = found = getattr(_import_module(f"gradcore.{module}"), name)
+            return found
     return ops.function("", name)
+
+
+def __dir__() -> list[str]:
+    ops.load()
+    later = [name for names in _LATER.values() for name in names.split()]
+    return sorted({*globals(), *ops.functions[""], *_NAMESPACES, *later})
+
 
 __version__ = "0.1.0"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import re
 import threading
 from types import ModuleType
 from typing import Any, NoReturn, final
@@ -30,7 +29,6 @@ _TYPES = (
     ),
     *("vulkan", "mps", "meta", "hpu", "mtia", "privateuseone"),
 )
-_SPELLING = re.compile(r"([a-zA-Z_]+)(?::(0|[1-9][0-9]*))?")
 
 
 @final
@@ -109,15 +107,15 @@ def _make(type: str, index: int | None) -> device:
 def _split(text: str) -> tuple[str, int | None]:
     if not text:
         raise RuntimeError("Device string must not be empty")
-    match = _SPELLING.fullmatch(text)
-    if match is None:
+    kind, colon, index = text.partition(":")
+    number = index.isascii() and index.isdecimal() and (index == "0" or index[0] != "0")
+    if not text.isascii() or not kind.replace("_", "a").isalpha() or bool(colon) != number:
         raise RuntimeError(f"Invalid device string: {text!r}; write it as 'cpu', 'cuda' or 'cuda:1'")
-    kind, index = match.groups()
     if kind not in _TYPES and (reason := backends.why_not(kind)) is not None:
         raise RuntimeError(
             f"Expected one of {', '.join(_TYPES)} device type at start of device string: {kind} ({reason})"
         )
-    return kind, None if index is None else int(index)
+    return kind, int(index) if number else None
 
 
 def _checked(index: object) -> int:

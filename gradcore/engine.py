@@ -15,7 +15,7 @@ from gradcore.backends import of
 from gradcore.graph import Leaf, modes, sweep, versions
 from gradcore.graph.node import Target
 from gradcore.graph.sweep import Swept
-from gradcore.recorder import errors, hooks, places, views
+from gradcore.recorder import errors, hooks, views
 from gradcore.recorder.around import observers as observers
 from gradcore.recorder.hooks import LeafHooks, add_hook, after_accumulation, before_accumulation
 from gradcore.recorder.inplace import retainer, store, target
@@ -84,7 +84,7 @@ def backward_of_one(t: Value, retain: bool | None) -> None:
 def _observed(targets: Sequence[Target], wanted: set[Target] | None) -> ExitStack:
     """All observers of one sweep, entered."""
     with ExitStack() as stack:
-        for observer in sorted(observers, key=lambda observer: observer is places.watch):  # that one is outermost
+        for observer in sorted(observers, key=lambda observer: getattr(observer, "last", False)):
             stack.enter_context(observer(targets, wanted))
         return stack.pop_all()
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gradcore import devices, dtypes, engine, ops, printing
+from gradcore import devices, dtypes, engine, ops
 from gradcore.backends import of
 from gradcore.graph import Leaf, Node, Output, modes, versions
 from gradcore.ops import assigning, creation, filling, indexing
@@ -25,6 +26,8 @@ class _Later:
 
     `__getattr__` would do without a list of names, but Python reads every attribute of a class that has one slower.
     """
+
+    __slots__ = ("name",)
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -413,16 +416,18 @@ class Tensor(Value):
             name = None if fn is None else fn.name()
         except RuntimeError:  # a view that was overtaken and may have no history
             name = "Invalid"
-        return printing.tensor_repr(
+        shown: str = import_module("gradcore.printing").tensor_repr(
             self._array,
             device=self.device,
             grad_fn_name=name,
             requires_grad=self.requires_grad,
             tensor_contents=tensor_contents,
         )
+        return shown
 
     def __format__(self, spec: str) -> str:
-        return printing.tensor_format(self, self._array, spec)
+        shown: str = import_module("gradcore.printing").tensor_format(self, self._array, spec)
+        return shown
 
     # Here and not with setattr afterwards: every attribute set on a class that exists makes Python look for what it changes.
     locals().update({name: _Later(name) for name in ops.METHODS})

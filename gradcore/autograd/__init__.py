@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gradcore import engine
 from gradcore.autograd.grad_mode import (
@@ -15,8 +15,13 @@ from gradcore.autograd.grad_mode import (
     set_multithreading_enabled,
 )
 from gradcore.autograd.gradcheck import gradcheck, gradgradcheck
-from gradcore.graph import GradientEdge
 from gradcore.tensor import Tensor
+
+if TYPE_CHECKING:
+    from gradcore.autograd.edges import GradientEdge
+
+    TensorOrTensors = Tensor | GradientEdge | Sequence[Tensor | GradientEdge]
+    OptionalTensors = Tensor | Sequence[Tensor | None] | None
 
 __all__ = [
     "Function", "backward", "detect_anomaly", "enable_grad", "grad", "gradcheck", "gradgradcheck", "inference_mode",
@@ -37,10 +42,6 @@ def __getattr__(name: str) -> Any:
         found = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
         return found
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-
-
-TensorOrTensors = Tensor | GradientEdge | Sequence[Tensor | GradientEdge]
-OptionalTensors = Tensor | Sequence[Tensor | None] | None
 
 
 def backward(
@@ -120,11 +121,16 @@ def grad(
 
 
 def _tuple(tensors: Any) -> tuple[Any, ...]:
-    return (tensors,) if isinstance(tensors, (Tensor, GradientEdge)) else tuple(tensors)
+    return (tensors,) if isinstance(tensors, Tensor) or _is_edge(tensors) else tuple(tensors)
+
+
+def _is_edge(x: Any) -> bool:
+    """Whether `x` is a GradientEdge, whose module comes with the first."""
+    return isinstance(x, tuple) and hasattr(x, "ownership_token")
 
 
 def _inputs(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    if any(isinstance(t, GradientEdge) for t in inputs):
+    if any(map(_is_edge, inputs)):
         from gradcore.autograd.edges import as_input
 
         return tuple(map(as_input, inputs))
@@ -132,7 +138,7 @@ def _inputs(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _outputs(outputs: tuple[Any, ...], gradients: Sequence[Any]) -> tuple[Any, ...]:
-    if any(isinstance(t, GradientEdge) for t in outputs):
+    if any(map(_is_edge, outputs)):
         from gradcore.autograd.edges import as_output
 
         return tuple(map(as_output, outputs, gradients))

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from gradcore.autograd.backward_step import Like
-from gradcore.graph import GradientEdge, GraphNode, Leaf, Node, Output
+from gradcore.graph import GraphNode, Leaf, Node, Output
 from gradcore.graph.node import Target
 from gradcore.recorder.around import plain
 from gradcore.recorder.steps import Step
 from gradcore.recorder.value import Value, wrap
+
+
+class GradientEdge(NamedTuple):
+    """One output of a node, as a place to which gradients flow: torch.autograd.graph.GradientEdge."""
+
+    node: GraphNode
+    output_nr: int
+    ownership_token: Any = None
+
 
 # What the outputs of a node look like, where somebody asked for the edge: nodes do not keep it.
 _likes: WeakKeyDictionary[GraphNode, dict[int, Like]] = WeakKeyDictionary()

@@ -8,9 +8,9 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from gradcore.autograd.edges import note
+from gradcore.autograd.edges import GradientEdge, note
 from gradcore.autograd.multi_grad import register_multi_grad_hook
-from gradcore.graph import GradientEdge, GraphNode, Output
+from gradcore.graph import GraphNode, Output
 from gradcore.recorder import inplace, saved
 from gradcore.tensor import Tensor
 

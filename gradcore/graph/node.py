@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
 from gradcore.graph import modes
@@ -190,14 +190,6 @@ class Output:
 
 
 Target = Leaf | Node | Output
-
-
-class GradientEdge(NamedTuple):
-    """One output of a node, as a place to which gradients flow: torch.autograd.graph.GradientEdge."""
-
-    node: GraphNode
-    output_nr: int
-    ownership_token: Any = None
 
 
 def _function(target: Target) -> tuple[Node | Leaf, int]:

@@ -99,15 +99,17 @@ class Primitive:
     # -- what the rules read ------------------------------------------------------------------------------------------
 
     def _check(self) -> None:
-        derived = [x + suffix for x in self.inputs for suffix in DERIVED]
-        allowed = {"F", "g", "needs", *self.inputs, *self.params, *self.outputs, *derived}
+        plain = ("F", "g", "needs", *self.inputs, *self.params, *self.outputs)
         for input_, rule in self.all_rules() + list(self.again.items()):
-            unknown = [name for name in names(rule) if name not in allowed]
-            if unknown:
-                raise TypeError(
-                    f"primitive {self.name}: the rule of {input_} asks for {', '.join(unknown)}; a rule may name "
-                    f"{', '.join(sorted(allowed))}"
-                )
+            for name in names(rule):
+                if name in plain:
+                    continue
+                derived = [x + suffix for x in self.inputs for suffix in DERIVED]
+                if name not in derived:
+                    raise TypeError(
+                        f"primitive {self.name}: the rule of {input_} asks for {name}; a rule may name "
+                        f"{', '.join(sorted((*plain, *derived)))}"
+                    )
         for input_ in self.rules:
             if input_ not in self.inputs:
                 raise TypeError(f"primitive {self.name}: there is a rule for {input_}, which is no input")

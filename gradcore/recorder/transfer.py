@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 from gradcore.backends import of
 from gradcore.graph import Node, Step, modes, recorded
-from gradcore.recorder import places, views
+from gradcore.recorder import views
 from gradcore.recorder.value import Value, meta, wrap
 
 
@@ -39,7 +40,7 @@ def transfer(x: Value, F: ModuleType, index: int | None, non_blocking: bool = Fa
             source = of(x._array)
             out._node = node = recorded(_step(source, source.device_of(x._array)[1]), (origin,), ())
             if source is F:
-                places.note_move(node)
+                import_module("gradcore.recorder.places").note_move(node)
     elif modes.is_inference_mode_enabled():
         meta(out).inference = True
     return out

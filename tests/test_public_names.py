@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from importlib import import_module
@@ -10,6 +11,7 @@ import pytest
 
 import gradcore
 from gradcore import ops
+from gradcore.ops.later import MODULES
 from gradcore.ops.registry import functions, methods
 from tests import public_names
 from tests.public_names import FILES, ROOT, block, written
@@ -49,6 +51,23 @@ def test_what_few_programs_use_is_imported_when_first_asked_for() -> None:
     assert "gradcore.ops.einsum" not in before
     assert "gradcore.ops.einsum" in after
     assert "gradcore.nn" not in before
+
+
+def test_operations_ask_the_registry_for_nothing_that_may_not_be_loaded() -> None:
+    # What another module has is imported, since that loads it.
+    late = {name for names in MODULES.values() for name in names.split()}
+    asked = []
+    for path in sorted((ROOT / "gradcore/ops").glob("*.py")):
+        own = set(MODULES.get(path.stem, "").split())
+        for function in ast.walk(ast.parse(path.read_text())):
+            for node in ast.walk(function) if isinstance(function, ast.FunctionDef) else ():
+                if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+                    registry = ast.unparse(node.value).partition("[")[0]
+                    if registry in ("functions", "methods") and node.slice.value in late - own:
+                        asked.append(f"{path.name}:{node.lineno} {ast.unparse(node)}")
+    assert asked == []
+    code = "import gradcore; print(gradcore.where(gradcore.tensor([False, True]))[0].item())"
+    assert run(code) == ["1"]
 
 
 def test_properties_that_can_be_set_are_there_from_the_start() -> None:

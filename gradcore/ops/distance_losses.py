@@ -35,7 +35,7 @@ def _raised_to(x: Any, least: float) -> Any:
     """`x`, at least `least`, with the gradient of `x` all the same."""
     out = methods["clone"](x)
     with modes.no_grad():
-        return methods["clamp_min_"](out, least)
+        return out.clamp_min_(least)
 
 
 # -- distances of pairs --------------------------------------------------------------------------------------

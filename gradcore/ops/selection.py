@@ -9,6 +9,7 @@ from gradcore.backends import numpy as host
 from gradcore.ops.arguments import need_tensor
 from gradcore.ops.direct import not_a_tensor, public
 from gradcore.ops.numbers import NUMBERS, in_dtype, number_of, promoted
+from gradcore.ops.positions import nonzero
 from gradcore.ops.registry import functions, methods, op
 from gradcore.primitives import comparison as c
 from gradcore.primitives import elementwise as e
@@ -99,7 +100,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """
     need_tensor(condition, "where", "condition")
     if input is None and other is None:
-        return functions[""]["nonzero"](condition, as_tuple=True)
+        return nonzero(condition, as_tuple=True)
     if condition._array.dtype.kind != "b":
         given = dtypes.of(condition._array.dtype)
         if given is not dtypes.uint8:

@@ -152,6 +152,10 @@ LOSSES: list[tuple[str, list[Any]]] = [
     ("AdaptiveLogSoftmaxWithLoss(6, 11, [3, 7], div_value=2.0)", [(8, 6), ("i11", 8)]),
     ("AdaptiveLogSoftmaxWithLoss(6, 11, (2, 3, 9), head_bias=True)", [(6,), ("i11",)]),
     ("AdaptiveLogSoftmaxWithLoss(6, 11, (5,), dtype=T.float64)", [("d", 6), ("i4",)]),
+    ("LinearCrossEntropyLoss(4, 5)", [(3, 4), ("i5", 3)]),
+    ("LinearCrossEntropyLoss(4, 5, bias=True, reduction='sum', ignore_index=1)", [(6, 4), ("i3", 6)]),
+    ("LinearCrossEntropyLoss(4, 3, out_features=(2, 2), bias=True, label_smoothing=0.1)", [(5, 4), ("i3", 5, 2, 2)]),
+    ("LinearCrossEntropyLoss(4, 3, reduction='none', weight=T.tensor([1.0, 2.0, 0.5]))", [(4,), ("i3",)]),
     ("TripletMarginLoss(2.0, swap=True)", [(3, 4), (3, 4), (3, 4)]),
     ("TripletMarginWithDistanceLoss(margin=0.3)", [(3, 4), (3, 4), (3, 4)]),
 ]
@@ -223,6 +227,10 @@ REFUSED = [
     "MSELoss(reduction='most')(T.ones(2), T.ones(2))", "ReLU(1, 2)", "ELU(beta=2)", "Threshold(1)", "Linear(3)",
     "Linear(3, 4)(T.ones(2, 5))", "Bilinear(0, 2, 3)", "GroupNorm(2, 3)", "MultiMarginLoss(p=3)",
     "InstanceNorm2d(3, affine=True)(T.ones(1, 2, 3, 3))", "InstanceNorm1d(2)(T.ones(2))",
+    "LinearCrossEntropyLoss(4, 5, weight=T.ones(4))", "LinearCrossEntropyLoss(4, 5, label_smoothing=1.5)",
+    "LinearCrossEntropyLoss(4, 5)(T.ones(2, 3), T.tensor([1, 2]))", "LinearCrossEntropyLoss(4, 5)(T.ones(()), T.tensor(1))",
+    "LinearCrossEntropyLoss(4, 5, ignore_index=1)(T.ones(2, 4), T.ones(2, 5))",
+    "LinearCrossEntropyLoss(4, 5, out_features=(2,))(T.ones(4), T.tensor([1, 2]))",
     "EmbeddingBag(3, 4, padding_idx=3)", "FractionalMaxPool2d(2)", "FractionalMaxPool3d(2, 3, 0.5)",
     "FractionalMaxPool2d(2, output_ratio=(0.5, 1.5))", "AdaptiveLogSoftmaxWithLoss(4, 5, [])",
     "AdaptiveLogSoftmaxWithLoss(4, 5, [2, 2])", "AdaptiveLogSoftmaxWithLoss(4, 5, [0, 2])",
@@ -253,6 +261,20 @@ def test_the_classes_of_an_adaptive_softmax() -> None:
         return [head, m.log_prob(x).detach(), m.predict(x), m.predict(x[:1]), m.log_prob(x).exp().sum(1).detach(), shown]
 
     same(program, torch, rtol=2e-5)
+
+
+@pytest.mark.parametrize("shapes", [
+    ((5, 2, 3), (2, 3, 4), (4,)), ((5, 3), (2, 3, 4), (4,)), ((5, 2, 3), (2, 2, 4), (4,)), ((5, 2, 3), (2, 3, 4), (3,)),
+    ((5, 2, 3), (3, 4), (4,)),
+])  # fmt: skip
+def test_convolutions_of_sequences(shapes: Any) -> None:
+    def program(T: Any) -> Any:
+        T.manual_seed(0)
+        leaves = [T.randn(shape, requires_grad=True) for shape in shapes]
+        out = T.nn.functional.conv_tbc(*leaves, pad=1)
+        return [out, T.conv_tbc(*leaves), T.autograd.grad((out**2).sum(), leaves)]
+
+    same(program, torch, rtol=2e-5, words=2)
 
 
 def test_the_loss_of_sequences() -> None:

@@ -44,6 +44,7 @@ from gradcore.ops.adaptive_pooling import (
     max_unpool3d,
 )
 from gradcore.ops.attention import multi_head_attention_forward, scaled_dot_product_attention
+from gradcore.ops.conv_tbc import conv_tbc
 from gradcore.ops.convolution import (
     conv1d,
     conv2d,
@@ -98,6 +99,7 @@ from gradcore.ops.gates import (
 from gradcore.ops.grids import affine_grid, grid_sample
 from gradcore.ops.gumbel import gumbel_softmax
 from gradcore.ops.linear import bilinear, linear
+from gradcore.ops.linear_cross_entropy import linear_cross_entropy
 from gradcore.ops.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -167,6 +169,7 @@ __all__ = [
     "conv1d",
     "conv2d",
     "conv3d",
+    "conv_tbc",
     "conv_transpose1d",
     "conv_transpose2d",
     "conv_transpose3d",
@@ -209,6 +212,7 @@ __all__ = [
     "leaky_relu",
     "leaky_relu_",
     "linear",
+    "linear_cross_entropy",
     "local_response_norm",
     "log_softmax",
     "logsigmoid",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import Any
 
+from gradcore.nn import functional as F
 from gradcore.nn.modules.applied import applies
 from gradcore.nn.modules.distance import PairwiseDistance
+from gradcore.nn.modules.linear import Linear
 from gradcore.nn.modules.module import Module
 from gradcore.ops.losses import which_reduction
 from gradcore.tensor import Tensor
@@ -261,3 +265,57 @@ class CTCLoss(_Loss):
     blank: int = 0
     reduction: str = "mean"
     zero_infinity: bool = False
+
+
+class LinearCrossEntropyLoss(_WeightedLoss):
+    """The cross entropy of an affine map to `num_classes` classes, of each of `out_features` places; the map is learned.
+
+    `options`, which saves memory in torch, changes nothing. Raises RuntimeError for what does not fit.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        num_classes: int,
+        *,
+        out_features: tuple[int, ...] = (),
+        bias: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        reduction: str = "mean",
+        weight: Tensor | None = None,
+        ignore_index: int | None = None,
+        label_smoothing: float = 0.0,
+        options: Any = None,
+    ) -> None:
+        if weight is not None and weight.shape != (num_classes,):
+            raise RuntimeError(f"expected weight shape to be {(num_classes,)}, got {tuple(weight.shape)}")
+        if label_smoothing < 0 or label_smoothing > 1.0:
+            raise RuntimeError(f"expected label_smoothing to be in range [0, 1], got {label_smoothing}")
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.reduction = reduction
+        self.num_classes = num_classes
+        self.out_features = out_features
+        self.ignore_index = ignore_index
+        self.label_smoothing = label_smoothing
+        self.linear = Linear(in_features, math.prod(out_features, start=num_classes), bias, device, dtype)
+        self.options = options
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The loss of (N, in_features), or (in_features,), and a target as for `CrossEntropyLoss`."""
+        outputs, bias = (self.num_classes, *self.out_features), self.linear.bias
+        return F.linear_cross_entropy(
+            input, self.linear.weight.reshape(*outputs, self.linear.in_features), target,
+            linear_bias=None if bias is None else bias.reshape(outputs), weight=self.weight, reduction=self.reduction,
+            ignore_index=self.ignore_index, label_smoothing=self.label_smoothing, options=self.options,
+        )  # fmt: skip
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        names = ("num_classes", "out_features")
+        settings = ", ".join(f"{name}={getattr(self, name)}" for name in names)
+        others = ", ".join(
+            f"{name}={getattr(self, name)}" for name in ("reduction", "ignore_index", "label_smoothing", "options")
+        )
+        return f"in_features={self.linear.in_features}, {settings}, bias={self.linear.bias is not None}, {others}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from operator import index
 from typing import TYPE_CHECKING, Any
 
@@ -116,19 +117,14 @@ def _convolution(
     name: str, n: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: Any
 ) -> Tensor:
     batched, size, kernel = _shapes(name, n, x, w)
-    window = Window(
-        kernel[2:],
-        steps := sizes(name, "stride", stride, n),
-        spread := sizes(name, "dilation", dilation, n),
-        _padding(name, padding, n, kernel[2:], steps, spread),
-    )
+    steps, spread = sizes(name, "stride", stride, n), sizes(name, "dilation", dilation, n)
+    margin = padding if isinstance(padding, str) else sizes(name, "padding", padding, n)
     groups = index(groups)
-    _check_window(window, groups)
+    window, room = _window(name, kernel[2:], steps, spread, margin, groups, size[2:])
     _check_kernels(name, x, w, bias, size, groups, size[1] == kernel[1] * groups, kernel[1] * groups, kernel[0])
-    around = [m + sum(p) for m, p in zip(size[2:], window.padding, strict=True)]
-    if any(k < r for k, r in zip(around, window.reach, strict=True)):
+    if not room:
         raise RuntimeError(
-            f"Calculated padded input size per channel: {_by(around)}. Kernel size: {_by(window.reach)}. "
+            f"Calculated padded input size per channel: {_by(window.around(size[2:]))}. Kernel size: {_by(window.reach)}. "
             "Kernel size can't be greater than actual input size"
         )
     made: Tensor = c.convolve(x if batched else s.unsqueeze(x, shape=size), w, window=window, groups=groups)
@@ -201,6 +197,8 @@ def _shapes(name: str, n: int, x: Any, w: Any) -> tuple[bool, Sizes, Sizes]:
 
 def sizes(name: str, argument: str, value: Any, n: int) -> Sizes:
     """`value`, an integer or a sequence of one or `n` of them, for each of `n` dimensions."""
+    if type(value) is int:
+        return (value,) * n
     try:
         given = [index(each) for each in value] if isinstance(value, (tuple, list)) else [index(value)]
     except TypeError:
@@ -214,17 +212,29 @@ def sizes(name: str, argument: str, value: Any, n: int) -> Sizes:
     return tuple(given * n if len(given) == 1 else given)
 
 
-def _padding(name: str, padding: Any, n: int, kernel: Sizes, stride: Sizes, dilation: Sizes) -> tuple[tuple[int, int], ...]:
+@lru_cache(1024)
+def _window(
+    name: str, kernel: Sizes, stride: Sizes, dilation: Sizes, padding: Sizes | str, groups: int, size: Sizes
+) -> tuple[Window, bool]:
+    """The windows these arguments describe, and whether they find room in `size`. Raises torch's RuntimeErrors."""
+    window = Window(kernel, stride, dilation, _padding(name, padding, kernel, stride, dilation))
+    _check_window(window, groups)
+    return window, all(m >= r for m, r in zip(window.around(size), window.reach, strict=True))
+
+
+def _padding(
+    name: str, padding: Sizes | str, kernel: Sizes, stride: Sizes, dilation: Sizes
+) -> tuple[tuple[int, int], ...]:
     if isinstance(padding, str):
         if padding == "valid":
-            return ((0, 0),) * n
+            return ((0, 0),) * len(kernel)
         if padding != "same":
             raise RuntimeError(f"Invalid padding string: '{padding}' ({name} takes 'same', 'valid' or numbers)")
         if any(each != 1 for each in stride):
             raise RuntimeError(f"padding='same' is not supported for strided convolutions ({name} got {stride=})")
         whole = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
         return tuple((each // 2, each - each // 2) for each in whole)  # one more at the end, as in torch
-    return tuple((each, each) for each in sizes(name, "padding", padding, n))
+    return tuple((each, each) for each in padding)
 
 
 def _check_window(window: Window, groups: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 from operator import index
 from typing import TYPE_CHECKING, Any
@@ -260,9 +261,18 @@ def _window(
     if x._array.dtype.kind in "bc":
         raise NotImplementedError(f"\"{name}\" not implemented for '{dtypes.of(x._array.dtype)._title}'")
     kernel = _sizes(name, "kernel_size", kernel_size, n)
-    steps = kernel if stride is None or stride in ([], ()) else _sizes(name, "stride", stride, n)
+    default = stride is None or (type(stride) is not int and stride in ([], ()))
+    steps = kernel if default else _sizes(name, "stride", stride, n)
     margin = _sizes(name, "padding", padding, n)
     spread = _sizes(name, "dilation", dilation, n)
+    return _fitted(name, shape, kernel, steps, margin, spread, bool(ceil_mode))
+
+
+@lru_cache(1024)
+def _fitted(
+    name: str, shape: Sizes, kernel: Sizes, steps: Sizes, margin: Sizes, spread: Sizes, ceil_mode: bool
+) -> Window:
+    n = len(kernel)
     if min(steps) <= 0:
         raise RuntimeError("stride should not be zero" if 0 in steps else "stride must be greater than zero")
     if min(spread) <= 0:
@@ -303,6 +313,8 @@ def _end(n: int, kernel: int, stride: int, margin: int, dilation: int) -> int:
 
 
 def _sizes(name: str, argument: str, value: Any, n: int) -> Sizes:
+    if type(value) is int:
+        return (value,) * n
     given = [index(each) for each in value] if isinstance(value, (tuple, list)) else [index(value)]
     if len(given) not in (1, n):
         raise RuntimeError(f"{name}: {argument} must either be a single int, or a tuple of {_WORDS[n]}")

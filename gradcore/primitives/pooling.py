@@ -5,6 +5,7 @@ The last axes of an array are the ones the windows slide along; all before them 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -30,21 +31,22 @@ def max_pool(F: Any, x: Array, *, window: Window) -> tuple[Array, Array]:
     all."""
     size = x.shape[x.ndim - window.ndim :]
     out, padded = window.out(size), window.padded(F, x, _lowest(x.dtype))
+    first, offset, origin = (_geometry_on_host if F.device_type == "cpu" else _geometry)(F, window, size)
     best: Any = None
     tap: Any = None
     for k, (_, index) in enumerate(window.taps(out)):
         candidate = padded[index]
         if best is None:
-            first = F.astype(_first_taps(F, window, out), "int8" if prod(window.kernel) < 128 else "int32")
-            best, tap = candidate, F.copy(F.broadcast_view(first, candidate.shape))
+            best, tap = candidate, F.empty(candidate.shape, first.dtype)
+            tap[...] = first
         else:
             better = candidate > best
             if x.dtype.kind not in "iu":
                 better |= candidate != candidate
             # The taps come in order, so the largest that was better is the last: no branches.
-            tap = F.maximum(tap, F.multiply(better, k, dtype=tap.dtype))
+            tap = F.maximum(tap, better * tap.dtype.type(k))
             best = F.maximum(best, candidate)
-    return F.copy(best), _positions(F, window, size, out, tap)
+    return F.copy(best), F.take(offset, tap) + origin
 
 
 @primitive("general")
@@ -76,14 +78,20 @@ def _first_taps(F: Any, window: Window, out: Sizes) -> Array:
     return first
 
 
-def _positions(F: Any, window: Window, size: Sizes, out: Sizes, tap: Array) -> Array:
-    """The flat positions in an array of `size` of the cells that the windows see at `tap`."""
+def _geometry(F: Any, window: Window, size: Sizes) -> tuple[Array, Array, Array]:
+    """The first tap of each window that is not in the padding; and what makes a tap's flat position in an array of `size`:
+    what it adds, and where each window begins."""
+    out = window.out(size)
+    first = F.astype(_first_taps(F, window, out), "int8" if prod(window.kernel) < 128 else "int32")
     origin = offset = F.zeros((1,) * window.ndim, "int64")
     for a, (n, k) in enumerate(zip(out, window.kernel, strict=True)):
         row = prod(size[a + 1 :])
         origin = origin + _along(F.arange(n) * (window.stride[a] * row) - window.padding[a][0] * row, a, window.ndim)
         offset = offset + _along(F.arange(k) * (window.dilation[a] * row), a, window.ndim)
-    return F.take(offset.reshape(-1), tap) + origin
+    return first, offset.reshape(-1), origin
+
+
+_geometry_on_host = lru_cache(32)(_geometry)
 
 
 def _along(x: Array, axis: int, ndim: int) -> Array:

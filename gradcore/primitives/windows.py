@@ -59,11 +59,9 @@ class Window(NamedTuple):
     def _inside(self, size: Sizes) -> tuple[slice, ...]:
         return tuple(slice(p[0], p[0] + n) for p, n in zip(self.padding, size, strict=True))
 
-    def taps(self, out: Sizes) -> Iterator[tuple[Sizes, tuple[Any, ...]]]:
+    def taps(self, out: Sizes) -> list[tuple[Sizes, tuple[Any, ...]]]:
         """Each place in the kernel, with the index of the cells that all windows see there."""
-        for place in product(*map(range, self.kernel)):
-            steps = zip(place, self.dilation, self.stride, out, strict=True)
-            yield place, (..., *(slice(k * d, k * d + (n - 1) * s + 1, s) for k, d, s, n in steps))
+        return _taps(self, out)
 
     def columns(self, F: Any, x: Array) -> Array:
         """A view of (..., *size), padded with zeros, as (..., *kernel, *out)."""
@@ -86,6 +84,15 @@ class Window(NamedTuple):
     def inside(self, F: Any, image: Array, size: Sizes) -> Array:
         """The cells of `size` of an array that has the padding around them."""
         return F.ascontiguousarray(image[(..., *self._inside(size))])
+
+
+@lru_cache(256)
+def _taps(window: Window, out: Sizes) -> list[tuple[Sizes, tuple[Any, ...]]]:
+    taps: list[tuple[Sizes, tuple[Any, ...]]] = []
+    for place in product(*map(range, window.kernel)):
+        steps = zip(place, window.dilation, window.stride, out, strict=True)
+        taps.append((place, (..., *(slice(k * d, k * d + (n - 1) * s + 1, s) for k, d, s, n in steps))))
+    return taps
 
 
 # What windows that are no windows, at the ends of rows, may cost in proportion.

@@ -22,6 +22,7 @@ HALF = A.astype("f2")
 LONG = rng.normal(size=(3, 1501))
 FAR = np.where(np.arange(1501) == 1000, np.inf, LONG)
 Z = A + 1j * B
+BATCH = rng.normal(size=(4, 3, 64, 64))
 WALK = rng.normal(size=(20, 30))
 STEPS = np.where(rng.random((20, 30)) < 0.1, np.nan, rng.integers(0, 20, (20, 30)))
 ENDS = np.array([[-np.inf, -np.inf, 5, -np.inf, -np.inf, 7], [np.nan, 1, np.inf, np.nan, 2, np.inf], [3, 1, 4, 2, 6, 5]])
@@ -31,6 +32,13 @@ CALLS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], Callable[..., Any]]]
     "sum of all": (lambda F, x: F.sum(x), (A,), lambda x: x.sum()),
     "sum over axes": (lambda F, x: F.sum(x, (0, 1)), (A,), lambda x: x.sum((0, 1))),
     "sum keeps": (lambda F, x: F.sum(x, 1, keepdims=True), (A,), lambda x: x.sum(1, keepdims=True)),
+    "sum over batch and places": (lambda F, x: F.sum(x, (0, 2, 3)), (BATCH,), lambda x: x.sum((0, 2, 3))),
+    "sum over places, kept": (
+        lambda F, x: F.sum(x, (0, -1), keepdims=True),
+        (BATCH,),
+        lambda x: x.sum((0, 3), keepdims=True),
+    ),
+    "sum over rows in parts": (lambda F, x: F.sum(x, -1), (BATCH.reshape(6, -1),), lambda x: x.sum(1)),
     "sum over none": (lambda F, x: F.sum(x, ()), (A,), lambda x: x),
     "sum in a dtype": (lambda F, x: F.sum(x, 0, dtype="f4"), (INTS,), lambda x: x.sum(0, dtype="f4")),
     "sum of bools": (lambda F, x: F.sum(x > 0), (A,), lambda x: (x > 0).sum()),

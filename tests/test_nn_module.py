@@ -143,6 +143,10 @@ PROGRAMS = [
     "m.register_state_dict_post_hook(lambda m, s, p, d: s.update(more=1)); m.state_dict()['more']",
     "m.register_state_dict_post_hook(lambda m, s, p, d: s); m.state_dict()",
     "m.register_load_state_dict_pre_hook(lambda m, s, *a: s.pop('x', 0)); m.load_state_dict({**m.state_dict(), 'x': 1})",
+    "m._register_load_state_dict_pre_hook(lambda s, p, *a: s.pop(p + 'x')); "
+    "m.load_state_dict({**m.state_dict(), 'x': 1})",
+    "m._register_load_state_dict_pre_hook(lambda m, s, *a: s.pop('x'), with_module=True); "
+    "m.load_state_dict({**m.state_dict(), 'x': 1})",
     "m.register_load_state_dict_post_hook(lambda m, k: k.missing_keys.clear()); m.load_state_dict({})",
     # Containers.
     "s = T.nn.Sequential(T.nn.ReLU(), T.nn.Tanh(), T.nn.ReLU()); [repr(s[1:]), len(s), repr(s[-1]), repr(s)]",

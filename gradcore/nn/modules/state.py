@@ -148,9 +148,23 @@ class Stateful:
         """Call `hook(module, state_dict, prefix, ...)`, with the arguments of `_load_from_state_dict`, before loading."""
         return add(self.__dict__.setdefault("_load_state_dict_pre_hooks", {}), Hook(hook))
 
+    def _register_load_state_dict_pre_hook(self, hook: Callable[..., Any], with_module: bool = False) -> RemovableHandle:
+        # torch's older form, which many programs use: by default without the module among the arguments.
+        return self.register_load_state_dict_pre_hook(hook if with_module else _WithoutModule(hook))
+
     def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(module, incompatible_keys)` after the module and its children are loaded; it may change the keys."""
         return add(self.__dict__.setdefault("_load_state_dict_post_hooks", {}), Hook(hook))
+
+
+class _WithoutModule:
+    """A hook that is called without the module."""
+
+    def __init__(self, hook: Callable[..., Any]) -> None:
+        self.hook = hook
+
+    def __call__(self, module: Stateful, *args: Any) -> Any:
+        return self.hook(*args)
 
 
 class Faults:

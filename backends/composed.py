@@ -123,28 +123,43 @@ def log_softmax_backward(F: Any, g: Array, out: Array, axis: Axes) -> Array:
     return g - F.exp(out) * F.sum(g, axis, keepdims=True)
 
 
-def standardize(F: Any, x: Array, axis: Axes, eps: float) -> tuple[Array, Array, Array]:
-    """Return (x - mean) / sqrt(variance + eps) over `axis`, that mean and that (biased) variance; axes are kept."""
+def standardize(F: Any, x: Array, axis: Axes, eps: float, centred: bool = True) -> tuple[Array, Array, Array]:
+    """Return (x - mean) / sqrt(variance + eps) over `axis`, that mean and that (biased) variance; axes are kept.
+
+    If not `centred`, the mean is taken to be 0, so that the variance is the mean square.
+    """
     dtype, count = x.dtype, prod(x.shape[a] for a in axis)
     x = F.astype(x, "float32") if is_narrow(x) else x
-    mean = F.sum(x, axis, keepdims=True) / count
-    out = x - mean
-    variance = inner(F, out, out, axis) / count
+    if centred:
+        mean = F.sum(x, axis, keepdims=True) / count
+        out = x - mean
+        variance = inner(F, out, out, axis) / count
+    else:
+        variance = inner(F, x, x, axis) / count
+        mean, out = F.zeros_like(variance), F.copy(x)
     out *= (variance + eps) ** -0.5
     return F.astype(out, dtype), F.astype(mean, dtype), F.astype(variance, dtype)
 
 
-def destandardize(F: Any, x: Array, y: Array, scale: Array, axis: Axes) -> Array:
-    """Return (x - mean(x) - y * mean(x * y)) * scale over `axis`."""
+def destandardize(F: Any, x: Array, y: Array, scale: Array, axis: Axes, centred: bool = True) -> Array:
+    """Return (x - mean(x) - y * mean(x * y)) * scale over `axis`, without mean(x) if not `centred`."""
     count = prod(x.shape[a] for a in axis)
     dtype = x.dtype
     if is_narrow(x):
         x, y, scale = (F.astype(each, "float32") for each in (x, y, scale))
     out = y * (inner(F, x, y, axis) / -count)
-    out -= F.sum(x, axis, keepdims=True) / count
+    if centred:
+        out -= F.sum(x, axis, keepdims=True) / count
     out += x
     out *= scale
     return F.astype(out, dtype)
+
+
+def affine(F: Any, x: Array, scale: Array, shift: Array) -> Array:
+    """Return x * scale + shift."""
+    out = x * scale
+    out += shift
+    return out
 
 
 # Up to so many classes the sums over them are faster along the first axis, copy included.

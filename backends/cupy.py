@@ -378,7 +378,7 @@ silu, silu_backward = _fused("silu", _bind), _fused("silu_backward", _bind)
 softplus, softplus_backward = _fused("softplus", _bind), _fused("softplus_backward", _bind)
 softmax, softmax_backward = _over_rows("softmax", _bind), _over_rows("softmax_backward", _bind)
 standardize, destandardize = _standardize(_bind), _destandardize(_bind)
-cross_entropy = _cross_entropy(_bind)
+affine, cross_entropy = _fused("affine", _bind), _cross_entropy(_bind)
 run_rule = partial(_run_rule, _bind(composed.run_rule))
 log_softmax, log_softmax_backward = _over_rows("log_softmax", _bind), _over_rows("log_softmax_backward", _bind)
 

@@ -100,15 +100,19 @@ OTHERS = ("add_rows", "cross_entropy", "destandardize", "standardize")
 
 @needs_a_compiler
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("centred", [True, False])
 @pytest.mark.parametrize("axis", [(1,), (0, 1)])
-def test_standardize_and_back(axis: Any, dtype: str, strict_cuda: Any) -> None:
+def test_standardize_and_back(axis: Any, centred: bool, dtype: str, strict_cuda: Any) -> None:
     F, tolerance = strict_cuda.backend, 1e-4 if dtype == "f4" else 1e-11
     x, y, before = X.astype(dtype), Y.astype(dtype), len(pretended.runs)
     scale = np.asarray(rng.random((5, 1) if axis == (1,) else (1, 1)), dtype)
-    found = F.standardize(strict_cuda.array(x), axis, 1e-3)
-    back = F.destandardize(*map(strict_cuda.array, (x, y, scale)), axis)
+    found = F.standardize(strict_cuda.array(x), axis, 1e-3, centred)
+    back = F.destandardize(*map(strict_cuda.array, (x, y, scale)), axis, centred)
     assert pretended.runs[before:] == ["gradcore_standardize", "gradcore_destandardize"]
-    expected = (*composed.standardize(host, x, axis, 1e-3), composed.destandardize(host, x, y, scale, axis))
+    expected = (
+        *composed.standardize(host, x, axis, 1e-3, centred),
+        composed.destandardize(host, x, y, scale, axis, centred),
+    )
     for mine, other in zip((*found, back), expected, strict=True):
         assert (mine.shape, mine.dtype) == (other.shape, dtype)
         np.testing.assert_allclose(strict_cuda.host(mine), other, rtol=tolerance, atol=tolerance)
@@ -129,8 +133,8 @@ def test_cross_entropy(dtype: str, strict_cuda: Any) -> None:
 EDGES = np.array([0.0, -0.0, 1e-30, -1e-30, 88.0, -88.0, 1e4, -1e4, np.inf, -np.inf, np.nan])
 NUMBERS: dict[str, tuple[float, ...]] = {"softplus": (2.0, 5.0), "softplus_backward": (2.0, 5.0)}
 ELEMENTWISE = (
-    "sigmoid sigmoid_backward tanh_backward gelu gelu_backward gelu_tanh gelu_tanh_backward silu silu_backward softplus "
-    "softplus_backward"
+    "affine sigmoid sigmoid_backward tanh_backward gelu gelu_backward gelu_tanh gelu_tanh_backward silu silu_backward "
+    "softplus softplus_backward"
 ).split()
 
 
@@ -142,6 +146,8 @@ def test_a_kernel_computes_what_it_stands_for(name: str, dtype: str, strict_cuda
     function = getattr(strict_cuda.backend, name)
     values = np.concatenate([EDGES, rng.normal(size=50) * 4]).astype(dtype)
     arrays = [np.ones_like(values), values] if name.endswith("backward") else [values]
+    if name == "affine":
+        arrays = [values[:, None], values[None, 11:], values[None, 11:]]
     with np.errstate(all="ignore"):
         expected = getattr(composed, name)(host, *arrays, *NUMBERS.get(name, ()))
     before = len(pretended.runs)

@@ -49,6 +49,7 @@ SOURCES = {
         y = T(A(g) * (s * (A(x) * (A(1) - s) + A(1))));
         """,
     ),
+    "affine": ("T x, T scale, T shift", "y = T(A(x) * A(scale) + A(shift));"),
     "softplus": (
         "T x, S beta, S threshold",
         """

@@ -15,14 +15,16 @@ FORWARD = RowKernel(
     "gradcore_standardize",
     r"""
 extern "C" __global__ void gradcore_standardize(
-    const T* x, T* y, T* means, T* variances, const A eps, const long long n
+    const T* x, T* y, T* means, T* variances, const A eps, const long long centred, const long long n
 ) {
     x += blockIdx.x * n;
     y += blockIdx.x * n;
-    A sum = 0;
-    for (long long i = threadIdx.x; i < n; i += blockDim.x) sum += A(x[i]);
-    const A mean = block_sum(sum) / A(n);
-    sum = 0;
+    A sum = 0, mean = 0;
+    if (centred) {
+        for (long long i = threadIdx.x; i < n; i += blockDim.x) sum += A(x[i]);
+        mean = block_sum(sum) / A(n);
+        sum = 0;
+    }
     for (long long i = threadIdx.x; i < n; i += blockDim.x) sum += (A(x[i]) - mean) * (A(x[i]) - mean);
     const A variance = block_sum(sum) / A(n);
     const A scale = A(1) / sqrt(variance + eps);
@@ -40,7 +42,7 @@ BACKWARD = RowKernel(
     "gradcore_destandardize",
     r"""
 extern "C" __global__ void gradcore_destandardize(
-    const T* x, const T* y, const T* scales, T* out, const long long n
+    const T* x, const T* y, const T* scales, T* out, const long long centred, const long long n
 ) {
     const long long row = blockIdx.x * n;
     A sum = 0, product = 0;
@@ -48,7 +50,7 @@ extern "C" __global__ void gradcore_destandardize(
         sum += A(x[i]);
         product += A(x[i]) * A(y[i]);
     }
-    sum = block_sum(sum) / A(n);
+    sum = centred ? block_sum(sum) / A(n) : A(0);
     product = block_sum(product) / A(n);
     const A scale = A(scales[blockIdx.x]);
     for (long long i = row + threadIdx.x; i < row + n; i += blockDim.x) {
@@ -73,12 +75,12 @@ def destandardize(bind: Bind) -> Callable[..., Any]:
     """Return the function `destandardize` of a backend: one kernel over last axes, composed over others."""
     otherwise = bind(composed.destandardize)
 
-    def call(x: Any, y: Any, scale: Any, axis: tuple[int, ...]) -> Any:
+    def call(x: Any, y: Any, scale: Any, axis: tuple[int, ...], centred: bool = True) -> Any:
         length = _last(x, axis)
         if length is None or not serves(x, y, scale) or x.shape != y.shape or scale.size * length != x.size:
-            return otherwise(x, y, scale, axis)
+            return otherwise(x, y, scale, axis, centred)
         out = cp.empty(x.shape, x.dtype)
-        BACKWARD(scale.size, length, *map(cp.ascontiguousarray, (x, y, scale)), out)
+        BACKWARD(scale.size, length, *map(cp.ascontiguousarray, (x, y, scale)), out, np.int64(centred))
         return out
 
     return named(call, "destandardize", otherwise)
@@ -88,14 +90,15 @@ def standardize(bind: Bind) -> Callable[..., Any]:
     """Return the function `standardize` of a backend: one kernel over last axes, composed over others."""
     otherwise = bind(composed.standardize)
 
-    def call(x: Any, axis: tuple[int, ...], eps: float) -> Any:
+    def call(x: Any, axis: tuple[int, ...], eps: float, centred: bool = True) -> Any:
         length = _last(x, axis)
         if length is None or not serves(x):
-            return otherwise(x, axis, eps)
+            return otherwise(x, axis, eps, centred)
         kept = (*x.shape[: x.ndim - len(axis)], *(1 for _ in axis))
         out, mean, variance = cp.empty(x.shape, x.dtype), cp.empty(kept, x.dtype), cp.empty(kept, x.dtype)
         wide = np.float64 if x.dtype.char == "d" else np.float32
-        FORWARD(x.size // length, length, cp.ascontiguousarray(x), out, mean, variance, wide(eps))
+        arrays = cp.ascontiguousarray(x), out, mean, variance
+        FORWARD(x.size // length, length, *arrays, wide(eps), np.int64(centred))
         return out, mean, variance
 
     return named(call, "standardize", otherwise)

@@ -222,8 +222,12 @@ def rms_norm(
     wide: Any = converted(input, dtypes.float32 if dtype.itemsize == 2 else None, "rms_norm")
     if eps is None:
         eps = dtypes.finfo(dtypes.of(wide._array.dtype)).eps
-    square = mean(e.multiply(wide, wide), tuple(range(len(shape) - len(over), len(shape))), True)
-    out = e.multiply(wide, e.rsqrt(e.add(square, eps)))
+    axes = tuple(range(len(shape) - len(over), len(shape)))
+    if dtype.kind == "c":
+        out = e.multiply(wide, e.rsqrt(e.add(mean(e.multiply(wide, wide), axes, True), eps)))
+    else:
+        out = n.standardize(wide, axis=axes, eps=eps, centred=False)[0]
+        label(out, "MulBackward0")
     out = out if weight is None else e.multiply(out, weight)
     return converted(out, dtypes.of(dtype) if dtype.itemsize == 2 else None, "rms_norm")  # type: ignore[no-any-return]
 

@@ -156,6 +156,10 @@ POOLING = [
 NORMALISATION = [
     Case("standardize", normal((3, 4, 2)), {"axis": (1, 2), "eps": 1e-5}),
     Case("standardize", normal((5, 3)), {"axis": (0,), "eps": 0.1}, "first axis"),
+    Case("standardize", normal((3, 4, 2)), {"axis": (1, 2), "eps": 1e-5, "centred": False}, "by the mean square"),
+    Case(
+        "destandardize", normal((3, 4, 2), (3, 4, 2), (3, 1, 1)), {"axis": (1, 2), "centred": False}, "by the mean square"
+    ),
     Case("standardize", normal((2, 3, 2, 2)), {"axis": (0, 2, 3), "eps": 1e-5}, "channels"),
     *(
         Case("destandardize", normal(shape, shape, kept), {"axis": axis}, label)

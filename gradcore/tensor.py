@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore import devices, dtypes, engine, ops
 from gradcore.backends import of
 from gradcore.graph import Leaf, Node, Output, modes, versions
-from gradcore.ops import assigning, creation, filling, indexing
+from gradcore.ops import creation, filling, indexing
 from gradcore.ops.registry import methods
 from gradcore.recorder import hooks, inplace, views
 from gradcore.recorder.value import Value, adopt, meta, wrap
@@ -65,6 +65,8 @@ class Tensor(Value):
 
         def __getattr__(self, name: str) -> Any:  # the operations
             ...
+
+        def __setitem__(self, index: Any, value: Any) -> None: ...
 
         def __neg__(self) -> Tensor: ...
 
@@ -401,9 +403,6 @@ class Tensor(Value):
 
     def __getitem__(self, index: Any) -> Tensor:
         return indexing.getitem(self, index)  # type: ignore[no-any-return]
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        assigning.setitem(self, index, value)
 
     def __delitem__(self, index: Any) -> None:
         raise TypeError("Tensor does not support deleting items")

@@ -7,7 +7,6 @@ from importlib import import_module
 from typing import Any
 
 from gradcore.ops import (
-    assigning,
     complex_numbers,
     conversion,
     creation,
@@ -17,7 +16,6 @@ from gradcore.ops import (
     pointwise,
     protocols,
     reductions,
-    shaping,
 )
 from gradcore.ops.later import METHODS as METHODS
 from gradcore.ops.later import MODULES

@@ -244,5 +244,5 @@ def _fill(self: Any, value: Any) -> Any:
     return overwritten(self, lambda into: of(into).setitem(into, ..., array), _filled[from_tensor], (value,), {}, "fill_")
 
 
-methods.update(copy_=_copy_from, zero_=_zero, fill_=_fill)
+methods.update(__setitem__=setitem, copy_=_copy_from, zero_=_zero, fill_=_fill)
 functions[""].update(zero_=_zero, fill_=_fill)

@@ -6,14 +6,29 @@ They take Tensors in nested dicts, lists and tuples; or functions of plain NumPy
 
 from __future__ import annotations
 
+from typing import Any
+
 from gradcore.transforms.derivatives import grad, grad_and_value, jvp, linearize, vjp
 from gradcore.transforms.jacobians import hessian, jacfwd, jacrev
+from gradcore.transforms.looking import debug_unwrap, functionalize
 from gradcore.transforms.mapping import vmap
 from gradcore.transforms.modules import functional_call, stack_module_state
+from gradcore.transforms.patterns import rearrange
 
 jacobian = jacrev
 
 __all__ = [
-    "functional_call", "grad", "grad_and_value", "hessian", "jacfwd", "jacobian", "jacrev", "jvp", "linearize",
-    "stack_module_state", "vjp", "vmap",
+    "debug_unwrap", "functional_call", "functionalize", "grad", "grad_and_value", "hessian", "jacfwd", "jacobian", "jacrev",
+    "jvp", "linearize", "rearrange", "replace_all_batch_norm_modules_", "stack_module_state", "vjp", "vmap",
 ]  # fmt: skip
+
+
+def replace_all_batch_norm_modules_(root: Any) -> Any:
+    """Let every BatchNorm in `root` forget its running statistics, which `vmap` cannot update. Returns `root`, changed."""
+    from gradcore.nn.modules.batchnorm import _BatchNorm
+
+    for module in root.modules():
+        if isinstance(module, _BatchNorm):
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+            module.track_running_stats = False
+    return root

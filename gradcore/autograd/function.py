@@ -332,13 +332,13 @@ def _alias(t: Value) -> Value:
     return out
 
 
-def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
+def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate a `backward` that cannot be differentiated: its results raise when somebody tries."""
 
-    @functools.wraps(function)
+    @functools.wraps(fn)
     def once(ctx: Any, *args: Any) -> Any:
         with modes.no_grad():
-            returned = function(ctx, *args)
+            returned = fn(ctx, *args)
         origins = tuple(
             origin for origin in (inplace.target(a) for a in args if isinstance(a, Value)) if origin is not None
         )

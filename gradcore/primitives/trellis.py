@@ -48,14 +48,19 @@ def trellis(F: Any, x: Array, allowed: Array) -> Array:
     x = F.maximum(x, NEVER)
     out = F.empty(x.shape, x.dtype)
     out[0] = F.where(F.arange(states) < 2, x[0], NEVER)
-    before = F.full((*x.shape[1:2], states + 2), NEVER, x.dtype)
-    stay, skip = before[:, 2:], F.where(allowed[2, 0], 0, NEVER)
+    wide = F.full((*x.shape[1:2], states + 2), NEVER, x.dtype)
+    here, around = wide[:, 2:], F.sliding_window_view(wide, (states,), (1,))  # (N, 3, S): leap, step, stay
+    skips = F.zeros(around.shape, x.dtype)
+    skips[:, 0] = F.where(allowed[2, 0], 0, NEVER)
     for t in range(1, steps):
-        stay[...] = out[t - 1]
-        step, leap = before[:, 1:-1], before[:, :-2] + skip
-        top = F.maximum(F.maximum(stay, step), leap)
-        total = F.exp(stay - top) + F.exp(step - top) + F.exp(leap - top)
-        out[t] = F.maximum(F.log(total) + top + x[t], NEVER)
+        here[...] = out[t - 1]
+        paths = around + skips
+        top = F.max(paths, 1)
+        paths -= top[:, None]
+        total = F.log(F.sum(F.exp(paths, paths), 1))
+        total += top
+        total += x[t]
+        out[t] = F.maximum(total, NEVER)
     return out
 
 
@@ -73,14 +78,17 @@ def _flow_pull(
 def flow(F: Any, x: Array, w: Array, *, back: bool) -> Array:
     """y[t, s] = x[t, s] + sum_d w[d, t-1, s] y[t-1, s-d] for the moves d; with `back`, the transpose of that map."""
     out = F.copy(x)
-    states = x.shape[2]
-    for t in range(x.shape[0] - 1, 0, -1) if back else range(1, x.shape[0]):
-        for d in MOVES:
-            if d >= states:
-                continue
-            share = w[d, t - 1, :, d:]
-            if back:
-                out[t - 1, :, : states - d] += share * out[t, :, d:]
-            else:
-                out[t, :, d:] += share * out[t - 1, :, : states - d]
+    steps, batch, states = x.shape
+    last = len(MOVES) - 1
+    wide = F.zeros((batch, states + last), x.dtype)
+    here, around = wide[:, :states] if back else wide[:, last:], F.sliding_window_view(wide, (states,), (1,))
+    shares = F.zeros((max(steps - 1, 0), *around.shape), x.dtype)
+    for d in MOVES[:states]:
+        if back:
+            shares[:, :, d, : states - d] = w[d, :, :, d:]
+        else:
+            shares[:, :, last - d, d:] = w[d, :, :, d:]
+    for t in range(steps - 1, 0, -1) if back else range(1, steps):
+        here[...] = out[t if back else t - 1]
+        out[t - 1 if back else t] += F.sum(around * shares[t - 1], 1)
     return out

@@ -399,7 +399,8 @@ def spread(x: Any, shape: Any, count: float) -> Any:
     if x.ndim or math.prod(shape) > shared.SMALL:
         return _spread(x, shape, count)
     out = empty(shape, x.dtype)
-    out[()] = x if count == 1 else x.item() / count  # a division of Python's numbers takes a tenth of one of arrays
+    if count:  # a division of Python's numbers takes a tenth of one of arrays
+        out[()] = x if count == 1 else x.item() / count
     return out
 
 

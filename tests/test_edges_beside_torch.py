@@ -65,7 +65,36 @@ def poles_of_lgamma(m: Any) -> list[Any]:
     return [m.lgamma(x), m.lgamma(m.tensor([1e-40, -1e-44, 0.0, 3.5]))]
 
 
+def averages_of_nothing(m: Any) -> list[Any]:
+    x, rows = float64(m, []), m.ones(0, 3, dtype=m.float64, requires_grad=True)
+    out = rows.mean()
+    first = m.autograd.grad(out, rows, create_graph=True)[0]
+    return [*pulled(m, x.mean(), x), *pulled(m, rows.mean(0), rows), out, first, x.mean(-1, keepdim=True)]
+
+
+def middles_of_nothing(m: Any) -> list[Any]:
+    x = m.ones(0, 3, dtype=m.float64, requires_grad=True)
+    empty = [m.empty(0, dtype=dtype) for dtype in (m.int64, m.uint8, m.float16)]
+    others = [f(each) for each in empty for f in (m.median, m.nanmedian)]
+    return [*pulled(m, m.median(x), x), *pulled(m, m.nanmedian(x), x), *others]
+
+
+def numbers_turned_round(m: Any) -> list[Any]:
+    x = float64(m, 3.0)
+    return [*pulled(m, x.flip(-1), x), *pulled(m, m.flip(x, (0,)), x), x.flip(())]
+
+
+def running_logarithms(m: Any) -> list[Any]:
+    rows = [[0.0, inf, 1.0], [1.0, inf, inf], [-inf, 0.0, 1.0], [-inf, -inf, 0.0], [inf, 0.0, 1.0], [0.0, 1.0, nan]]
+    x = float64(m, rows)
+    return pulled(m, m.logcumsumexp(x, -1), x)
+
+
 PROGRAMS: list[Program] = [
+    middles_of_nothing,
+    numbers_turned_round,
+    running_logarithms,
+    averages_of_nothing,
     ignored_classes,
     slopes_beside_what_cancels,
     exponentials_of_a_batch,

@@ -148,7 +148,8 @@ def adjoint(input: Tensor) -> Tensor:
 @op()
 def flip(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
     """Reverse the order along each of `dims`; a copy."""
-    return p.flip(input, axis=arguments.distinct(arguments.shape(axes, dims), input._array.ndim))  # type: ignore[no-any-return]
+    axis = arguments.distinct(arguments.shape(axes, dims), input._array.ndim)
+    return p.flip(input, axis=axis if input._array.ndim else ())  # type: ignore[no-any-return]
 
 
 @op()

@@ -8,6 +8,7 @@ So factors of zero are no special case at any order.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 from gradcore.backends.shared import widened
@@ -70,7 +71,9 @@ def _logcumsumexp(F: Any, x: Array, axis: int) -> Array:
 def _logcumsumexp_pull(F: Any, g: Array, x: Array, out: Array, axis: int) -> Array:
     if not out.ndim:
         return g
-    decay = F.exp(_but_last(F, out, axis) - _but_first(F, out, axis))
+    before, after = _but_last(F, out, axis), _but_first(F, out, axis)
+    stuck = F.logical_and(before == after, F.absolute(after) == inf)  # infinity less infinity would spoil what is before
+    decay = F.exp(F.where(stuck, 0.0, before - after))
     return F.recurrence(decay, g, axis=axis, reverse=True) * F.exp(x - out)
 
 

@@ -6,6 +6,7 @@ primitive followed by `pick`.
 
 from __future__ import annotations
 
+from math import nan
 from typing import Any
 
 from gradcore.primitives.cumulative import scan
@@ -129,6 +130,8 @@ def argmedian(F: Any, x: Array, *, axis: int, keepdims: bool = False, skip_nan: 
 @primitive("general", x=lambda F, g, x, out: extremum_pull(F, g, x, out, None, False, True))
 def median(F: Any, x: Array, *, skip_nan: bool = False) -> Array:
     """The lower median of all elements, who share the cotangent if equal to it; NaN as for `argmedian`."""
+    if not x.size:
+        return F.astype(F.full((), nan, "float64"), x.dtype)
     flat = F.reshape(x, (-1,))
     place = _median_place(F, flat, 0, skip_nan)
     return F.reshape(F.take_along_axis(F.sort(flat, 0), place, 0), ())

@@ -120,6 +120,16 @@ def test_an_overwritten_value_names_both_operations() -> None:
     assert x.grad is None
 
 
+def test_an_overwritten_value_names_the_last_writer() -> None:
+    x = leaf(2, 3)
+    y = x * 2
+    z = y * y
+    y.add_(1)
+    y.zero_()
+    with pytest.raises(RuntimeError, match=r"overwritten by zero_ \(its storage is now at version 2\)"):
+        z.sum().backward()
+
+
 def test_an_exception_in_backward_leaves_gradients_and_says_the_graph_is_spent() -> None:
     x, w = leaf(3), leaf(3, seed=1)
     (x * w).sum().backward()

@@ -17,6 +17,7 @@ import gradcore.func
 torch = pytest.importorskip("torch")
 
 from tests.transforms_beside import beside, numbers  # noqa: E402
+from tests.twin import same  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit")
 
@@ -268,6 +269,17 @@ def test_dual_levels_nest_here() -> None:
             inner = D.unpack_dual(D.make_dual(a, one) ** 3)
         found = D.unpack_dual(inner.tangent, level=outer)
     assert (found.primal.item(), found.tangent.item()) == (3 * 1.5**2, 6 * 1.5)
+
+
+@pytest.mark.parametrize("chunk_size", [None, 1, 2, 3, 4, 5, 9])
+def test_a_jacobian_in_chunks_is_the_jacobian(chunk_size: int | None) -> None:
+    values = np.random.default_rng().normal(size=(5,)).tolist()
+
+    def program(T: Any) -> Any:
+        x = T.tensor(values, dtype=T.float64)
+        return T.func.jacrev(lambda x: T.stack([x.sin(), x.prod() * x]), chunk_size=chunk_size)(x)
+
+    same(program, torch)
 
 
 # -- refusals ------------------------------------------------------------------------------------------------

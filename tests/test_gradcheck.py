@@ -115,6 +115,24 @@ def test_a_right_function_of_two_outputs_passes() -> None:
         gradcheck(two_outputs(gradcore, False), leaf(gradcore, 3))
 
 
+def test_a_gradient_that_is_wrong_without_another_is_refused() -> None:
+    # Right with one cotangent and with three; the Jacobian of each output does not tell what happens with two.
+    class Careless(gradcore.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.set_materialize_grads(False)
+            return x * 2, x * 2, x * 2
+
+        @staticmethod
+        def backward(ctx: Any, *gs: Any) -> Any:
+            given = [g for g in gs if g is not None]
+            return 2 * (sum(given) if len(given) != 2 else given[0])
+
+    with pytest.raises(GradcheckError, match="with zeros, without a gradient of output 0"):
+        gradcheck(Careless.apply, leaf(gradcore, 3))
+    assert gradcheck(Careless.apply, leaf(gradcore, 3), check_undefined_grad=False)
+
+
 def test_a_wrong_second_derivative_is_refused() -> None:
     def first(x: Any) -> Any:
         return custom(gradcore, lambda ctx, x: x**2, lambda ctx, g: g * 2 * x.detach())(x)

@@ -100,6 +100,8 @@ ALGEBRA = [
     *(Case("svd", spread(2), {"full": full}, f"full={full}") for full in (True, False)),
     Case("svd", normal((2, 5, 3)), {"full": False}, "tall"),
     Case("svd", normal((3, 5)), {"full": False}, "wide"),
+    Case("svd", normal((4, 3)), {"full": False}, "tall by one"),
+    Case("svd", normal((3, 4)), {"full": False}, "wide by one"),
     *(
         Case("pinv", make, {"atol": 1e-6, "rtol": 0.0, "hermitian": False}, label, complex_=True)
         for label, make in {"tall": normal((4, 3)), "wide": normal((2, 3, 4)), "square": spread()}.items()

@@ -261,9 +261,9 @@ SHIFTED: dict[str, Callable[[Any, int, int], Any]] = {
 }
 # Parameters that mean the same: numbers, flags, and sizes of the last axes.
 SAME = frozenset(
-    """adjoint after aligned atol before centred checked count counted descending distinct divisor dof dtype eps exclusive frame
-    full hermitian inverse k keep keepdims largest length mode nans norm offset order reverse rtol sampling size sizes
-    skip_nan step transposed upper value weighted window""".split()
+    """adjoint after aligned atol before centred checked count counted descending distinct divisor dof dtype eps
+    exclusive frame full hermitian inverse k keep keepdims largest length mode nans norm offset order reverse
+    rtol sampling size sizes skip_nan step transposed upper value weighted window""".split()
 )
 # Primitives of several arrays that all have the same axes in front.
 TOGETHER = frozenset(

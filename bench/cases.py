@@ -22,7 +22,10 @@ CASES: list[Case] = []
 
 @dataclass(frozen=True)
 class Case:
-    """A program to measure. `goal` is the ratio of torch's time to gradcore's that the project wants."""
+    """A program to measure. `goal` is the ratio that the project wants, of torch's time (of `beside`'s) to gradcore's.
+
+    What is `beside` may be another way in gradcore: `build` sees it as the library's name.
+    """
 
     name: str
     about: str
@@ -30,9 +33,12 @@ class Case:
     goal: float | None
     family: str
     size: int | None
+    beside: str = "torch"
 
 
-def case(goal: float | Mapping[str, float] | None = None, **grid: Sequence[Any]) -> Callable[[Any], Any]:
+def case(
+    goal: float | Mapping[str, float] | None = None, beside: str = "torch", **grid: Sequence[Any]
+) -> Callable[[Any], Any]:
     """Make cases of the decorated function, one per combination in `grid`; `goal` for all, or by name."""
 
     def declare(build: Callable[..., Run]) -> Callable[..., Run]:
@@ -42,7 +48,7 @@ def case(goal: float | Mapping[str, float] | None = None, **grid: Sequence[Any])
             name = " ".join([family, *map(label, values)])
             own = goal.get(name) if isinstance(goal, Mapping) else goal
             size = chosen.get("n")
-            CASES.append(Case(name, build.__doc__ or "", partial(build, **chosen), own, family, size))
+            CASES.append(Case(name, build.__doc__ or "", partial(build, **chosen), own, family, size, beside))
         return build
 
     return declare
@@ -299,3 +305,30 @@ def digits_step(lib: Library) -> Run:
         return [loss, *parameters]
 
     return step
+
+
+# -- transforms: one sweep of a batch beside a loop over it ------------------------------------------------------------
+
+
+@case(goal=5.0, beside="loop")
+def per_sample_gradients(lib: Library) -> Run:
+    """The gradients of each of 256 samples, of a network 32-64-10: vmap(grad(f)) beside a loop of grad(f)."""
+    cross_entropy, vmap = lib.nn.functional.cross_entropy, lib.func.vmap
+    images, labels = lib.constant(normal(256, 32)), lib.constant(np.arange(256) % 10)
+    weights = [lib.constant(normal(*shape) / 8) for shape in ((32, 64), (64,), (64, 10), (10,))]
+
+    def loss(weights: Any, x: Any, y: Any) -> Any:
+        w1, b1, w2, b2 = weights
+        return cross_entropy(((x @ w1 + b1).tanh() @ w2 + b2).unsqueeze(0), y.unsqueeze(0))
+
+    gradients = lib.func.grad(loss)
+    if lib.name == "loop":
+        return lambda: [gradients(weights, x, y) for x, y in zip(images, labels, strict=True)]
+    return partial(vmap(gradients, in_dims=(None, 0, 0)), weights, images, labels)
+
+
+@case(goal=5.0, beside="loop")
+def jacobian(lib: Library) -> Run:
+    """The Jacobian of a layer with 256 outputs: jacobian(vectorize=True) beside the loop over outputs."""
+    w, x = lib.constant(normal(256, 64) / 8), lib.constant(normal(64))
+    return partial(lib.autograd.functional.jacobian, lambda x: (w @ x).tanh(), x, vectorize=lib.name != "loop")

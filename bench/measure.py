@@ -151,7 +151,8 @@ def timed(case: Case, libraries: Sequence[Library], plan: Plan, clock: Clock) ->
             absent[library.name] = f"{type(error).__name__}: {error}"
     samples = times(runs, plan, clock)
     return Result(
-        case.name, case.about, samples, goal=case.goal, family=case.family, size=case.size, absent=absent
+        case.name, case.about, samples, goal=case.goal, beside=case.beside, family=case.family, size=case.size,
+        absent=absent
     )
 
 
@@ -206,11 +207,17 @@ def remembered(what: str, libraries: Sequence[Library], plan: Plan) -> Result:
     return Result(f"memory {what}", memory.ABOUT[what], samples, unit, goal, absent=absent)
 
 
+def ways(name: str, libraries: Sequence[Library]) -> list[Library]:
+    """gradcore once more, under the name of another way to compute the same."""
+    return [Library(name, "gradcore", library.device) for library in libraries if library.name == "gradcore"]
+
+
 def jobs(libraries: Sequence[Library], plan: Plan, clock: Clock) -> Iterator[tuple[str, bool, Job]]:
     """All there is to measure: its name, whether it has a goal, and what to call."""
     for case in CASES:
         if (case.size or 0) <= plan.largest:
-            yield case.name, case.goal is not None, partial(timed, case, libraries, plan, clock)
+            beside = libraries if case.beside == "torch" else [*libraries, *ways(case.beside, libraries)]
+            yield case.name, case.goal is not None, partial(timed, case, beside, plan, clock)
     if all(library.device == "cpu" for library in libraries):
         for beside in ("numpy", *(library.name for library in libraries if library.name == "torch")):
             yield f"import {beside}", beside in IMPORT_GOALS, partial(imported, beside, plan)

@@ -86,7 +86,8 @@ def rows(results: Iterable[Result], others: Sequence[str]) -> list[list[str]]:
     """A line per result: name, gradcore, torch, their ratio, the goal, the ratios of the `others`."""
     table = []
     for r in results:
-        figures = [median(r, name) for name in ("gradcore", r.beside)]
+        other = median(r, r.beside)
+        figures = [median(r, "gradcore"), other if r.beside == "torch" or not other else f"{r.beside}: {other}"]
         line = [r.name, *figures, spread(r.ratio(r.beside)), goal(r)]
         table.append(line + [f"{ratio.median:.2f}" if (ratio := r.ratio(n)) else "" for n in others])
     return table

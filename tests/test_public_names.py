@@ -50,7 +50,16 @@ def test_what_few_programs_use_is_imported_when_first_asked_for() -> None:
     after = run(f"import sys, gradcore; gradcore.einsum; {loaded}")
     assert "gradcore.ops.einsum" not in before
     assert "gradcore.ops.einsum" in after
+    assert "gradcore.ops.ctc" not in after  # nor what nobody asked for
     assert "gradcore.nn" not in before
+
+
+def test_what_comes_later_is_listed_by_dir_and_kept_once_it_came() -> None:
+    names = run("import gradcore; print(*dir(gradcore))")
+    assert {"softmax", "einsum", "manual_seed", "set_printoptions", "load", "linalg", "add", "Tensor"} <= set(names)
+    for name in names:
+        if not name.startswith("_"):
+            assert getattr(gradcore, name) is getattr(gradcore, name), name
 
 
 def test_operations_ask_the_registry_for_nothing_that_may_not_be_loaded() -> None:

@@ -6,6 +6,7 @@ NumPy is several times faster with one flat index than with one per axis.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,7 @@ def take_at(x: Any, index: tuple[Any, ...]) -> Any:
 
 def take_along_axis(x: Any, indices: Any, axis: int) -> Any:
     """Return the elements of `x` at `indices` along `axis`; along the others the two are broadcast."""
-    if indices.size < _MANY or indices.dtype.kind not in "iu":
+    if indices.dtype.kind not in "iu" or indices.ndim != x.ndim:
         return np.take_along_axis(x, indices, axis)
     return take_at(x, _grid(x, indices, axis % x.ndim))
 
@@ -100,8 +101,11 @@ def take_cells(x: Any, cells: Any) -> Any:
 
 def put_along_axis(x: Any, indices: Any, values: Any, axis: int) -> None:
     """Write `values` to `x` at `indices` along `axis`; along the others the two are broadcast."""
-    if indices.size < _MANY or indices.dtype.kind not in "iu" or not x.flags.c_contiguous:
+    if indices.dtype.kind not in "iu" or indices.ndim != x.ndim:
         np.put_along_axis(x, indices, values, axis)
+        return
+    if indices.size < _MANY or not x.flags.c_contiguous:
+        x[_grid(x, indices, axis % x.ndim)] = values
         return
     place = positions(_grid(x, indices, axis % x.ndim), x.shape)
     x.reshape(-1)[place] = np.broadcast_to(values, place.shape)
@@ -109,6 +113,16 @@ def put_along_axis(x: Any, indices: Any, values: Any, axis: int) -> None:
 
 def _grid(x: Any, indices: Any, axis: int) -> tuple[Any, ...]:
     """The index that runs through all positions, except along `axis`, where it reads `indices`."""
-    grid = [np.arange(n).reshape([-1 if i == a else 1 for i in range(x.ndim)]) for a, n in enumerate(x.shape)]
+    grid = [_places(n, a, x.ndim) for a, n in enumerate(x.shape)]
     grid[axis] = indices
     return tuple(grid)
+
+
+def _places(n: int, axis: int, ndim: int) -> Any:
+    return (_few_places if n <= _MANY else _few_places.__wrapped__)(n, axis, ndim)
+
+
+@lru_cache(1024)
+def _few_places(n: int, axis: int, ndim: int) -> Any:
+    """The integers below `n` along `axis`."""
+    return np.arange(n).reshape((-1,) + (1,) * (ndim - axis - 1))

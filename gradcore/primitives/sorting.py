@@ -76,12 +76,12 @@ def _order(F: Any, x: Array, axis: int, descending: bool = False) -> Array:
     if not x.ndim:
         return F.zeros((), "int64")
     if descending:
-        return x.shape[axis] - 1 - F.flip(F.argsort(F.flip(x, axis), axis), axis)
+        return x.shape[axis] - 1 - _part(F.argsort(_part(x, axis, None, None, -1), axis), axis, None, None, -1)
     return F.argsort(x, axis)
 
 
-def _part(x: Array, axis: int, start: int, stop: int | None) -> Array:
-    return x[(*(slice(None),) * axis, slice(start, stop))] if x.ndim else x
+def _part(x: Array, axis: int, start: int | None, stop: int | None, step: int = 1) -> Array:
+    return x[(*(slice(None),) * axis, slice(start, stop, step))] if x.ndim else x
 
 
 def _found(F: Any, indices: Array, axis: int, keepdims: bool) -> Array:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-NAMES = ("gradcore", "torch", "autograd", "mygrad", "jax")
+NAMES = ("gradcore", "torch", "autograd", "mygrad", "jax", "gradcore-graphs", "torch-graphs", "torch-compile")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -55,8 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     for library in libraries:
         library.set_threads(options.threads)
+    name = "" if options.device == "cpu" else f" ({libraries[0].module.cuda.get_device_name()})"
     told = report.Report(
-        settings={**vars(options), "out": str(options.out)},
+        settings={**vars(options), "out": str(options.out), "device": options.device + name},
         versions={library.name: library.version for library in libraries} | {"numpy": np.__version__},
     )
     plan = measure.QUICK if options.quick else measure.Plan()
@@ -70,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(file=sys.stderr)
 
     print(report.table(told))
+    if options.device != "cpu":
+        print(report.rates(told))
     options.out.mkdir(parents=True, exist_ok=True)
     stem = options.out / f"{told.when[:19].replace(':', '')}-{options.device}"
     stem.with_suffix(".json").write_text(told.as_json())

@@ -34,7 +34,7 @@ class Library:
         self.module = importlib.import_module(module)
         self.device = device
         try:
-            self.version = metadata.version(name)
+            self.version = metadata.version(name.partition("-")[0])
         except metadata.PackageNotFoundError:
             self.version = getattr(self.module, "__version__", "unknown")
 
@@ -73,6 +73,14 @@ class Library:
             raise AttributeError(f"{self.name} has no phase {phase}")
         return getattr(self, phase)(loss, *leaves)
 
+    def whole(self, step: Run) -> Run:
+        """A whole training step as this library runs it."""
+        return step
+
+    def part(self, run: Run) -> Run:
+        """What is no whole step. Raises AttributeError where nothing else is measured."""
+        return run
+
     def forward(self, loss: Loss, *leaves: Any) -> Run:
         return functools.partial(loss, *leaves)
 
@@ -104,6 +112,54 @@ class Library:
             return grad(norm(first), leaves)
 
         return run
+
+
+class OnDevice(Library):
+    """A library as it is used on a device only: with whole steps captured, or compiled."""
+
+    phases = ()
+
+    def usable(self) -> bool:
+        return self.device != "cpu" and super().usable()
+
+    def part(self, run: Run) -> Run:
+        raise AttributeError(f"{self.name} is for whole steps")
+
+
+class GradcoreGraphs(OnDevice):
+    """gradcore with a whole step as a CUDA graph."""
+
+    def whole(self, step: Run) -> Run:
+        return self.module.cuda.graphed_step(step)
+
+
+class TorchGraphs(OnDevice):
+    """torch with a whole step as a CUDA graph."""
+
+    def whole(self, step: Run) -> Run:
+        cuda = self.module.cuda
+        side = cuda.Stream()
+        side.wait_stream(cuda.current_stream())
+        with cuda.stream(side):
+            for _ in range(3):
+                step()
+        cuda.current_stream().wait_stream(side)
+        captured = cuda.CUDAGraph()
+        with cuda.graph(captured):
+            result = step()
+
+        def replay() -> Any:
+            captured.replay()
+            return result
+
+        return replay
+
+
+class TorchCompile(OnDevice):
+    """torch with a whole step compiled, as far as its compiler gets."""
+
+    def whole(self, step: Run) -> Run:
+        return self.module.compile(step)
 
 
 class MyGrad(Library):
@@ -205,6 +261,9 @@ KNOWN: dict[str, tuple[type[Library], str]] = {
     "autograd": (Autograd, "autograd.numpy"),
     "mygrad": (MyGrad, "mygrad"),
     "jax": (Jax, "jax.numpy"),
+    "gradcore-graphs": (GradcoreGraphs, "gradcore"),
+    "torch-graphs": (TorchGraphs, "torch"),
+    "torch-compile": (TorchCompile, "torch"),
 }
 
 

@@ -21,7 +21,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import memory
+from bench import device_cases, memory
 from bench.cases import Case
 from bench.libraries import Library, Run
 from bench.operations import CASES
@@ -85,6 +85,8 @@ class Result:
     beside: str = "torch"
     family: str = ""
     size: int | None = None
+    moved: float = 0
+    flops: float = 0
     absent: dict[str, str] = field(default_factory=dict)
 
     def ratio(self, library: str) -> Spread | None:
@@ -104,6 +106,18 @@ class Result:
 def clock_for(device: str, threads: int) -> Clock:
     """The clock that tells most there; see above."""
     return time.process_time if device == "cpu" and threads == 1 else time.perf_counter
+
+
+def sample_on_device(library: Library, run: Run, calls: int) -> float:
+    """Seconds per call between two events of the device's."""
+    start, end = (library.module.cuda.Event(enable_timing=True) for _ in range(2))
+    library.synchronize()
+    start.record()
+    for _ in repeat(None, calls):
+        run()
+    end.record()
+    library.synchronize()
+    return start.elapsed_time(end) / 1000 / calls
 
 
 def sample(library: Library, run: Run, calls: int, clock: Clock) -> float:
@@ -134,7 +148,9 @@ def times(runs: Mapping[Library, Run], plan: Plan, clock: Clock) -> dict[str, li
     for turn in plan.turns():
         order = list(runs) if turn % 2 == 0 else list(runs)[::-1]
         for library in order:
-            samples[library.name].append(sample(library, runs[library], calls[library], clock))
+            arguments = library, runs[library], calls[library]
+            seconds = sample(*arguments, clock) if library.device == "cpu" else sample_on_device(*arguments)
+            samples[library.name].append(seconds)
     return samples
 
 
@@ -152,8 +168,9 @@ def timed(case: Case, libraries: Sequence[Library], plan: Plan, clock: Clock) ->
     samples = times(runs, plan, clock)
     return Result(
         case.name, case.about, samples, goal=case.goal, beside=case.beside, family=case.family, size=case.size,
-        absent=absent
-    )
+        absent=absent,
+        moved=getattr(case, "moved", 0), flops=getattr(case, "flops", 0),
+    )  # fmt: skip
 
 
 # -- in interpreters of their own ----------------------------------------------------------------------------
@@ -214,11 +231,12 @@ def ways(name: str, libraries: Sequence[Library]) -> list[Library]:
 
 def jobs(libraries: Sequence[Library], plan: Plan, clock: Clock) -> Iterator[tuple[str, bool, Job]]:
     """All there is to measure: its name, whether it has a goal, and what to call."""
-    for case in CASES:
-        if (case.size or 0) <= plan.largest:
+    on_host = all(library.device == "cpu" for library in libraries)
+    for case in [*([] if on_host else device_cases.CASES), *CASES]:
+        if (case.size or 0) <= plan.largest or not on_host:
             beside = libraries if case.beside == "torch" else [*libraries, *ways(case.beside, libraries)]
-            yield case.name, case.goal is not None, partial(timed, case, beside, plan, clock)
-    if all(library.device == "cpu" for library in libraries):
+            yield case.name, case.goal is not None or case in device_cases.CASES, partial(timed, case, beside, plan, clock)
+    if on_host:
         for beside in ("numpy", *(library.name for library in libraries if library.name == "torch")):
             yield f"import {beside}", beside in IMPORT_GOALS, partial(imported, beside, plan)
         for what in memory.ABOUT:

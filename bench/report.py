@@ -106,6 +106,28 @@ def table(report: Report) -> str:
     return "\n".join([report.where(), "", *text])
 
 
+def rates(report: Report) -> str:
+    """What was moved and calculated in a second, beside what a copy moves and a product of matrices calculates."""
+    lines = []
+    for what, unit, scale in (("moved", "GB/s", 1e9), ("flops", "TFLOP/s", 1e12)):
+        best = 0.0
+        for r in (each for each in report.results if getattr(each, what)):
+            found = {name: getattr(r, what) / Spread.of(samples).median / scale for name, samples in r.samples.items()}
+            best = best or max(found.values(), default=0)  # the first of them is the limit
+            each = (f"{name} {rate:.4g} {unit} ({100 * rate / best:.0f} %)" for name, rate in found.items())
+            lines.append(f"{r.name}: {', '.join(each)}")
+    for r in report.results:
+        ours = r.samples.get("gradcore-graphs")
+        if ours:
+            others = {name: samples for name, samples in r.samples.items() if name != "gradcore-graphs"}
+            ratios = (
+                f"{name} {spread(Spread.of([b / a for a, b in zip(ours, samples, strict=True)]))}"
+                for name, samples in others.items()
+            )
+            lines.append(f"{r.name}, times of others to that of gradcore-graphs: {', '.join(ratios)}")
+    return "\n".join(["", "Rates, in percent of the first:", *lines])
+
+
 def markdown(report: Report) -> str:
     """The results with a goal as a table for the README."""
     lines = [["", "gradcore", "torch", "torch / gradcore", "goal"]]

@@ -53,7 +53,7 @@ def stages(workers: int) -> list[Stage]:
         for path in (ROOT / "tests").glob("test_*.py")
         if "mark.cuda" in path.read_text() and path.name not in ("test_gpu_programs.py", "test_cases.py")
     )
-    bench = [sys.executable, "-m", "bench", "--device", "cuda", "--quick"]
+    bench = [sys.executable, "-m", "bench", "--device", "cuda", "--quick", "--goals"]
     return [
         Stage("machine", 0.1, [sys.executable, "-c", MACHINE]),
         Stage("programs", 0.25, pytest("tests/test_gpu_programs.py", workers=min(workers, 4))),

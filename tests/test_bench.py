@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from bench import __main__ as command
-from bench import measure, memory, report
-from bench.cases import Case
+from bench import device_cases, measure, memory, report
+from bench.cases import Case, normal
 from bench.libraries import load
 from bench.measure import Plan, Result, Spread
 from bench.operations import CASES
@@ -212,3 +212,45 @@ def test_unknown_libraries_are_refused(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         command.parsed(["--libraries", "tensorflow"])
     assert "invalid choice" in capsys.readouterr().err
+
+
+def test_device_cases_run_and_a_captured_step_is_the_same_step(strict_cuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_cases, "normal", lambda *shape, seed=0: normal(*(min(n, 8192) for n in shape), seed=seed))
+    plain, graphs = load("gradcore", "cuda"), load("gradcore-graphs", "cuda")
+    assert load("gradcore-graphs", "cpu") is None
+    for case in device_cases.CASES:
+        if case.name in ("matmul 4096", "transformer training 512", "mlp training 1024"):
+            continue
+        run = case.build(plain)
+        assert np.isfinite(numbers_on_device(run())).all()
+        if case.family.endswith("training"):
+            plain.module.manual_seed(1)
+            step = case.build(plain)
+            plain.module.manual_seed(1)
+            captured = case.build(graphs)
+            for _ in range(5):
+                np.testing.assert_allclose(numbers_on_device(step()), numbers_on_device(captured()), rtol=1e-3)
+
+
+def numbers_on_device(result: object) -> np.ndarray:
+    return result.detach()._array._host.astype("f8")
+
+
+def test_a_device_is_timed_by_its_events_and_rates_are_told(strict_cuda) -> None:
+    library = load("gradcore", "cuda")
+    x = library.constant(np.ones(8))
+    result = measure.timed(
+        device_cases.DeviceCase("copy", "", lambda lib: lambda: x * 2, None, "copy", 8, moved=64e6),
+        [library],
+        measure.QUICK,
+        iter(np.arange(0, 1000, 0.5)).__next__,
+    )
+    (seconds,) = set(result.samples["gradcore"])
+    assert seconds > 0
+    other = Result("half", "", {"gradcore": [2 * seconds]}, moved=64e6)
+    told = report.rates(report.Report({"threads": 1, "device": "cuda"}, {}, [result, other]))
+    assert f"copy: gradcore {64e6 / seconds / 1e9:.4g} GB/s (100 %)" in told
+    assert "(50 %)" in told
+    captured = Result("step", "", {"gradcore": [2.0], "gradcore-graphs": [1.0], "torch": [3.0]})
+    told = report.rates(report.Report({"threads": 1, "device": "cuda"}, {}, [captured]))
+    assert "step, times of others to that of gradcore-graphs: gradcore 2.00 [2.00, 2.00], torch 3.00" in told

@@ -235,3 +235,26 @@ def test_results_written_to_out_have_their_tangent() -> None:
         gradcore.mul(d, 2, out=x)
         np.testing.assert_array_equal(D.unpack_dual(x).tangent.numpy(), [20, 40, 60])
         assert D.unpack_dual(v).tangent.item() == 20
+
+
+def test_a_function_that_looks_at_numbers_only_gets_the_tangent_of_a_view() -> None:
+    def program(T: Any) -> Any:
+        names = names_of(T)
+
+        class Cube(T.autograd.Function):  # type: ignore[misc, name-defined]
+            @staticmethod
+            def forward(ctx: Any, a: Any) -> Any:
+                ctx.factor = [3 * n * n for n in a.tolist()]
+                return T.tensor([n**3 for n in a.tolist()], dtype=T.float64)
+
+            @staticmethod
+            def jvp(ctx: Any, t: Any) -> Any:
+                return T.tensor(ctx.factor, dtype=T.float64) * t
+
+        with names["D"].dual_level():
+            x = names["ones"](3)
+            v = x[:2]
+            x.mul_(names["D"].make_dual(*values(T)))
+            return names["shown"](Cube.apply(v))
+
+    same(program, torch)

@@ -231,7 +231,12 @@ class Function(metaclass=FunctionMeta):
 
 
 def _is_transformed(args: tuple[Any, ...]) -> bool:
-    return any(isinstance(a, Value) and hasattr(a._array, "frame") for a in args)
+    for a in args:
+        if isinstance(a, Value):
+            views.follow(a)
+            if hasattr(a._array, "frame"):
+                return True
+    return False
 
 
 class _Results:

@@ -85,6 +85,17 @@ def test_what_is_accepted_and_changes_nothing() -> None:
     same(program, torch)
 
 
+def test_the_old_name_of_gradients() -> None:
+    def program(lib: Any) -> Any:
+        x, ones = lib.ones(2, requires_grad=True), lib.ones(2)
+        both = attempt(lambda: lib.autograd.backward(x * 2, ones, grad_variables=ones))
+        with pytest.warns(FutureWarning, match="`grad_variables` is deprecated"):
+            lib.autograd.backward(x * 2, grad_variables=ones)
+        return both, x.grad
+
+    same(program, torch)
+
+
 def test_top_level_names() -> None:
     def program(lib: Any) -> Any:
         told = [lib.pi, lib.e, lib.inf, str(lib.nan), lib.newaxis, lib.vmap is lib.func.vmap]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -59,8 +60,16 @@ def backward(
     A missing gradient is one for a scalar output. `inputs` limits what is computed to those tensors. Raises RuntimeError
     for outputs without history, shapes that differ, non-scalar outputs without a gradient.
     """
+    if grad_variables is not None:
+        if grad_tensors is not None:
+            raise RuntimeError(
+                "`grad_tensors` and `grad_variables` (deprecated) arguments both passed to `backward()`. Please only use "
+                "`grad_tensors`."
+            )
+        warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2)
+        grad_tensors = grad_variables
     outputs = _tuple(tensors)
-    gradients = _gradients(grad_tensors if grad_variables is None else grad_variables, len(outputs))
+    gradients = _gradients(grad_tensors, len(outputs))
     if isinstance(inputs, dict):
         inputs = tuple(inputs.values())
     engine.backward(

@@ -71,6 +71,10 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], Callable[[np.random.Generator], Ar
     "index_reduce, mean": (
         lambda T, x, i: x.index_reduce(0, i, x * 2, "mean", include_self=False), numbered, [(0, 0), (None, 0)]
     ),
+    "index_reduce, product": (
+        lambda T, x, i: T.func.grad(lambda x: x.index_reduce(0, i, x * 2 - 1, "prod").pow(2).sum())(x), numbered,
+        [(0, 0), (0, None), (None, 0)],
+    ),
     "scatter_reduce": (
         lambda T, x, i: T.func.grad(lambda x: x[0, :6].scatter_reduce(0, i, x[1, :6], "amin").pow(2).sum())(x), numbered,
         [(0, 0), (0, None), (None, 0)],

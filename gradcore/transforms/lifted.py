@@ -371,8 +371,17 @@ def _sum(x: Any, axis: Any = None, *, keepdims: bool = False, dtype: Any = None)
     return evaluate(registry["sum"], x, axis=tuple(i % x.ndim for i in axes), keepdims=keepdims)
 
 
+def _expanded(x: Any, shape: Any) -> Any:
+    return evaluate(registry["expand"], x, shape=tuple(shape))
+
+
 # Functions of backends that are primitives, called in another way.
 _FAMILIAR: dict[str, Callable[..., Any]] = {
+    "argsort": lambda x, axis=-1: evaluate(registry["argsort"], x, axis=axis % x.ndim),
+    "broadcast_to": _expanded,
+    "broadcast_view": _expanded,
+    "concatenate": lambda xs, axis=0: evaluate(registry["concatenate"], *xs, axis=axis % xs[0].ndim),
+    "searchsorted": lambda x, v, side="left": evaluate(registry["searchsorted"], x, v, right=side == "right"),
     "astype": lambda x, dtype, copy=False: x.astype(dtype),
     "getitem": lambda x, index: x[index] if isinstance(x, Lifted) else top_of(index).call("getitem", (x, index), {}),
     "copy": lambda x: evaluate(registry["copy"], x),

@@ -297,6 +297,9 @@ if _TYPE_CHECKING:
         meshgrid as meshgrid, ravel as ravel, reshape as reshape, squeeze as squeeze, tile as tile, unflatten as
         unflatten, unsqueeze as unsqueeze,
     )
+    from gradcore.ops.simpson import (  # fmt: skip
+        cumulative_simpson as cumulative_simpson, simpson as simpson,
+    )
     from gradcore.ops.softmax import (  # fmt: skip
         log_softmax as log_softmax, logsumexp as logsumexp, softmax as softmax,
     )

@@ -221,6 +221,9 @@ MODULES: Final = {
         atleast_1d atleast_2d atleast_3d broadcast_shapes broadcast_tensors broadcast_to expand expand_as flatten
         meshgrid ravel repeat reshape reshape_as squeeze squeeze_ tile unflatten unsqueeze unsqueeze_ view view_as
     """,
+    "simpson": """
+        cumulative_simpson simpson
+    """,
     "softmax": """
         log_softmax logsumexp softmax
     """,

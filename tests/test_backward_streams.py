@@ -204,6 +204,16 @@ def test_a_graph_spans_devices(watched: Any) -> None:
         np.testing.assert_allclose(mine, other, rtol=1e-12)
 
 
+def test_a_stream_of_one_device_around_work_of_another(watched: Any) -> None:
+    x, side = gc.ones(3, device="cuda:1", requires_grad=True), cuda.Stream("cuda:0")
+    with cuda.stream(side):
+        y = (x.exp() * x).sin()
+    y.sum().backward()
+    v = np.ones(3)
+    np.testing.assert_allclose(host(x.grad)[0], np.cos(np.exp(v) * v) * np.exp(v) * (1 + v), rtol=1e-5)
+    assert str(x.grad.device) == "cuda:1"
+
+
 def test_without_streams_nobody_looks(strict_cuda: Any) -> None:
     engine.observers[:] = [each for each in engine.observers if each is not places.watch]
     x = gc.ones(3, device="cuda", requires_grad=True)

@@ -171,6 +171,12 @@ def _at(place: Place, parts: Sequence[Placed]) -> Iterator[None]:
                 backends.cuda_streams().keep(_array(part.value))
 
 
+def _home(node: Node, here: Place | None) -> Place | None:
+    """Where `node` runs, whose cotangent is `here`: on the stream it was recorded on, if that is of this device."""
+    place = home.get(node)
+    return here if place is None or (here is not None and here.device != place.device) else place
+
+
 class _There(Around):
     """A step that is done where its node was recorded, or else where its cotangent is."""
 
@@ -181,9 +187,8 @@ class _There(Around):
     def around(self, g: Any, pull: Callable[[Any], tuple[Any, ...]]) -> tuple[Any, ...]:
         """Pull back there, and send each cotangent on its way."""
         parts = g if type(g) is list else [g]
-        place = home.get(self.node) or next(
-            (each.place if isinstance(each, Placed) else current(each) for each in parts if each is not None), None
-        )
+        here = next((each.place if isinstance(each, Placed) else current(each) for each in parts if each is not None), None)
+        place = _home(self.node, here)
         if place is None:
             return tuple(self._sent(c, None, target) for c, target in zip(pull(g), self.node.targets, strict=True))
         arrived = [each if each is None or isinstance(each, Placed) else arriving(each, place) for each in parts]
@@ -204,5 +209,5 @@ class _There(Around):
                 here.stream.wait_event(_event(made))
                 backends.cuda_streams().used_by(_array(c), here.stream)
             return c
-        to = home.get(node, here)
+        to = _home(node, here) or here
         return Placed(c, to, () if _same(made, to) else (_event(made),))

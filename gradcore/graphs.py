@@ -9,14 +9,17 @@ from __future__ import annotations
 import functools
 import gc
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from threading import get_ident
 from types import ModuleType
 from typing import Any
 
 from gradcore import backends
 from gradcore.autograd import grad
 from gradcore.autograd.function import Function
+from gradcore.graph import modes
 from gradcore.graph.modes import no_grad
 from gradcore.nn.modules.module import Module
 from gradcore.streams import Stream, StreamContext, current_stream
@@ -157,6 +160,30 @@ class _Captured:
         self.results: tuple[list[Any], Any] = ([], None)
 
 
+@contextmanager
+def _device_alone() -> Iterator[None]:
+    """Raise RuntimeError for an operation on tensors of the host, which no replay would do again."""
+    thread = get_ident()
+
+    def watch(op: Any, inputs: Any, run: Callable[[], Any]) -> Any:
+        given = [x for x in inputs if isinstance(x, Tensor)]
+        try:
+            if given and not any(x.is_cuda for x in given):
+                raise RuntimeError(_backend().refusal(f"{op.name}, which got tensors of the host,"))
+            return run()
+        finally:
+            modes.watchers[thread] = watch
+
+    before = modes.watchers.get(thread)
+    modes.watchers[thread] = watch
+    try:
+        yield
+    finally:
+        modes.watchers.pop(thread, None)
+        if before is not None:
+            modes.watchers[thread] = before
+
+
 class GraphedStep:
     """A function whose calls are replays of a graph; see `graphed_step`."""
 
@@ -223,7 +250,7 @@ class GraphedStep:
         made = CUDAGraph()
         if self.stream is None:
             self.stream = Stream()
-        with graph(made, stream=self.stream):
+        with graph(made, stream=self.stream), _device_alone():
             args, keywords = shape.tree(static)
             found, form = flat(self.function(*args, **keywords))
         captured.inputs = [x for x in static if isinstance(x, Tensor)]
@@ -237,9 +264,11 @@ def graphed_step(function: Callable[..., Any] | None = None, *, warmup: int = 3,
     Its first `warmup` calls run as they are, and so do all where there is no CUDA; then one is captured. Tensors among the
     arguments are copied in, those among the results copied out. Inputs of other shapes, dtypes or settings get graphs of
     their own, up to `limit`; more run as they are, with a warning. The function must be the same work of the device every
-    time: no value that the host reads, optimizers with `capturable=True`. What it does on the host is done when it is
-    captured, not by replays.
+    time: no value that the host reads, no tensors of the host, optimizers with `capturable=True`. What else it does on
+    the host is done when it is captured, not by replays. Raises ValueError for a `warmup` of less than 1.
     """
+    if warmup < 1:
+        raise ValueError("graphed_step: a first call must run as it is, since replays would make anew what it makes to keep")
     if function is None:
         return functools.partial(graphed_step, warmup=warmup, limit=limit)
     return GraphedStep(function, warmup, limit)

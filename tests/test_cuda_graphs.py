@@ -245,8 +245,25 @@ def test_a_step_that_would_count_on_the_host_is_refused(strict_cuda: Any) -> Non
             (w * w).sum().backward()
             opt.step()
 
+        graphed = cuda.graphed_step(step, warmup=1)
+        graphed()
         with pytest.raises(RuntimeError, match=why):
-            cuda.graphed_step(step, warmup=0)()
+            graphed()
+    with pytest.raises(ValueError, match="a first call must run as it is"):
+        cuda.graphed_step(step, warmup=0)
+
+
+def test_work_of_the_host_is_not_lost(strict_cuda: Any) -> None:
+    w = gc.zeros(3)
+    step = cuda.graphed_step(lambda x: w.add_(x * 2).sum(), warmup=2)
+    for _ in range(2):
+        step(gc.ones(3))
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="multiply, which got tensors of the host, cannot be captured"):
+            step(gc.ones(3))
+    assert w.tolist() == [4, 4, 4]
+    assert (w * 2).tolist() == [8, 8, 8]
+    assert cuda.current_stream().cuda_stream == 0
 
 
 def test_inputs_of_other_kinds_get_graphs_of_their_own(strict_cuda: Any) -> None:

@@ -114,8 +114,10 @@ def current(value: Value) -> Target | None:
     """The target of a value with a `_meta`, made anew if a change in place has overtaken it."""
     m = value._meta
     assert m is not None
+    if m.view is None:
+        return value._node
     follow(value)
-    if m.view is not None and overtaken(value):
+    if overtaken(value):
         if m.view.base._node is None and (value._node is None or isinstance(value._node, Leaf)):
             return value._node
         refuse_hazard(value, "its base or another view of its base has been")

@@ -399,8 +399,8 @@ def spread(x: Any, shape: Any, count: float) -> Any:
     if x.ndim or math.prod(shape) > shared.SMALL:
         return _spread(x, shape, count)
     out = empty(shape, x.dtype)
-    if count:  # a division of Python's numbers takes a tenth of one of arrays
-        out[()] = x if count == 1 else x.item() / count
+    # A division of Python's numbers takes a tenth of one of arrays, but knows no division by zero.
+    out[()] = x if count == 1 else x.item() / count if count else x / count
     return out
 
 

@@ -51,7 +51,8 @@ def _pieces(name: str, y: Any, x: Any, dx: Any, axis: int) -> tuple[Tensor, int]
 
     Each two of them are halves of one parabola; an odd last one is the second half of the parabola before.
     """
-    y = y if isinstance(y, Value) else as_tensor(y, device=x.device if isinstance(x, Value) else None)
+    points: Any = x if isinstance(x, Value) else None
+    y = y if isinstance(y, Value) else as_tensor(y, device=None if points is None else points.device)
     shape = tuple(y._array.shape)
     at = arguments.axis(axis, len(shape))
     n = shape[at] if shape else 0
@@ -68,13 +69,13 @@ def _pieces(name: str, y: Any, x: Any, dx: Any, axis: int) -> tuple[Tensor, int]
     if n < 3:
         sums = cumulative_trapezoid(y, x, dim=at) if x is not None else cumulative_trapezoid(y, dx=dx, dim=at)
         return sums, at
-    f = [narrow(y, at, i, n - 2) for i in range(3)]
+    a, b, c = (narrow(y, at, i, n - 2) for i in range(3))
     if x is None:
-        first, second = _half(*f, dx, dx), _half(*f[::-1], dx, dx)
+        first, second = _half(a, b, c, dx, dx), _half(c, b, a, dx, dx)
     else:
         h = diff(x, dim=at)
         left, right = narrow(h, at, 0, n - 2), narrow(h, at, 1, n - 2)
-        first, second = _half(*f, left, right), _half(*f[::-1], right, left)
+        first, second = _half(a, b, c, left, right), _half(c, b, a, right, left)
     # first[0], second[0], first[2], second[2], ...: for an even number of pieces, two by two.
     pairs = (n - 1) // 2
     halves = [_every_other(each, at, pairs) for each in (first, second)]

@@ -75,7 +75,7 @@ def run(grouped: Any, library: Any, options: argparse.Namespace) -> int:
     print(f"{library.name} against torch, {time.perf_counter() - started:.1f} s")
     print("\n".join(report.summary(outcomes)))
     if options.json:
-        options.json.write_text(json.dumps(report.as_json(outcomes, library.name), indent=1))
+        options.json.write_text(json.dumps(report.as_json(outcomes, library.name, options.device), indent=1))
     if not any(o.total for o in outcomes):
         print("nothing was compared", file=sys.stderr)
         return 2

@@ -1,12 +1,45 @@
-"""Counting what passed: per tier, ops and samples; as text and as JSON. It must not run anything."""
+"""Counting what passed: per tier, per column of the coverage page; as text and as JSON. It must not run anything."""
 
 from __future__ import annotations
 
+import platform
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib import metadata
 from typing import Any
 
 from tests.oracle.trial import Outcome
+
+# What the checks are about.
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "forward": ("function", "method", "inplace", "operator", "inplace_operator", "alias", "out", "errors"),
+    "backward": ("grad", "inplace_grad"),
+    "double backward": ("gradgrad",),
+    "forward mode": ("jvp",),
+    "batching": ("vmap",),
+}
+COMPLEX = "complex"  # all of these, of complex128
+
+# The share of the differentiable names that must pass all samples. Forward and backward count as one: see `figures`.
+REQUIRED = {"forward and backward": 0.97, "double backward": 0.95, "forward mode": 0.95, "batching": 0.95, COMPLEX: 0.90}
+
+
+def column_of(check: str, dtype: str) -> str:
+    if dtype.startswith("complex"):
+        return COMPLEX
+    return next(name for name, checks in COLUMNS.items() if check in checks)
+
+
+def figures(outcomes: Iterable[Outcome]) -> dict[str, tuple[int, int]]:
+    """Return, for each line of `REQUIRED`, how many names of the three tiers pass all, and how many there are."""
+    verdicts: dict[str, dict[str, bool]] = {line: {} for line in REQUIRED}
+    for o in outcomes:
+        if o.entry.tier.startswith("tier") and o.total:
+            column = column_of(o.check, o.dtype)
+            of_line = verdicts["forward and backward" if column in ("forward", "backward") else column]
+            of_line[o.entry.name] = of_line.get(o.entry.name, True) and o.passed
+    return {line: (sum(of_line.values()), len(of_line)) for line, of_line in verdicts.items() if of_line}
 
 
 def by_op(outcomes: Iterable[Outcome]) -> dict[tuple[str, str], list[Outcome]]:
@@ -52,6 +85,9 @@ def summary(outcomes: list[Outcome]) -> list[str]:
         checks[outcome.check][1] += outcome.total
     if checks:
         lines.append("comparisons: " + ", ".join(f"{c} {p}/{t}" for c, (p, t) in checks.items()))
+    for line, (good, every) in figures(outcomes).items():
+        share = f"{good} / {every} = {good / every:.1%} (at least {REQUIRED[line]:.0%})"
+        lines.append(f"names that pass every sample, {line}: {share}")
     notes = notes_of(outcomes)
     agree = notes.pop("grad_fn agrees", 0)
     other = {text: n for text, n in notes.items() if text.startswith("grad_fn is")}
@@ -84,10 +120,14 @@ def tier_counts(outcomes: list[Outcome]) -> dict[str, dict[str, Any]]:
     return counts
 
 
-def as_json(outcomes: list[Outcome], library: str) -> dict[str, Any]:
+def as_json(outcomes: list[Outcome], library: str, device: str = "cpu") -> dict[str, Any]:
     """Return everything as plain data."""
+    versions = {name: metadata.version(name).partition("+")[0] for name in ("torch", "numpy")}
     return {
         "library": library,
+        "device": device,
+        "versions": {"Python": platform.python_version(), **versions},
+        "day": datetime.now(UTC).date().isoformat(),
         "tiers": tier_counts(outcomes),
         "notes": dict(notes_of(outcomes).most_common()),
         "outcomes": [

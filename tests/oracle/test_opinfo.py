@@ -1,4 +1,7 @@
-"""Every op and companion on torch's own samples: values, variants, first and second derivatives, all of them."""
+"""Every op and companion on torch's own samples: values, variants, first and second derivatives, all of them.
+
+In float64, float32 and complex128; a few in 16-bit numbers.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,11 @@ torch = pytest.importorskip("torch")
 
 from tests.oracle import catalogue, plan, report, trial  # noqa: E402  (they import torch)
 
+# Of 16-bit numbers a sample of operations: they are computed in wider ones, by the same rules.
+HALVES = ("float16", "bfloat16")
+IN_HALVES = """add mul sum mean exp sqrt matmul softmax cumsum max.binary nn.functional.layer_norm nn.functional.relu
+    nn.functional.conv2d nn.functional.cross_entropy""".split()
+
 TIERS = os.environ.get("ORACLE_TIERS", f"tier1 tier2 tier3 {catalogue.COMPANION}").split()
 
 
@@ -21,7 +29,9 @@ def work() -> list[Any]:
     """All checks of one op and dtype, as one test."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        planned = list(plan.planned(catalogue.entries(TIERS, [])))
+        planned = list(plan.planned(catalogue.entries(TIERS, []), (*plan.DTYPES, "complex128")))
+        if "tier1" in TIERS:
+            planned += plan.planned(catalogue.entries(names=IN_HALVES), HALVES, ("function", "grad"))
     grouped = groupby(planned, key=lambda item: (item[0].tier, item[0].label, trial.REFERENCE.dtype_name(item[1])))
     return [pytest.param(list(items), id="-".join(key)) for key, items in grouped]
 

@@ -58,13 +58,26 @@ def _of_matrix(x: Any, axis: Any, ones: _Ones, keepdims: bool) -> Any:
     if along is None:
         return None
     n = x.shape[along]
-    if along == 0:
-        total = ones[n].dot(x)
-        return total[None] if keepdims else total
-    if n > _LONG:
-        return None
-    total = x.dot(ones[n])
-    return total[:, None] if keepdims else total
+    if n <= _LONG:
+        total = x.dot(ones[n]) if along else ones[n].dot(x)
+    else:
+        columns = x if along == 0 else x.transpose()
+        if not columns.flags.c_contiguous:
+            return None
+        total = _of_columns(columns, ones)
+    if not keepdims:
+        return total
+    return total[:, None] if along else total[None]
+
+
+def _of_columns(x: Any, ones: _Ones) -> Any:
+    """The sums of the columns of a matrix in C order; of long ones the sums of parts, for a product adds up one by one."""
+    n = x.shape[0]
+    if n <= 4 * _LONG:
+        return ones[n].dot(x)
+    parts = n // _LONG
+    total = _of_columns(np.matmul(ones[_LONG], x[: parts * _LONG].reshape(parts, _LONG, -1)), ones)
+    return total + ones[n % _LONG].dot(x[parts * _LONG :]) if n % _LONG else total
 
 
 def _of_array(x: Any, axis: Any, ones: _Ones, keepdims: bool) -> Any:
@@ -79,7 +92,7 @@ def _of_array(x: Any, axis: Any, ones: _Ones, keepdims: bool) -> Any:
     once = (1,) * k if keepdims else ()
     if first == 0:
         n = math.prod(shape[:k])
-        return ones[n].dot(x.reshape(n, -1)).reshape(once + shape[k:])
+        return _of_columns(x.reshape(n, -1), ones).reshape(once + shape[k:])
     n = math.prod(shape[first:])
     if last != ndim - 1:
         return None

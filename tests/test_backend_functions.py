@@ -221,3 +221,18 @@ def test_numpy_arrays_are_taken_as_they_are() -> None:
     assert host.asarray(A) is A
     assert host.to_device(A, None) is A
     assert host.storage(A[1:][:, 2]) is A
+
+
+# -- sums of many ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [((100_003, 3), 0), ((3, 100_003), 1), ((70, 70, 5, 7), (0, 1)), ((9, 4, 50, 50), (0, 2, 3)), ((300_007,), None)],
+    ids=str,
+)
+def test_sums_of_many_floats_stay_near_to_the_exact_ones(shape: tuple[int, ...], axis: Any) -> None:
+    x = rng.random(shape, np.float32)
+    np.testing.assert_allclose(host.sum(x, axis), x.astype(np.float64).sum(axis), rtol=5e-7)
+    if x.ndim == 2:
+        np.testing.assert_allclose(host.sum(np.asfortranarray(x), axis), x.astype(np.float64).sum(axis), rtol=5e-7)

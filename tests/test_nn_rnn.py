@@ -8,8 +8,6 @@ import pytest
 
 from tests.twin import same
 
-torch = pytest.importorskip("torch")
-
 LAYERS = [
     "RNN(3, 4)", "RNN(3, 4, 2, 'relu', batch_first=True)", "RNN(3, 4, 2, nonlinearity='relu', bias=False)", "LSTM(3, 4)",
     "LSTM(3, 4, 2, bidirectional=True, batch_first=True)", "LSTM(3, 5, proj_size=2, num_layers=2, bias=False)",
@@ -17,6 +15,8 @@ LAYERS = [
     "GRU(3, 4, num_layers=3, dropout=0.4)", "LSTM(3, 4, num_layers=2, dropout=0.9, dtype=T.float64)",
     "GRU(3, 4, num_layers=2, dropout=0.4).eval()",
 ]  # fmt: skip
+
+torch = pytest.importorskip("torch")
 
 CELLS = ["RNNCell(3, 4)", "RNNCell(3, 4, nonlinearity='relu', bias=False)", "LSTMCell(3, 4)", "GRUCell(3, 4, bias=False)"]
 

@@ -1,6 +1,7 @@
 """Every op and companion on torch's own samples: values, variants, first and second derivatives, all of them.
 
-In float64, float32 and complex128; a few in 16-bit numbers.
+All of that in float64, with forward mode and batching, which compute with the same rules; in float32 without these; values
+and first derivatives in complex128, and of a few ops in 16-bit numbers. `python -m tests.oracle` does all in any dtype.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ HALVES = ("float16", "bfloat16")
 IN_HALVES = """add mul sum mean exp sqrt matmul softmax cumsum max.binary nn.functional.layer_norm nn.functional.relu
     nn.functional.conv2d nn.functional.cross_entropy""".split()
 
+TRANSFORMS = ("jvp", "vmap")
+RULES = ("function", "grad")
+
 TIERS = os.environ.get("ORACLE_TIERS", f"tier1 tier2 tier3 {catalogue.COMPANION}").split()
 
 
@@ -29,9 +33,13 @@ def work() -> list[Any]:
     """All checks of one op and dtype, as one test."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        planned = list(plan.planned(catalogue.entries(TIERS, []), (*plan.DTYPES, "complex128")))
+        entries = list(catalogue.entries(TIERS, []))
+        planned = list(plan.planned(entries, [plan.DTYPES[0]]))
+        planned += plan.planned(entries, plan.DTYPES[1:], [name for name in plan.CHECKS if name not in TRANSFORMS])
+        planned += plan.planned(entries, ["complex128"], RULES)
         if "tier1" in TIERS:
-            planned += plan.planned(catalogue.entries(names=IN_HALVES), HALVES, ("function", "grad"))
+            planned += plan.planned(catalogue.entries(names=IN_HALVES), HALVES, RULES)
+    planned.sort(key=lambda item: (item[0].tier, item[0].label, trial.REFERENCE.dtype_name(item[1])))
     grouped = groupby(planned, key=lambda item: (item[0].tier, item[0].label, trial.REFERENCE.dtype_name(item[1])))
     return [pytest.param(list(items), id="-".join(key)) for key, items in grouped]
 

@@ -96,7 +96,7 @@ def _land(swept: Swept) -> None:
     for where in landed:
         if where.hooks and type(where) is Leaf:
             _run_hooks(where, landed, owned)
-            if type(where.hooks) is LeafHooks and (owner := where.variable) is not None:
+            if type(where.hooks) is LeafHooks and (owner := where.hooks.owner()) is not None:
                 landed[where] = c = before_accumulation(where, landed[where])
                 watched.append((where, owner, c))
     for where, c in landed.items():
@@ -335,9 +335,9 @@ def leaf(t: Value) -> Leaf:
 
 
 def release(t: Value) -> None:
-    """Make the leaf `t` a constant. Its end of the graph waits, with its hooks, and takes no gradient meanwhile."""
-    where = t._node
-    if isinstance(where, Leaf):
+    """Make `t` a constant. Its end of the graph waits, with its hooks, and takes no gradient meanwhile."""
+    where = hooks.end_of(t)
+    if where is not None:
         where.owner = NoneType  # of nobody
         t.__dict__["_leaf"] = where
     t._node = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -190,3 +191,12 @@ def test_a_function_that_returns_the_wrong_gradients_is_named_with_input_and_sha
         assert word in str(caught.value)
     assert a.grad is None
     assert b.grad is None
+
+
+def test_a_handle_keeps_no_graph_alive() -> None:
+    x = leaf(3)
+    y = x.exp()
+    handle, saved = y.register_hook(lambda g: g), weakref.ref(y.grad_fn)
+    del y
+    assert saved() is None
+    handle.remove()

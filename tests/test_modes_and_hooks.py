@@ -288,6 +288,50 @@ def hooks_of_tensors(lib: Any) -> Any:
 
 
 @program
+def hooks_stay_with_what_is_detached(lib: Any) -> Any:
+    x, log = leaf(lib, 2), []
+    y = x * 2
+    first = y.register_hook(lambda g: log.append(("first", g.tolist())))
+    second = y.register_hook(lambda g: g * 2)
+    part, _ = leaf(lib, 2, 3, seed=1).max(1)
+    part.register_hook(lambda g: log.append(("part", g.tolist())))
+    kept = x.exp()
+    kept.retain_grad()
+    above = y * 2 + part * 3 + kept * 5
+    for t in (y, part, kept):
+        t.detach_()
+    state = [(t.requires_grad, t.is_leaf, t.retains_grad) for t in (y, part, kept)]
+    above.sum().backward()
+    grads = [kept.grad.clone()]
+    for t in (y, part, kept):
+        t.requires_grad_()
+    (y * part * kept).sum().backward()
+    grads += [t.grad.clone() for t in (x, y, part, kept)]
+    first.remove()
+    (y * part).sum().backward()
+    second.remove()
+    (y * part).sum().backward()
+    return state, grads, [t.grad for t in (x, y, part, kept)], len(log), log
+
+
+@program
+def hooks_of_leaves_that_are_switched_off(lib: Any) -> Any:
+    found = []
+    for off in (lambda t: t.requires_grad_(False), lambda t: t.detach_()):
+        x, log = leaf(lib, 2), []
+        x.register_hook(lambda g, log=log: log.append(("hook", g.tolist())))
+        x.register_post_accumulate_grad_hook(lambda t, log=log: log.append((t.grad is None, t.requires_grad)))
+        y = (x * 2).sum()
+        off(x)
+        y.backward()
+        log.append(x.grad)
+        x.requires_grad_()
+        (x * 2).sum().backward()
+        found.append([log, x.grad])
+    return found
+
+
+@program
 def a_hook_that_raises(lib: Any) -> Any:
     x, w = leaf(lib, 3), leaf(lib, 3, seed=1)
     y = x * w

@@ -6,6 +6,7 @@ An exception in a hook says in its notes which hook it was.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -41,11 +42,13 @@ class RemovableHandle:
 class LeafHooks(list[Hook]):
     """The hooks of a leaf's cotangents, and those that run only when these are accumulated.
 
-    `before` and `after` are of the leaf as a node, `accumulated` of the value whose gradient has changed.
+    `before` and `after` are of the leaf as a node, `accumulated` of the value whose gradient has changed: `owner`, who stays
+    it while it takes no gradient.
     """
 
-    def __init__(self, hooks: Sequence[Hook] = ()) -> None:
+    def __init__(self, hooks: Sequence[Hook], owner: Callable[[], Any]) -> None:
         super().__init__(hooks)
+        self.owner = owner
         self.before: tuple[Hook, ...] = ()
         self.after: tuple[Hook, ...] = ()
         self.accumulated: tuple[Hook, ...] = ()
@@ -63,17 +66,10 @@ def add_hook(t: Value, hook: Callable[[Any], Any], last: bool = False) -> Callab
     Those that are `last` run after all others.
     """
     where = target(t)
-    if isinstance(where, Output):
-        index, whole = where.index, hook
-
-        def hook(parts: list[Any]) -> list[Any]:
-            if parts[index] is None:
-                return parts
-            return [whole(part) if i == index else part for i, part in enumerate(parts)]
-
-        where = where.node
-    assert isinstance(where, (Leaf, Node))
-    return _added(where, _Hook(hook, id(where), last))
+    index = where.index if isinstance(where, Output) else None
+    node = where.node if isinstance(where, Output) else where
+    assert isinstance(node, (Leaf, Node))
+    return _added(node, _Hook(hook, node, index, last, weakref.ref(t), []))
 
 
 class _Passing(threading.local):
@@ -86,33 +82,68 @@ passing = _Passing()
 
 
 class _Hook:
-    """A hook of the cotangents at a node. It knows the node by its id, so that nothing is held in a circle."""
+    """A hook of the cotangents at a node, of output `index` if it has several.
 
-    __slots__ = ("hook", "last", "node")
+    It knows the node by its id, so that nothing is held in a circle, and the tensor it was registered on weakly. `places` is
+    where it is listed, the same for all that one registration has made.
+    """
 
-    def __init__(self, hook: Callable[[Any], Any], node: int, last: bool) -> None:
-        self.hook, self.node, self.last = hook, node, last
+    __slots__ = ("hook", "index", "last", "node", "owner", "places")
+
+    def __init__(
+        self,
+        hook: Callable[[Any], Any],
+        where: Leaf | Node,
+        index: int | None,
+        last: bool,
+        owner: Callable[[], Any],
+        places: list[weakref.ref[Leaf | Node]],
+    ) -> None:
+        self.hook, self.node, self.index, self.last, self.owner, self.places = hook, id(where), index, last, owner, places
 
     def __call__(self, c: Any) -> Any:
-        return c if self.node in passing.nodes else self.hook(c)
+        if self.node in passing.nodes:
+            return c
+        if self.index is None:
+            return self.hook(c)
+        if c[self.index] is None:
+            return c
+        return [self.hook(part) if i == self.index else part for i, part in enumerate(c)]
 
 
 def _added(where: Leaf | Node, hook: _Hook) -> Callable[[], None]:
     # A sweep may be going through the list: it is replaced, never changed.
     hooks: list[Any] = [*(where.hooks or ()), hook]
     _set_hooks(where, sorted(hooks, key=lambda each: getattr(each, "last", False)))
+    places = hook.places
+    places.append(weakref.ref(where))
 
     def remove() -> None:
-        if where.hooks is not None:
-            _set_hooks(where, [each for each in where.hooks if each is not hook])
+        for place in places:
+            where = place()
+            if where is not None and where.hooks is not None:
+                _set_hooks(where, [each for each in where.hooks if getattr(each, "places", None) is not places])
 
     return remove
+
+
+def end_of(t: Value) -> Leaf | None:
+    """The end of the graph for `t` once it has no history: it takes over what hooks `t` has. None if there are none."""
+    where = t._node.node if isinstance(t._node, Output) else t._node
+    if where is None or isinstance(where, Leaf):
+        return where
+    # What retains a gradient stays behind: a leaf does so without it.
+    hooks = [each for each in where.hooks or () if isinstance(each, _Hook) and each.owner() is t and not each.last]
+    end = Leaf()
+    for hook in hooks:
+        _added(end, _Hook(hook.hook, end, None, False, hook.owner, hook.places))
+    return end if hooks else None
 
 
 def _set_hooks(where: Leaf | Node, hooks: list[Hook]) -> None:
     if isinstance(where.hooks, LeafHooks):
         late = where.hooks
-        where.hooks = LeafHooks(hooks)
+        where.hooks = LeafHooks(hooks, late.owner)
         where.hooks.__dict__.update(late.__dict__)
     else:
         where.hooks = hooks or None
@@ -278,7 +309,7 @@ def _in(holder: Any, name: str, hook: Hook) -> RemovableHandle:
 
 def _late(leaf: Leaf, hook: Hook, name: str) -> RemovableHandle:
     if not isinstance(leaf.hooks, LeafHooks):
-        leaf.hooks = LeafHooks(leaf.hooks or ())
+        leaf.hooks = LeafHooks(leaf.hooks or (), leaf.owner)
     return _in(_Late(leaf), name, hook)
 
 

@@ -371,7 +371,8 @@ def __getattr__(name: str) -> _Any:
         if name in names.split():
             globals()[name] = found = getattr(_import_module(f"gradcore.{module}"), name)
             return found
-    return ops.function("", name)
+    globals()[name] = found = ops.function("", name)
+    return found
 
 
 def __dir__() -> list[str]:

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from threading import get_ident
-from typing import Any
+from typing import Any, Final
 
 from gradcore import dtypes
 from gradcore.backends import numpy as host
@@ -17,7 +18,7 @@ from gradcore.graph.node import Target
 from gradcore.recorder import errors, views
 from gradcore.recorder.primitive import DERIVED, Primitive
 from gradcore.recorder.saved import pack_saved
-from gradcore.recorder.steps import Kernel, Steps, kernels_of
+from gradcore.recorder.steps import Kernel, Steps, compiled, kernels_of
 from gradcore.recorder.transfer import transfer
 from gradcore.recorder.value import Value, meta, wrap
 
@@ -45,7 +46,11 @@ def apply(op: Primitive, function: Callable[..., Any], inputs: Sequence[Any], pa
     if elementwise:
         inputs = _gathered(inputs)
         kernel = _kernel(op, inputs)
-        inputs = promoted(op, inputs, kernel)
+        dtype, any_tensor = _common_dtype(op, inputs)
+        alike = _in_dtype(op, inputs, dtype)
+        if alike is not inputs:
+            return function(*alike, **params)
+        inputs = _without_numbers(op, inputs, kernel, dtype, any_tensor)
     else:
         kernel = _kernel(op, inputs)
     raw = [x._array if isinstance(x, Value) else x for x in inputs]
@@ -77,33 +82,38 @@ def attach(
     op: Primitive, kernel: Kernel, inputs: Sequence[Any], params: dict[str, Any], outs: Sequence[Value]
 ) -> None:
     """Record that `op` on `inputs` gave `outs`, if an input that has a derivative needs a gradient."""
-    if not op.differentiable:
+    if not op.differentiable or not outs:
         return
-    origins: list[Target | None] = [
-        None if not isinstance(x, Value) else x._node if x._meta is None else views.current(x) for x in inputs
-    ]
-    if origins.count(None) == len(origins) or not outs:
+    origins: list[Target | None] = []
+    raw = []
+    for x in inputs:
+        if isinstance(x, Value):
+            origins.append(x._node if x._meta is None else views.current(x))
+            raw.append(x._array)
+        else:
+            origins.append(None)
+            raw.append(x)
+    if origins.count(None) == len(origins):
         return
-    needs = tuple(origin is not None and op.has_rule(i) for i, origin in enumerate(origins))
+    needs = tuple([origin is not None and op.has_rule(i) for i, origin in enumerate(origins)])
     if True not in needs:
         return
-    arrays = dict(zip(op.outputs, (out._array for out in outs), strict=False))
-    differentiable = [out for name, out in zip(op.outputs, outs, strict=False) if name not in op.constant]
-    if op.outputs == ("outs",):  # any number of them
-        arrays = {"outs": tuple(out._array for out in outs)}
-        differentiable = list(outs)
-    raw = [x._array if isinstance(x, Value) else x for x in inputs]
-    conjugate = op.holomorphic and any(_is_complex(kernel, a) for a in (*raw, *arrays.values()))
-    fits = _fits(op, raw, needs, differentiable[0]._array.shape) if op.kind == "elementwise" else None
+    any_number = op.outputs == ("outs",)
+    differentiable = outs
+    if op.constant and not any_number:
+        differentiable = [out for name, out in zip(op.outputs, outs, strict=True) if name not in op.constant]
+    arrays = [out._array for out in outs]
+    conjugate = op.holomorphic and any(_is_complex(kernel, a) for a in (*raw, *arrays))
+    fits = _fits(op, raw, needs, arrays[0].shape) if op.kind == "elementwise" else None
     steps: Steps = kernel.steps
     step = steps[needs, conjugate, fits is not None]
-    saved: Any = tuple(_saved(op, name, raw, arrays, params) for name in step.layout)
+    saved: Any = saver(op, step.layout)(raw, [tuple(arrays)] if any_number else arrays, params)
     _refuse_inference(op, inputs, saved)
     if step.several:
-        saved = (saved, tuple((out._array.shape, out._array.dtype) for out in differentiable))
+        saved = (saved, tuple([(out._array.shape, out._array.dtype) for out in differentiable]))
     if fits is not None:
         saved = (saved, fits)
-    targets = tuple(origin for origin, need in zip(origins, needs, strict=True) if need and origin is not None)
+    targets = tuple([origin for origin, need in zip(origins, needs, strict=True) if need and origin is not None])
     node = recorded(step, targets, saved)
     if modes.unusual:
         pack_saved(node)
@@ -114,33 +124,38 @@ def attach(
         differentiable[0]._node = node
 
 
-def _saved(op: Primitive, name: str, raw: Sequence[Any], outs: dict[str, Any], params: dict[str, Any]) -> Any:
-    if name in params:
-        return params[name]
-    if name in outs:
-        return outs[name]
-    if name in op.defaults:
-        return op.defaults[name]
-    read = _DERIVED[""]
-    for suffix in DERIVED:
-        if name not in op.inputs and name.endswith(suffix):
-            name, read = name.removesuffix(suffix), _DERIVED[suffix]
-    first = op.inputs.index(name)
-    if op.variadic and first == len(op.inputs) - 1:
-        return tuple(read(x) for x in raw[first:])
-    return read(raw[first])
+@functools.cache
+def saver(op: Primitive, layout: tuple[str, ...]) -> Callable[[Sequence[Any], Sequence[Any], dict[str, Any]], Any]:
+    """What picks the values named in `layout` from raw inputs, raw outputs (one tuple if of any number) and params."""
+    parts = []
+    for name in layout:
+        if name in op.params:
+            default = f", defaults[{name!r}]" if name in op.defaults else ""
+            parts.append(f"params.get({name!r}{default})" if default else f"params[{name!r}]")
+        elif name in op.outputs:
+            parts.append(f"outs[{op.outputs.index(name)}]")
+        else:
+            ending = next((each for each in DERIVED if name not in op.inputs and name.endswith(each)), "")
+            i = op.inputs.index(name.removesuffix(ending))
+            read = _DERIVED[ending]
+            many = op.variadic and i == len(op.inputs) - 1
+            parts.append(f"tuple([{read.format('x')} for x in inputs[{i}:]])" if many else read.format(f"inputs[{i}]"))
+    source = f"def save(inputs, outs, params):\n    return ({''.join(f'{part}, ' for part in parts)})\n"
+    namespace: dict[str, Any] = {"defaults": op.defaults}
+    exec(compiled(source), namespace)
+    return namespace["save"]  # type: ignore[no-any-return]
 
 
-_DERIVED: dict[str, Callable[[Any], Any]] = {
-    "": lambda x: x,
-    "_shape": lambda x: tuple(getattr(x, "shape", ())),
-    "_dtype": lambda x: getattr(x, "dtype", None),
+_DERIVED: Final = {
+    "": "{}",
+    "_shape": "tuple(getattr({}, 'shape', ()))",
+    "_dtype": "getattr({}, 'dtype', None)",
 }
 
 
 def _fits(op: Primitive, raw: Sequence[Any], needs: tuple[bool, ...], shape: tuple[int, ...]) -> Any:
-    shapes = tuple(None if x.shape == shape else tuple(x.shape) for x, need in zip(raw, needs, strict=True) if need)
-    return shapes if any(each is not None for each in shapes) else None
+    shapes = tuple([None if x.shape == shape else tuple(x.shape) for x, need in zip(raw, needs, strict=True) if need])
+    return None if shapes.count(None) == len(shapes) else shapes
 
 
 def _is_complex(kernel: Kernel, array: Any) -> bool:
@@ -194,17 +209,24 @@ def _kernel(op: Primitive, inputs: Sequence[Any]) -> Kernel:
 # -- promotion of elementwise inputs ----------------------------------------------------------------------------------
 
 
-def promoted(op: Primitive, inputs: Sequence[Any], kernel: Kernel) -> list[Any]:
-    """The inputs in the dtype torch promotes them to; a conversion of one that needs a gradient is recorded."""
-    dtype, any_tensor = _common_dtype(op, inputs)
+def _in_dtype(op: Primitive, inputs: Sequence[Any], dtype: Any) -> Sequence[Any]:
+    """The inputs with those Tensors that are promoted in `dtype`, by recorded conversions; the very same if they were."""
+    out = inputs
+    for i, x in enumerate(inputs):
+        if isinstance(x, Value) and x._array.dtype != dtype and op.inputs[i] not in op.unpromoted:
+            out = [*out[:i], cast(x, dtype), *out[i + 1 :]]
+    return out
+
+
+def _without_numbers(
+    op: Primitive, inputs: Sequence[Any], kernel: Kernel, dtype: Any, any_tensor: bool
+) -> Sequence[Any]:
+    """The inputs with Python numbers as what the forward takes for them."""
     out = list(inputs)
     for i, x in enumerate(inputs):
-        if op.unpromoted and op.inputs[i] in op.unpromoted:
+        if isinstance(x, Value) or op.inputs[i] in op.unpromoted:
             continue
-        if isinstance(x, Value):
-            if x._array.dtype != dtype:
-                out[i] = cast(x, dtype)
-        elif any_tensor:
+        if any_tensor:
             # A forward of several steps must see an array: log(2.0), say, would be a strong float64.
             number = _as_kind(x, dtype)
             out[i] = number if kernel.bare else kernel.F.full((), number, dtype)

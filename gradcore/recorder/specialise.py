@@ -100,17 +100,22 @@ def _source(op: Primitive) -> str:
         star = ", ".join([*op.inputs[:-1], f"*{op.inputs[-1]}"])
         lines = _of_many(op) if len(op.inputs) == len(op.outputs) == 1 and op.vjp else [_general(op)]
         return "\n    ".join([f"def recorder({star}{keywords}):", *lines]) + "\n"
-    lines = _straight(op) if _straight_will_do(op) else [_general(op)]
+    if op.outputs == ("outs",):
+        lines = _into_many(op) if len(op.inputs) == 1 else [_general(op)]
+    else:
+        lines = _straight(op) if _straight_will_do(op) else [_general(op)]
     return "\n    ".join([f"def recorder({', '.join(op.inputs)}{keywords}):", *lines]) + "\n"
 
 
 def _straight_will_do(op: Primitive) -> bool:
     one = len(op.outputs) == 1
-    fixed = op.outputs != ("outs",) and (one or not (op.view or op.kind == "elementwise"))
+    fixed = one or not (op.view or op.kind == "elementwise")
     return fixed and "f" not in op.refuses and _lead(op) is not None
 
 
 def _outs(op: Primitive) -> list[str]:
+    if op.outputs == ("outs",):
+        return ["outs"]
     return ["out"] if len(op.outputs) == 1 else [f"out{i}" for i in range(len(op.outputs))]
 
 
@@ -160,6 +165,44 @@ def _of_many(op: Primitive) -> list[str]:
         f"node.saved = ({''.join(f'{saved.get(name, name)}, ' for name in op.layout((True,)))})",
         "node.hooks = None",
         "return result",
+    ]
+
+
+def _into_many(op: Primitive) -> list[str]:
+    """The recorder of a primitive of one input that returns any number of results."""
+    (x,) = op.inputs
+    views_of = [
+        "if results and shares(results[0]._array, a0):",
+        "    for i, result in enumerate(results):",
+        f"        note_view(result, {x}, function, {_params(op)}, i)",
+    ]
+    return [
+        f"if unusual or {_is_odd(x)}:",
+        f"    {_general(op)}",
+        f"a0 = {x}._array",
+        "have = a0.dtype",
+        "if have is not float32 and have is not float64 and have not in others:",
+        f"    {_general(op)}",
+        *_forward(op, "a0", ["a0"]),
+        "results = []",
+        "for out in outs:",
+        "    result = new(Tensor)",
+        "    result._array = kernel.as_array(out)",
+        "    result._meta = result._node = None",
+        "    results.append(result)",
+        *(views_of if op.view else []),
+        f"t0 = {x}._node",
+        "if t0 is None or not results or (grad_off and get_ident() in grad_off):",
+        "    return tuple(results)",
+        "node = Node()",
+        "node.stamp = next(stamps)",
+        "node.step = kernel.step1",
+        "node.targets = (t0,)",
+        f"node.saved = ({_saved(op, (True,))}, tuple([(r._array.shape, r._array.dtype) for r in results]))",
+        "node.hooks = None",
+        "for i, result in enumerate(results):",
+        "    result._node = Output(node, i, len(results))",
+        "return tuple(results)",
     ]
 
 
@@ -265,11 +308,11 @@ def _forward(op: Primitive, lead: str, arrays: list[str]) -> list[str]:
         f"    if type({lead}) is Array:",
         "        kernel = host",
         f"        {', '.join(outs)} = quietly(forward, {call})",
-        *(f"        if type({out}) is not Array: {out} = as_array({out})" for out in outs),
+        *(f"        if type({out}) is not Array: {out} = as_array({out})" for out in outs if out != "outs"),
         "    else:",
         f"        kernel = kernels[type({lead})]",
         f"        {', '.join(outs)} = kernel.forward({call})",
-        *(f"        {out} = kernel.as_array({out})" for out in outs),
+        *(f"        {out} = kernel.as_array({out})" for out in outs if out != "outs"),
         "except Exception:",
         f"    {_general(op)}",
     ]

@@ -15,7 +15,7 @@ from gradcore.backends import by_type, of
 from gradcore.graph import Leaf, modes
 from gradcore.graph.sweep import sweep
 from gradcore.recorder.primitive import Primitive, registry
-from gradcore.recorder.record import _saved
+from gradcore.recorder.record import saver
 from gradcore.recorder.steps import kernels_of
 from gradcore.recorder.value import Value, wrap
 from gradcore.transforms import lifted
@@ -228,8 +228,7 @@ def _through_rules(
         t = _spread(tangents[i], out.shape)
         kernel = _typed(op, (*primals, t))
         step = kernel.steps[tuple(k == i for k in range(len(primals))), False, False]
-        saved = tuple(_saved(op, name, primals, {op.outputs[0]: out}, params) for name in step.layout)
-        (part,) = step.pull(t, saved)
+        (part,) = step.pull(t, saver(op, step.layout)(primals, outs, params))
         total = part if total is None else total + part
     return kernel.as_array(total)
 
@@ -247,10 +246,9 @@ def _transposed(
     needs = tuple(i in live for i in range(len(primals)))
     conjugate = op.holomorphic and any(_is_complex(x) for x in (*primals, *outs))
     step = kernel.steps[needs, conjugate, False]
-    arrays = {"outs": tuple(outs)} if op.outputs == ("outs",) else dict(zip(op.outputs, outs, strict=True))
     smooth = [i for i, (_, name) in enumerate(_named(op, outs)) if name not in op.constant]
-    read = {name: _saved(op, name, primals, arrays, params) for name in step.layout}
-    saved: Any = tuple(x if name in op.params else _constant(x) for name, x in read.items())
+    read = saver(op, step.layout)(primals, [tuple(outs)] if op.outputs == ("outs",) else outs, params)
+    saved: Any = tuple(x if name in op.params else _constant(x) for name, x in zip(step.layout, read, strict=True))
     if step.several:
         saved = (saved, tuple((outs[i].shape, outs[i].dtype) for i in smooth))
     top = top_of((*primals, *tangents))

@@ -120,5 +120,6 @@ def _import_failure(device_type: str, error: Exception) -> str:
     )
 
 
+numpy.start()
 register(numpy.Array, numpy)
 by_type[numpy.generic] = numpy

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import inspect
 import math
+import os
+import platform
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -100,6 +102,23 @@ def test_the_real_cupy_has_every_name() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert surface(host).keys() <= set(done.stdout.split())
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators keep to themselves what they give back")
+def test_freed_memory_stays_with_the_process() -> None:
+    code = (
+        "import gradcore, resource, numpy as np\n"
+        "def work():\n"
+        "    return [np.ones(1 << 21, 'u1') for _ in range(4)]\n"
+        "work()\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "for _ in range(10): work()\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
+    )
+    clean = {name: value for name, value in os.environ.items() if "MALLOC" not in name and name != "GLIBC_TUNABLES"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=clean, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 2048, "8 MiB are 2048 pages"
 
 
 # -- the double beside CuPy itself, as far as that goes without a GPU ----------------------------------------

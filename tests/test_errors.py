@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -187,6 +188,37 @@ def test_ctrl_c_in_backward_leaves_gradients_consistent() -> None:
     finally:
         signal.signal(signal.SIGALRM, old)
     assert interrupted > 0
+
+
+def test_ctrl_c_around_a_mode_switches_it_off() -> None:
+    # Python itself runs handlers before the first instruction of `__exit__`: what strikes there, nobody can help.
+    armed, struck = False, 0
+
+    def raise_in_time(*_: Any) -> None:
+        if armed:
+            raise KeyboardInterrupt
+
+    old = signal.signal(signal.SIGALRM, raise_in_time)
+    try:
+        for delay in np.random.default_rng(0).uniform(1e-5, 2e-4, size=1500):
+            try:
+                armed = True
+                signal.setitimer(signal.ITIMER_REAL, delay)
+                while True:
+                    with gradcore.no_grad():
+                        gradcore.is_grad_enabled()
+            except KeyboardInterrupt as error:
+                armed = False
+                frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+                inside = frames[-2].f_code
+                struck += inside.co_name in ("__enter__", "__exit__", "_set")
+                if not gradcore.is_grad_enabled():
+                    assert inside.co_name == "__exit__"
+                    gradcore.set_grad_enabled(True)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+    assert struck > 50
 
 
 def test_threads_have_their_own_modes_and_share_leaves() -> None:

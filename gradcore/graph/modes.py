@@ -62,11 +62,6 @@ def is_inference_mode_enabled() -> bool:
 
 def _set(grad: bool, infer: bool) -> None:
     ident = get_ident()
-    if grad:
-        grad_off.discard(ident)
-    else:
-        _ = _cleanup.forget
-        grad_off.add(ident)
     if infer and ident not in inference:
         _ = _cleanup.forget
         inference.add(ident)
@@ -74,6 +69,12 @@ def _set(grad: bool, infer: bool) -> None:
     elif not infer and ident in inference:
         inference.discard(ident)
         unusual.remove(inference)
+    if grad:
+        grad_off.discard(ident)
+    else:
+        _ = _cleanup.forget
+        off = grad_off
+        off |= {ident}  # last, by an operator, after which Python looks for no signal: Ctrl-C leaves no mode on
 
 
 class _Mode:
@@ -98,11 +99,16 @@ class _Mode:
         return self
 
     def __enter__(self) -> None:
-        self._saved = (is_grad_enabled(), is_inference_mode_enabled())
+        ident = get_ident()
+        self._saved = (ident not in grad_off, ident in inference)
         _set(self.grad, self.infer)
 
     def __exit__(self, *exception: object) -> None:
-        _set(*self._saved)
+        try:
+            _set(*self._saved)
+        except BaseException:  # Ctrl-C
+            _set(*self._saved)
+            raise
 
     def clone(self) -> Self:
         """A fresh context of the same mode: one object cannot be entered twice at a time."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore import devices, dtypes, engine, ops
 from gradcore.backends import of
 from gradcore.graph import Leaf, Node, Output, modes, versions
+from gradcore.graph.node import shown
 from gradcore.ops import creation, filling, indexing
 from gradcore.ops.registry import methods
 from gradcore.recorder import hooks, inplace, views
@@ -236,7 +237,7 @@ class Tensor(Value):
     def grad_fn(self) -> Node | None:
         """The node of the operation that made it, None for leaves."""
         node = inplace.target(self)
-        return None if node is None or isinstance(node, Leaf) else node.node if isinstance(node, Output) else node
+        return None if node is None or isinstance(node, Leaf) else shown(node.node if isinstance(node, Output) else node)
 
     @property
     def output_nr(self) -> int:

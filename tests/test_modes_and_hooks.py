@@ -261,6 +261,50 @@ def next_functions(lib: Any) -> Any:
 
 
 @program
+def nodes_have_classes_of_their_operations(lib: Any) -> Any:
+    class Twice(lib.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x * 2
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * 2
+
+    x, names, grads = leaf(lib, 3, 3), [], []
+
+    def build() -> Any:
+        y = (x * x).tanh()
+        top, _ = y.max(1)
+        return (Twice.apply(top) * y + y @ y).sum()
+
+    def look(node: Any) -> None:
+        names.append(type(node).__name__)
+        for below, _ in node.next_functions:
+            if below is not None:
+                look(below)
+
+    for looks in (False, True):
+        total = build()
+        if looks:
+            look(total.grad_fn)
+        total.backward(retain_graph=True)
+        if looks:
+            look(total.grad_fn)
+        total.backward(retain_graph=True)
+        (first,) = lib.autograd.grad(total, x, create_graph=True)
+        if looks:
+            look(total.grad_fn)
+        first.exp().sum().backward()
+        grads.append(x.grad)
+        x.grad = None
+    view = x.exp()
+    kinds = type(view.grad_fn) is type(x.exp().grad_fn), isinstance(view.grad_fn, lib.autograd.graph.Node)
+    view.add_(1)
+    return names, grads, kinds, type(view.grad_fn).__name__
+
+
+@program
 def node_of_several_outputs(lib: Any) -> Any:
     x = leaf(lib, 5)
     values, indices = x.sort()

@@ -192,5 +192,28 @@ class Output:
 Target = Leaf | Node | Output
 
 
+# -- for users to look at ---------------------------------------------------------------------------------------------
+# torch has a class of nodes for each operation. Here a node becomes of such a class when somebody first looks at it.
+
+_classes: dict[tuple[type[Node], str], type[Node]] = {}
+_originals: dict[type[Node], type[Node]] = {}
+
+Leaf.__name__ = Leaf.__qualname__ = "AccumulateGrad"
+
+
+def shown(node: Any) -> Any:
+    """`node`, of the class that has torch's name for it."""
+    if isinstance(node, Node) and type(node).__name__ != node.step.name:
+        original = _originals.get(type(node), type(node))
+        key = (original, node.step.name)
+        if key not in _classes:
+            made = type(key[1], (original,), {"__slots__": (), "__doc__": "What the operation of this name recorded."})
+            made.__module__ = "builtins" if original is Node else original.__module__
+            _originals[made] = original
+            _classes.setdefault(key, made)
+        node.__class__ = _classes[key]
+    return node
+
+
 def _function(target: Target) -> tuple[Node | Leaf, int]:
-    return (target.node, target.index) if isinstance(target, Output) else (target, 0)
+    return (shown(target.node), target.index) if isinstance(target, Output) else (shown(target), 0)

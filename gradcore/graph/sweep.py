@@ -127,7 +127,7 @@ def sweep(
                         owned.add(target)
                         sums.add(target)
             else:
-                _arrive_at_output(target, c, waiting, heap)
+                _arrive_at_other(target, c, waiting, heap, traced)
 
         if ahead is not None and not heap:
             node = ahead
@@ -163,10 +163,13 @@ def _wait(target: Node, c: Any, waiting: dict[int, tuple[Node, Any, bool]], heap
     waiting[stamp] = (target, total, not traced)
 
 
-def _arrive_at_output(
-    target: Output, c: Any, waiting: dict[int, tuple[Node, Any, bool]], heap: list[int]
+def _arrive_at_other(
+    target: Any, c: Any, waiting: dict[int, tuple[Node, Any, bool]], heap: list[int], traced: bool
 ) -> None:
-    """Add `c` to the part of a node's cotangent that belongs to one of its outputs."""
+    """Add `c` to the part of a node's cotangent that belongs to one of its outputs, or to that of a node that was shown."""
+    if type(target) is not Output:
+        _wait(target, c, waiting, heap, traced)
+        return
     node = target.node
     if node.stamp not in waiting:
         waiting[node.stamp] = (node, [None] * target.size, False)

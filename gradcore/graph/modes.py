@@ -28,6 +28,10 @@ noticing: list[Callable[[Any], None]] = []
 # function that runs it, and is taken out meanwhile.
 watchers: dict[int, Callable[[Any, Any, Callable[[], Any]], Any]] = {}
 
+# By thread, what gives an operation's results in its forward's stead: it gets the primitive, its kernel, the arrays, the
+# static parameters and a function that computes them. Who adds to it adds to `unusual`, too.
+forwards: dict[int, Callable[[Any, Any, Any, dict[str, Any], Callable[[], Any]], Any]] = {}
+
 
 class _Cleanup(threading.local):
     """Forgets a thread's modes when the thread ends, since the system reuses thread numbers."""

@@ -28,6 +28,9 @@ class Registry(dict[str, "Primitive"]):
 
 registry: Final = Registry()
 
+# The node names of primitives that are `renamed`.
+aliases: Final[set[str]] = set()
+
 # What a rule may ask of an input instead of its values: the name with one of these endings.
 DERIVED: Final = ("_shape", "_dtype")
 
@@ -216,6 +219,7 @@ def renamed(function: Callable[..., Any], node: str) -> Callable[..., Any]:
     original: Primitive = function.primitive  # type: ignore[attr-defined]
     alias = object.__new__(Primitive)
     alias.__dict__.update(original.__dict__, node_name=node_name(node))
+    aliases.add(alias.node_name)
     return function_of(alias)
 
 

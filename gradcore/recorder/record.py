@@ -54,13 +54,10 @@ def apply(op: Primitive, function: Callable[..., Any], inputs: Sequence[Any], pa
     else:
         kernel = _kernel(op, inputs)
     raw = [x._array if isinstance(x, Value) else x for x in inputs]
-    token = kernel.F.quiet()
-    try:
-        result = kernel.forward(*raw, **params)
-    except Exception as error:
-        raise errors.translated(op, inputs, error) from error
-    finally:
-        kernel.F.unquiet(token)
+    if modes.forwards and (instead := modes.forwards.get(get_ident())) is not None:
+        result = instead(op, kernel, raw, params, lambda: _computed(op, kernel, inputs, raw, params))
+    else:
+        result = _computed(op, kernel, inputs, raw, params)
     outs = tuple(kernel.as_array(each) for each in result) if isinstance(result, tuple) else (kernel.as_array(result),)
     wrapped = tuple(wrap(each) for each in outs)
     if op.view and outs and kernel.F.storage(outs[0]) is kernel.F.storage(raw[0]):
@@ -72,6 +69,17 @@ def apply(op: Primitive, function: Callable[..., Any], inputs: Sequence[Any], pa
         for each in wrapped:
             meta(each).inference |= not views.is_view(each)
     return wrapped if isinstance(result, tuple) else wrapped[0]
+
+
+def _computed(op: Primitive, kernel: Kernel, inputs: Sequence[Any], raw: Sequence[Any], params: dict[str, Any]) -> Any:
+    """What the forward of `op` makes of raw inputs."""
+    token = kernel.F.quiet()
+    try:
+        return kernel.forward(*raw, **params)
+    except Exception as error:
+        raise errors.translated(op, inputs, error) from error
+    finally:
+        kernel.F.unquiet(token)
 
 
 # What makes inputs of several levels of transforms inputs of one, set where transforms are defined.

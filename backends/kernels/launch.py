@@ -9,14 +9,14 @@ from typing import Any
 import cupy as cp
 import numpy as np
 
-# What a sum or a product of T is computed in: float for half precision, T itself else.
-WIDE = {"e": "float", "f": "float", "d": "double"}
+# What a sum or a product of T is computed in: float for 16 bits (E is ml_dtypes' bfloat16), T itself else.
+WIDE = {"e": "float", "E": "float", "f": "float", "d": "double"}
 SERVED = set(WIDE)
-NAMES = {"e": "float16", "f": "float", "d": "double"}
+NAMES = {"e": "float16", "E": "bfloat16", "f": "float", "d": "double"}
 PREAMBLE = "typedef decltype(T(0) + 0.f) A;"
 
 elementwise_kernels: list[Any] = []
-row_kernels: list[RowKernel] = []
+raw_kernels: list[Kernel] = []
 
 
 def serves(*operands: Any) -> bool:
@@ -34,8 +34,7 @@ def elementwise(name: str, inputs: str, operation: str, otherwise: Callable[...,
     def call(*operands: Any) -> Any:
         if not serves(*operands[: len(arrays)]):
             return otherwise(*operands)
-        wide = np.float64 if operands[0].dtype.char == "d" else np.float32
-        return kernel(*operands[: len(arrays)], *map(wide, operands[len(arrays) :]))
+        return kernel(*operands[: len(arrays)], *map(wide(operands[0]), operands[len(arrays) :]))
 
     return named(call, name, otherwise)
 
@@ -47,62 +46,47 @@ def named(call: Callable[..., Any], name: str, otherwise: Callable[..., Any]) ->
     return call
 
 
-class RowKernel:
-    """A kernel in which one block of threads takes one row of contiguous arrays of type T."""
+def wide(x: Any) -> Any:
+    """The dtype that a kernel computes in for elements such as those of `x`."""
+    return np.float64 if x.dtype.char == "d" else np.float32
 
-    def __init__(self, name: str, source: str, *, reduces: bool = True) -> None:
+
+def headers(chars: str) -> str:
+    """The lines that define the types of these dtype characters."""
+    names = ["carray", *(each for char, each in (("e", "float16"), ("E", "bfloat16")) if char in chars)]
+    return "".join(f"#include <cupy/{each}.cuh>\n" for each in names) if len(names) > 1 else ""
+
+
+def team(length: int) -> int:
+    """How many threads work on so many elements."""
+    return min(1024, max(32, 1 << (length - 1).bit_length()))
+
+
+class Kernel:
+    """A CUDA source over contiguous arrays of type T, computed in A, compiled once for each T.
+
+    `uses` are the sources of functions that it calls.
+    """
+
+    def __init__(self, name: str, source: str, *uses: str) -> None:
         self.name = name
-        self.reduces = reduces
-        self.source = source
+        self.source = "".join((*uses, source))
         self.compiled = cache(self._compiled)
-        row_kernels.append(self)
+        raw_kernels.append(self)
 
     def text(self, char: str) -> str:
         """The source for T of a dtype character."""
-        half = "#include <cupy/carray.cuh>\n#include <cupy/float16.cuh>\n" if char == "e" else ""
-        return f"{half}typedef {NAMES[char]} T;\ntypedef {WIDE[char]} A;\n{REDUCTIONS * self.reduces}{self.source}"
+        return f"{headers(char)}typedef {NAMES[char]} T;\ntypedef {WIDE[char]} A;\n{self.source}"
 
     def _compiled(self, char: str) -> Any:
         return cp.RawKernel(self.text(char), self.name)
 
-    def __call__(self, rows: int, length: int, *arguments: Any) -> None:
-        """Run on `rows` rows; the length of a row is the kernel's last argument."""
-        char = arguments[0].dtype.char
-        threads = min(1024, max(32, 1 << (length - 1).bit_length()))
-        memory = threads * (8 if char == "d" else 4)
-        self.compiled(char)((rows,), (threads,), (*arguments, np.int64(length)), shared_mem=memory)
+    def blocks(self, grid: tuple[int, ...], threads: int, *arguments: Any, memory: int = 0) -> None:
+        """Run a `grid` of blocks of so many threads, which share `memory` bytes."""
+        self.compiled(arguments[0].dtype.char)(grid, (threads,), arguments, shared_mem=memory)
 
-
-# Sums in an order that only the length decides: the same numbers in every run.
-REDUCTIONS = r"""
-extern __shared__ char gradcore_memory[];
-
-__device__ A block_sum(A value) {
-    A* part = (A*)gradcore_memory;
-    part[threadIdx.x] = value;
-    __syncthreads();
-    for (unsigned int half = blockDim.x / 2; half > 0; half /= 2) {
-        if (threadIdx.x < half) part[threadIdx.x] += part[threadIdx.x + half];
-        __syncthreads();
-    }
-    value = part[0];
-    __syncthreads();
-    return value;
-}
-
-__device__ A block_max(A value) {
-    A* part = (A*)gradcore_memory;
-    part[threadIdx.x] = value;
-    __syncthreads();
-    for (unsigned int half = blockDim.x / 2; half > 0; half /= 2) {
-        if (threadIdx.x < half) {
-            A other = part[threadIdx.x + half];
-            if (other > part[threadIdx.x] || other != other) part[threadIdx.x] = other;
-        }
-        __syncthreads();
-    }
-    value = part[0];
-    __syncthreads();
-    return value;
-}
-"""
+    def rows(self, rows: int, length: int, *arguments: Any) -> None:
+        """Run one block, of which each thread has a place to sum up, for each row; its length is the last argument."""
+        threads = team(length)
+        memory = threads * wide(arguments[0])().itemsize
+        self.blocks((rows,), threads, *arguments, np.int64(length), memory=memory)

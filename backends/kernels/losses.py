@@ -8,9 +8,10 @@ import cupy as cp
 import numpy as np
 
 from gradcore.backends import composed
-from gradcore.backends.kernels.launch import RowKernel, named, serves
+from gradcore.backends.kernels.launch import Kernel, named, serves, wide
+from gradcore.backends.kernels.reductions import BLOCK, ROW
 
-KERNEL = RowKernel(
+KERNEL = Kernel(
     "gradcore_cross_entropy",
     r"""
 extern "C" __global__ void gradcore_cross_entropy(
@@ -18,12 +19,7 @@ extern "C" __global__ void gradcore_cross_entropy(
 ) {
     x += blockIdx.x * n;
     p += blockIdx.x * n;
-    A top = A(x[0]);
-    for (long long i = threadIdx.x; i < n; i += blockDim.x) top = A(x[i]) > top ? A(x[i]) : top;
-    top = block_max(top);
-    A sum = 0;
-    for (long long i = threadIdx.x; i < n; i += blockDim.x) sum += exp(A(x[i]) - top);
-    sum = block_sum(sum);
+    const A top = row_top(x, n), sum = row_sum_exp(x, top, n);
     for (long long i = threadIdx.x; i < n; i += blockDim.x) p[i] = T(exp(A(x[i]) - top) / sum);
     if (threadIdx.x == 0) {
         const long long target = targets[blockIdx.x] % n;
@@ -31,6 +27,7 @@ extern "C" __global__ void gradcore_cross_entropy(
     }
 }
 """,
+    BLOCK, ROW,
 )
 
 
@@ -42,9 +39,9 @@ def bound(bind: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Callable[
         if not x.size or not serves(x):
             return otherwise(x, target, share)
         p = cp.empty(x.shape, x.dtype)
-        losses = cp.empty(x.shape[:1], np.float64 if x.dtype.char == "d" else np.float32)
+        losses = cp.empty(x.shape[:1], wide(x))
         places = cp.ascontiguousarray(target.astype(np.int64, copy=False))
-        KERNEL(*x.shape, cp.ascontiguousarray(x), places, p, losses)
+        KERNEL.rows(*x.shape, cp.ascontiguousarray(x), places, p, losses)
         return (losses.sum() * share).astype(x.dtype, copy=False), p
 
     return named(call, "cross_entropy", otherwise)

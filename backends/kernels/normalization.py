@@ -9,9 +9,10 @@ import cupy as cp
 import numpy as np
 
 from gradcore.backends import composed
-from gradcore.backends.kernels.launch import RowKernel, named, serves
+from gradcore.backends.kernels.launch import Kernel, named, serves, wide
+from gradcore.backends.kernels.reductions import BLOCK
 
-FORWARD = RowKernel(
+FORWARD = Kernel(
     "gradcore_standardize",
     r"""
 extern "C" __global__ void gradcore_standardize(
@@ -35,10 +36,11 @@ extern "C" __global__ void gradcore_standardize(
     }
 }
 """,
+    BLOCK,
 )
 
 
-BACKWARD = RowKernel(
+BACKWARD = Kernel(
     "gradcore_destandardize",
     r"""
 extern "C" __global__ void gradcore_destandardize(
@@ -58,6 +60,7 @@ extern "C" __global__ void gradcore_destandardize(
     }
 }
 """,
+    BLOCK,
 )
 
 Bind = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -80,7 +83,7 @@ def destandardize(bind: Bind) -> Callable[..., Any]:
         if length is None or not serves(x, y, scale) or x.shape != y.shape or scale.size * length != x.size:
             return otherwise(x, y, scale, axis, centred)
         out = cp.empty(x.shape, x.dtype)
-        BACKWARD(scale.size, length, *map(cp.ascontiguousarray, (x, y, scale)), out, np.int64(centred))
+        BACKWARD.rows(scale.size, length, *map(cp.ascontiguousarray, (x, y, scale)), out, np.int64(centred))
         return out
 
     return named(call, "destandardize", otherwise)
@@ -96,9 +99,8 @@ def standardize(bind: Bind) -> Callable[..., Any]:
             return otherwise(x, axis, eps, centred)
         kept = (*x.shape[: x.ndim - len(axis)], *(1 for _ in axis))
         out, mean, variance = cp.empty(x.shape, x.dtype), cp.empty(kept, x.dtype), cp.empty(kept, x.dtype)
-        wide = np.float64 if x.dtype.char == "d" else np.float32
         arrays = cp.ascontiguousarray(x), out, mean, variance
-        FORWARD(x.size // length, length, *arrays, wide(eps), np.int64(centred))
+        FORWARD.rows(x.size // length, length, *arrays, wide(x)(eps), np.int64(centred))
         return out, mean, variance
 
     return named(call, "standardize", otherwise)

@@ -12,7 +12,7 @@ from typing import Any
 import cupy as cp
 import numpy as np
 
-from gradcore.backends.kernels.launch import NAMES, SERVED, WIDE
+from gradcore.backends.kernels.launch import NAMES, SERVED, WIDE, headers
 
 Rule = Callable[..., None]
 
@@ -139,10 +139,10 @@ class Kernel:
         taken += [
             f"const {NAMES[d]}* n{i} = (const {NAMES[d]}*)set.arrays[s][{arrays + i}];" for i, d in enumerate(devices)
         ]
-        half = "#include <cupy/carray.cuh>\n#include <cupy/float16.cuh>\n" if "e" in char + devices else ""
         self.text = SOURCE.format(
-            half=half, narrow=NAMES[char], wide=WIDE[char], sets=self.sets, pointers=pointers, numbers=max(numbers, 1),
-            chunk=CHUNK, taken=_indented(1, *taken, *once.splitlines()), each=_indented(2, *each.splitlines()),
+            half=headers(char + devices), narrow=NAMES[char], wide=WIDE[char], sets=self.sets, pointers=pointers,
+            numbers=max(numbers, 1), chunk=CHUNK,
+            taken=_indented(1, *taken, *once.splitlines()), each=_indented(2, *each.splitlines()),
         )  # fmt: skip
         self.table = np.dtype([
             ("arrays", "u8", (self.sets, pointers)), ("sizes", "i8", self.sets), ("first", "i8", self.sets),

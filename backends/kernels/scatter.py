@@ -11,9 +11,9 @@ from typing import Any
 import cupy as cp
 import numpy as np
 
-from gradcore.backends.kernels.launch import RowKernel, serves
+from gradcore.backends.kernels.launch import Kernel, serves
 
-KERNEL = RowKernel(
+KERNEL = Kernel(
     "gradcore_add_rows",
     r"""
 extern "C" __global__ void gradcore_add_rows(
@@ -29,7 +29,6 @@ extern "C" __global__ void gradcore_add_rows(
     }
 }
 """,
-    reduces=False,
 )
 THREADS, BLOCKS = 256, 1 << 16
 
@@ -51,5 +50,5 @@ def add_rows(x: Any, index: tuple[Any, ...], values: Any) -> bool:
         length = math.prod(row)
         blocks = min(BLOCKS, -(-place.size * length // THREADS))
         arguments = (cp.ascontiguousarray(given), x, order, place[order], np.int64(place.size), np.int64(length))
-        KERNEL.compiled(x.dtype.char)((blocks,), (THREADS,), arguments)
+        KERNEL.blocks((blocks,), THREADS, *arguments)
     return True

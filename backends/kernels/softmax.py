@@ -7,44 +7,37 @@ from typing import Any
 import cupy as cp
 
 from gradcore.backends import composed
-from gradcore.backends.kernels.launch import RowKernel, named, serves
+from gradcore.backends.kernels.launch import Kernel, named, serves
+from gradcore.backends.kernels.reductions import BLOCK, ROW
 
 Bound = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 KERNELS = {
-    "softmax": RowKernel(
+    "softmax": Kernel(
         "gradcore_softmax",
         r"""
 extern "C" __global__ void gradcore_softmax(const T* x, T* y, const long long n) {
     x += blockIdx.x * n;
     y += blockIdx.x * n;
-    A top = A(x[0]);
-    for (long long i = threadIdx.x; i < n; i += blockDim.x) top = A(x[i]) > top ? A(x[i]) : top;
-    top = block_max(top);
-    A sum = 0;
-    for (long long i = threadIdx.x; i < n; i += blockDim.x) sum += exp(A(x[i]) - top);
-    sum = block_sum(sum);
+    const A top = row_top(x, n), sum = row_sum_exp(x, top, n);
     for (long long i = threadIdx.x; i < n; i += blockDim.x) y[i] = T(exp(A(x[i]) - top) / sum);
 }
 """,
+        BLOCK, ROW,
     ),
-    "log_softmax": RowKernel(
+    "log_softmax": Kernel(
         "gradcore_log_softmax",
         r"""
 extern "C" __global__ void gradcore_log_softmax(const T* x, T* y, const long long n) {
     x += blockIdx.x * n;
     y += blockIdx.x * n;
-    A top = A(x[0]);
-    for (long long i = threadIdx.x; i < n; i += blockDim.x) top = A(x[i]) > top ? A(x[i]) : top;
-    top = block_max(top);
-    A sum = 0;
-    for (long long i = threadIdx.x; i < n; i += blockDim.x) sum += exp(A(x[i]) - top);
-    sum = log(block_sum(sum));
+    const A top = row_top(x, n), sum = log(row_sum_exp(x, top, n));
     for (long long i = threadIdx.x; i < n; i += blockDim.x) y[i] = T(A(x[i]) - top - sum);
 }
 """,
+        BLOCK, ROW,
     ),
-    "softmax_backward": RowKernel(
+    "softmax_backward": Kernel(
         "gradcore_softmax_backward",
         r"""
 extern "C" __global__ void gradcore_softmax_backward(const T* g, const T* out, T* y, const long long n) {
@@ -55,8 +48,9 @@ extern "C" __global__ void gradcore_softmax_backward(const T* g, const T* out, T
     for (long long i = row + threadIdx.x; i < row + n; i += blockDim.x) y[i] = T((A(g[i]) - sum) * A(out[i]));
 }
 """,
+        BLOCK,
     ),
-    "log_softmax_backward": RowKernel(
+    "log_softmax_backward": Kernel(
         "gradcore_log_softmax_backward",
         r"""
 extern "C" __global__ void gradcore_log_softmax_backward(const T* g, const T* out, T* y, const long long n) {
@@ -67,6 +61,7 @@ extern "C" __global__ void gradcore_log_softmax_backward(const T* g, const T* ou
     for (long long i = row + threadIdx.x; i < row + n; i += blockDim.x) y[i] = T(A(g[i]) - exp(A(out[i])) * sum);
 }
 """,
+        BLOCK,
     ),
 }
 
@@ -81,7 +76,7 @@ def bound(name: str, bind: Bound) -> Callable[..., Any]:
         if not x.size or axis != (x.ndim - 1,) or not serves(*arrays):
             return otherwise(*operands)
         out = cp.empty(x.shape, x.dtype)
-        kernel(x.size // x.shape[-1], x.shape[-1], *map(cp.ascontiguousarray, arrays), out)
+        kernel.rows(x.size // x.shape[-1], x.shape[-1], *map(cp.ascontiguousarray, arrays), out)
         return out
 
     return named(call, name, otherwise)

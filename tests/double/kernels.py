@@ -1,7 +1,9 @@
 """The pretended ElementwiseKernel and RawKernel: their C++ compiled for the host. It must not know gradcore's kernels.
 
-A block has one thread here, so that arithmetic and indices are proved, and reductions across threads are not. Without
-a C++ compiler, and for types it lacks, a kernel is what composed.py has under its name less `gradcore_`.
+A block has one thread here, or as many as `block(...)` says: fibers that change at barriers, in an order that is to be
+chosen, so that a barrier that is missing, or that not all threads come to, is seen. What memory the threads of a block
+share begins as NaN. Without a C++ compiler, and for types it lacks, a kernel is what composed.py has under its name less
+`gradcore_`.
 """
 
 from __future__ import annotations
@@ -9,9 +11,12 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,11 +26,29 @@ import numpy as np
 from tests.double.arrays import ndarray
 from tests.double.functions import garbage
 
-TYPES = {"f": "float", "d": "double", "?": "bool", "i": "int", "l": "long long", "b": "signed char", "B": "unsigned char"}
+TYPES = {
+    "e": "float16", "E": "bfloat16", "f": "float", "d": "double", "?": "bool", "i": "int", "l": "long long",
+    "b": "signed char", "B": "unsigned char",
+}  # fmt: skip
 COMPILER = shutil.which("g++")
 FLAGS = ["-std=c++17", "-O1", "-w", "-ffp-contract=off", "-shared", "-fPIC"]
-SERVED = {"f", "d"} if COMPILER else set()  # the types of T that kernels are run for here
+SERVED = {"e", "E", "f", "d"} if COMPILER else set()  # the types of T that kernels are run for here
 runs: list[str] = []  # the kernels that were run
+MEMORY = 48 << 10  # bytes that the threads of a block may share
+threads, backwards = 1, False  # of a block, at most; whether the last one goes first
+
+
+@contextmanager
+def block(count: int, last_first: bool = False) -> Iterator[None]:
+    """Let blocks have so many threads at most in the block of code."""
+    global threads, backwards
+    before = threads, backwards
+    threads, backwards = count, last_first
+    try:
+        yield
+    finally:
+        threads, backwards = before
+
 
 # What a kernel finds on a device, without the standard headers, which take most of a compiler's time.
 PRELUDE = """
@@ -33,15 +56,80 @@ PRELUDE = """
 #define __device__ static
 #define __shared__
 #define __restrict__
+#define __launch_bounds__(...)
 #define INFINITY __builtin_inff()
-static inline void __syncthreads() {}
 struct Three { unsigned int x, y, z; };
 static Three threadIdx = {0, 0, 0}, blockIdx = {0, 0, 0}, blockDim = {1, 1, 1}, gridDim = {1, 1, 1};
+static void (*barrier)() = nullptr;
+static inline void __syncthreads() { if (barrier) barrier(); }
 """ + "".join(
     f'extern "C" double {name}(double) noexcept; extern "C" float {name}f(float) noexcept;\n'
     f"static inline float {name}(float x) {{ return {name}f(x); }}\n"
     for name in "exp log log1p erf erfc tanh sqrt fabs".split()
-) + 'extern "C" double pow(double, double) noexcept;'
+) + """
+extern "C" double pow(double, double) noexcept;
+
+template <int> struct Narrow;
+template <> struct Narrow<11> {
+    static unsigned short of(float x) { _Float16 y = x; unsigned short bits; __builtin_memcpy(&bits, &y, 2); return bits; }
+    static float at(unsigned short bits) { _Float16 y; __builtin_memcpy(&y, &bits, 2); return y; }
+};
+template <> struct Narrow<8> {
+    static unsigned short of(float x) {
+        unsigned int bits;
+        __builtin_memcpy(&bits, &x, 4);
+        return x != x ? 0x7fc0 : (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    }
+    static float at(unsigned short bits) { unsigned int y = bits << 16; float x; __builtin_memcpy(&x, &y, 4); return x; }
+};
+template <int digits> struct Short {  // converts as CuPy's float16 and bfloat16 do
+    unsigned short bits;
+    Short() = default;
+    Short(float x) : bits(Narrow<digits>::of(x)) {}
+    explicit Short(double x) : Short(float(x)) {}
+    explicit Short(int x) : Short(float(x)) {}
+    operator float() const { return Narrow<digits>::at(bits); }
+};
+typedef Short<11> float16;
+typedef Short<8> bfloat16;
+"""
+
+# Threads as fibers: each runs to the next barrier, then the next one does.
+FIBERS = """
+#include <ucontext.h>
+static ucontext_t outside, inside[256];
+static char stacks[256][1 << 16];
+static bool over[256];
+alignas(16) char gradcore_memory[1 << 16];
+static void (*body)();
+static void wait() { swapcontext(&inside[threadIdx.x], &outside); }
+static void thread() { body(); over[threadIdx.x] = true; wait(); }
+
+static bool run_block(unsigned int count, bool backwards) {  // whether all threads came to the same barriers
+    __builtin_memset(gradcore_memory, 0xff, sizeof gradcore_memory);
+    if (count == 1) { body(); return true; }
+    barrier = wait;
+    for (unsigned int t = 0; t < count; t++) {
+        over[t] = false;
+        getcontext(&inside[t]);
+        inside[t].uc_stack.ss_sp = stacks[t];
+        inside[t].uc_stack.ss_size = sizeof stacks[t];
+        inside[t].uc_link = &outside;
+        makecontext(&inside[t], thread, 0);
+    }
+    unsigned int ended = 0;
+    while (!ended) {
+        for (unsigned int t = 0; t < count; t++) {
+            threadIdx.x = backwards ? count - 1 - t : t;
+            swapcontext(&outside, &inside[threadIdx.x]);
+            ended += over[threadIdx.x];
+        }
+    }
+    threadIdx.x = 0;
+    barrier = nullptr;
+    return ended == count;
+}
+"""
 
 
 @cache
@@ -110,27 +198,42 @@ class RawKernel:
     """cupy.RawKernel, a block at a time."""
 
     def __init__(self, code: str, name: str, options: tuple[str, ...] = (), **more: Any) -> None:
-        self.code, self.name = code, name
+        self.code, self.name = re.sub(r"#include <cupy/.*\n", "", code), name
 
     def __call__(self, grid: Any, block: Any, args: Any, *, shared_mem: int = 0) -> None:
         assert 0 < block[0] <= 1024
         assert block[0] & (block[0] - 1) == 0, "the reductions halve"
-        assert "gradcore_memory" not in self.code or shared_mem >= block[0] * 4
+        assert all(0 < n < 1 << (16 if axis else 31) for axis, n in enumerate(grid)), "a grid that no device takes"
+        assert "gradcore_memory" not in self.code or block[0] * 4 <= shared_mem <= MEMORY
         assert all(x._host.flags.c_contiguous for x in args if isinstance(x, ndarray))
         given = [x for x in args if not isinstance(x, ndarray)]
         assert all(isinstance(x, np.generic) or x.size == 1 for x in given), "a number of a type nobody chose"
         assert sum(x.nbytes for x in given) <= 4096, "more than a device takes"
         runs.append(self.name)
-        found = library(f"{PRELUDE}{self.code}\nchar gradcore_memory[1 << 16];\n{self.walk(args)}")
-        found.run(ctypes.c_longlong(grid[0]), *(self.passed(x) for x in args))
+        found = library(f"{PRELUDE}{self.code}\n{FIBERS}\n{self.walk(args)}")
+        size = [ctypes.c_uint(n) for n in (*grid, 1, 1)[:3]]
+        one = ctypes.c_uint(min(block[0], threads))
+        agreed = found.run(*size, one, ctypes.c_bool(backwards), *(self.passed(x) for x in args))
+        assert agreed, f"{self.name}: some threads of a block have ended while others wait for them"
 
     def walk(self, args: Any) -> str:
         kinds = [self.kind(x) for x in args]
-        taken = ", ".join(f"{kind} a{i}" for i, kind in enumerate(kinds))
         passed = ", ".join(f"{'*' * isinstance(x, np.ndarray)}a{i}" for i, x in enumerate(args))
         return (
-            f'extern "C" void run(long long n, {taken}) '
-            f"{{ gridDim.x = n; for (long long i = 0; i < n; i++) {{ blockIdx.x = i; {self.name}({passed}); }} }}"
+            "\n".join(f"static {kind} a{i};" for i, kind in enumerate(kinds))
+            + f"\nstatic void call() {{ {self.name}({passed}); }}\n"
+            + 'extern "C" int run(unsigned x, unsigned y, unsigned z, unsigned threads, bool backwards, '
+            + ", ".join(f"{kind} b{i}" for i, kind in enumerate(kinds))
+            + f""") {{
+            {" ".join(f"a{i} = b{i};" for i in range(len(kinds)))}
+            gridDim = {{x, y, z}}; blockDim = {{threads, 1, 1}}; body = call;
+            bool agreed = true;
+            for (unsigned i = 0; i < x; i++) for (unsigned j = 0; j < y; j++) for (unsigned k = 0; k < z; k++) {{
+                blockIdx = {{i, j, k}};
+                agreed &= run_block(threads, backwards);
+            }}
+            return agreed;
+            }}"""
         )
 
     def kind(self, x: Any) -> str:

@@ -6,7 +6,6 @@ While it is on, operations take the recorder's general path, which is slower tha
 from __future__ import annotations
 
 import functools
-import re
 import threading
 import time
 import traceback
@@ -20,6 +19,7 @@ from gradcore.autograd.profiler_events import EventList, FunctionEvent, Function
 from gradcore.backends import of
 from gradcore.graph import Node, modes
 from gradcore.graph.node import Target
+from gradcore.ops.aten import aten_name
 from gradcore.recorder.around import Around, nodes_behind, standing
 from gradcore.recorder.value import Value
 
@@ -128,7 +128,7 @@ class profile:
 
     def _operation(self, op: Any, inputs: Sequence[Any], run: Callable[[], Any]) -> Any:
         try:
-            with self.event(_aten(op.node_name), "cpu_op", inputs) as event:
+            with self.event(f"aten::{aten_name(op.node_name)}", "cpu_op", inputs) as event:
                 result = run()
                 self.made(event, result)
                 return result
@@ -218,7 +218,3 @@ class record_function:
 
         return named  # type: ignore[return-value]
 
-
-def _aten(node_name: str) -> str:
-    """torch's name of an operation from its node's: aten::log_softmax for LogSoftmaxBackward0."""
-    return "aten::" + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", node_name.partition("Backward")[0]).lower()

@@ -52,3 +52,9 @@ def method(name: str) -> Any:
     if name not in methods:
         _load(name)
     return methods[name]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "aten":
+        return import_module(f"{__name__}.aten")
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -11,17 +11,33 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from gradcore import engine
 from gradcore.graph import modes
-from gradcore.graph.node import Target
 from gradcore.recorder import inplace, saved
 from gradcore.recorder.value import Value
+from gradcore.utils import sweeps
 from gradcore.utils.checkpoint_loop import checkpoint_loop
 from gradcore.utils.random_state import RandomState
+from gradcore.utils.reentrant import (
+    CheckpointFunction,
+    DefaultDeviceType,
+    check_backward_validity,
+    detach_variable,
+    get_device_states,
+    set_device_states,
+)
+from gradcore.utils.selective import (
+    SAC_IGNORED_OPS,
+    CheckpointPolicy,
+    SelectiveCheckpointContext,
+    create_selective_checkpoint_contexts,
+)
+from gradcore.utils.sweeps import GraphExecGroup
 
 __all__ = [
-    "CheckpointError", "checkpoint", "checkpoint_loop", "checkpoint_sequential", "noop_context_fn",
-    "set_checkpoint_debug_enabled", "set_checkpoint_early_stop",
+    "SAC_IGNORED_OPS", "CheckpointError", "CheckpointFunction", "CheckpointPolicy", "DefaultDeviceType", "GraphExecGroup",
+    "SelectiveCheckpointContext", "check_backward_validity", "checkpoint", "checkpoint_loop", "checkpoint_sequential",
+    "create_selective_checkpoint_contexts", "detach_variable", "get_device_states", "noop_context_fn",
+    "set_checkpoint_debug_enabled", "set_checkpoint_early_stop", "set_device_states",
 ]  # fmt: skip
 
 
@@ -76,7 +92,8 @@ def checkpoint(
     """Return `function(*args, **kwargs)`, whose nodes keep nothing: a backward pass runs it again for what they need.
 
     The second run sees the same random numbers (unless `preserve_rng_state=False` is among `kwargs`), and with `early_stop`
-    ends as soon as everything is there. `context_fn` returns contexts for both runs. `determinism_check="default"` compares
+    ends as soon as everything is there. `context_fn` returns contexts for both runs (`create_selective_checkpoint_contexts`
+    makes such). `determinism_check="default"` compares
     number, shapes, dtypes and devices of what the runs save, "none" does not; `debug` lists the operations of both runs if
     they differ. `use_reentrant` changes nothing.
 
@@ -87,12 +104,10 @@ def checkpoint(
         raise ValueError(
             f"determinism_check should be one of ['default', 'none'], but got {determinism_check} (checkpoint)"
         )
-    first, second = context_fn()
     if not modes.is_grad_enabled():
-        with first:
-            return function(*args, **kwargs)
-    if _observe not in engine.observers:
-        engine.observers.append(_observe)
+        return function(*args, **kwargs)
+    first, second = context_fn()
+    sweeps.watch()
     frame = _Frame(function, args, kwargs, second, preserve)
     frame.check = determinism_check == "default"
     frame.early_stop = early_stop if _Settings.early_stop is None else _Settings.early_stop
@@ -281,31 +296,12 @@ def _logging(log: list[str] | None) -> Iterator[None]:
         modes.noticing.remove(notice)
 
 
-class _Sweeps(threading.local):
-    """The sweeps of a thread that are going on, the innermost last: what was computed again, by frame."""
-
-    def __init__(self) -> None:
-        self.going_on: list[dict[_Frame, dict[int, _Found]]] = []
-
-
-_sweeps = _Sweeps()
-
-
-@contextmanager
-def _observe(targets: Sequence[Target], wanted: set[Target] | None) -> Iterator[None]:
-    _sweeps.going_on.append({})
-    try:
-        yield
-    finally:
-        _sweeps.going_on.pop()
-
-
 def _unpack(place: _Place) -> Value:
     """What was saved, out of the recomputation of this sweep. It is given once, and kept no longer."""
     frame = place.frame
-    if not _sweeps.going_on:  # somebody looks at what a node saved
+    found = sweeps.found()
+    if found is None:  # somebody looks at what a node saved
         return _untouched(frame.recompute()[place.index])
-    found = _sweeps.going_on[-1]
     if frame not in found or place.index not in found[frame]:
         found[frame] = frame.recompute()
     return _untouched(found[frame].pop(place.index))

@@ -205,7 +205,7 @@ class _Loop:
         """A loop keeps its name."""
         return self
 
-    def check(self, node: Node) -> None:
+    def check(self, node: Node, traced: bool) -> None:
         """Raise RuntimeError if the first state, or a leaf that the steps use, was overwritten."""
         for a in self.first:
             write = versions.write_after(node.stamp, of(a).storage(a))

@@ -32,17 +32,14 @@ class RandomState:
                 state, before = each.source.state(), known.get(id(each))
                 self._states.append((each, before if state == before else state))  # many that are equal are one
             else:
-                seed = _next_seed(each)
-                each._source = _source(each, seed)
-                _chains[each] = (each._source, seed)
-                self._seeds.append((each, seed))
+                self._seeds.append((each, reseeded(each)))
 
     def restore(self) -> None:
         """Let the generators give what they gave after this state was taken."""
         for each, state in self._states:
             each.source.restore(state)
         for each, seed in self._seeds:
-            each._source = _source(each, seed)
+            restore(each, seed)
 
     @contextmanager
     def again(self) -> Iterator[None]:
@@ -57,6 +54,19 @@ class RandomState:
                 each.source.restore(state)
             for each, source in sources:
                 each._source = source
+
+
+def reseeded(each: Generator) -> int:
+    """Let a generator whose state cannot be read go on from a new seed, and return that."""
+    seed = _next_seed(each)
+    each._source = _source(each, seed)
+    _chains[each] = (each._source, seed)
+    return seed
+
+
+def restore(each: Generator, seed: int) -> None:
+    """Let a generator give what it gave after it was reseeded."""
+    each._source = _source(each, seed)
 
 
 def _source(each: Generator, seed: int) -> Any:

@@ -190,6 +190,20 @@ def cross_entropy(F: Any, x: Array, target: Array, share: float) -> tuple[Array,
     return loss, p if axis else p.transpose()
 
 
+def columns(F: Any, x: Array, window: Any, together: bool = False) -> Array:
+    """Return (..., *size) as (..., *kernel, *out), what each window sees; perhaps as a view.
+
+    If `together`, the first axis comes after those of the kernel.
+    """
+    seen = window.columns(F, x)
+    return F.moveaxis(seen, 0, -1 - len(window.kernel)) if together else seen
+
+
+def image(F: Any, columns: Array, window: Any, size: Axes) -> Array:
+    """Return (..., *kernel, *out) added up where the windows over (..., *size) see it."""
+    return window.image(F, columns, size)
+
+
 def run_rule(F: Any, rule: Any, sets: Any, names: tuple[str, ...], numbers: dict[str, Any]) -> None:
     """Let `rule` change each set of arrays but for their first, with `numbers` and those called `names` that end the set."""
     for arrays in sets:

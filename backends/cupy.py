@@ -57,6 +57,7 @@ from gradcore.backends.kernels.losses import bound as _cross_entropy
 from gradcore.backends.kernels.normalization import destandardize as _destandardize, standardize as _standardize
 from gradcore.backends.kernels.rules import run_rule as _run_rule
 from gradcore.backends.kernels.softmax import bound as _over_rows
+from gradcore.backends.kernels.windows import columns as _columns, image as _image
 from gradcore.backends.streams import fetch as _fetch, is_pinned as _is_pinned, pinned_empty as _pinned_empty, sent as _sent
 from gradcore.backends.writes import add_at, bincount, put_along_axis, setitem
 from gradcore.backends.shared import argmax, argmin, matrix_transpose, reshape, squeeze, swapaxes, transpose
@@ -379,6 +380,7 @@ softplus, softplus_backward = _fused("softplus", _bind), _fused("softplus_backwa
 softmax, softmax_backward = _over_rows("softmax", _bind), _over_rows("softmax_backward", _bind)
 standardize, destandardize = _standardize(_bind), _destandardize(_bind)
 affine, cross_entropy = _fused("affine", _bind), _cross_entropy(_bind)
+columns, image = _columns(_bind), _image(_bind)
 run_rule = partial(_run_rule, _bind(composed.run_rule))
 log_softmax, log_softmax_backward = _over_rows("log_softmax", _bind), _over_rows("log_softmax_backward", _bind)
 

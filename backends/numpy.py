@@ -375,6 +375,7 @@ softplus, softplus_backward = _bind(composed.softplus), _bind(composed.softplus_
 softmax, softmax_backward = _bind(composed.softmax), _bind(composed.softmax_backward)
 standardize, destandardize = _bind(composed.standardize), _bind(composed.destandardize)
 affine, cross_entropy = _bind(composed.affine), _bind(composed.cross_entropy)
+columns, image = _bind(composed.columns), _bind(composed.image)
 _run_rule = _bind(composed.run_rule)
 log_softmax, log_softmax_backward = _bind(composed.log_softmax), _bind(composed.log_softmax_backward)
 round_half_even = _bind(shared.round_half_even)

@@ -19,6 +19,7 @@ import pytest
 
 from gradcore.backends import composed
 from gradcore.backends import numpy as host
+from gradcore.primitives.windows import Window
 from tests import double
 from tests.double import kernels as pretended
 
@@ -93,7 +94,34 @@ def test_a_broken_barrier_would_be_seen(how: str, strict_cuda: Any) -> None:
     assert faults
 
 
-OTHERS = ("add_rows", "cross_entropy", "destandardize", "standardize")
+OTHERS = ("add_rows", "columns", "cross_entropy", "destandardize", "image", "standardize")
+WINDOWS = {
+    "line": ((2, 3, 9), Window((3,), (2,), (1,), ((1, 1),))),
+    "plane": ((2, 3, 5, 7), Window((3, 2), (1, 2), (1, 2), ((1, 0), (2, 1)))),
+    "one cell": ((2, 3, 4, 5), Window((1, 1), (1, 1), (1, 1), ((0, 0), (0, 0)))),
+    "gaps": ((1, 2, 8, 8), Window((2, 2), (3, 3), (1, 1), ((0, 0), (0, 0)))),
+    "room": ((2, 2, 4, 3, 5), Window((2, 3, 2), (1, 1, 2), (2, 1, 1), ((1, 1), (1, 1), (0, 1)))),
+    "four axes": ((2, 3, 3, 3, 3, 3), Window((2,) * 4, (1,) * 4, (1,) * 4, ((0, 0),) * 4)),
+}
+
+
+@needs_a_compiler
+@pytest.mark.parametrize("code", ["f4", "E"])
+@pytest.mark.parametrize("which", WINDOWS)
+def test_windows_as_columns_and_back(which: str, code: str, strict_cuda: Any) -> None:
+    """The columns exactly; and adding them up is the transpose."""
+    (shape, window), F, before = WINDOWS[which], strict_cuda.backend, len(pretended.runs)
+    x = rng.integers(-8, 8, shape).astype(dtype_of(code))
+    for together in (False, True):
+        seen = F.columns(strict_cuda.array(x), window, together)
+        expected = composed.columns(host, x.astype("f8"), window, together)
+        assert (seen.shape, seen.dtype) == (expected.shape, x.dtype)
+        np.testing.assert_array_equal(seen._host.astype("f8"), expected)
+    y = rng.integers(-8, 8, composed.columns(host, x, window).shape)
+    back = F.image(strict_cuda.array(y.astype(x.dtype)), window, shape[2:])
+    assert back.shape == shape
+    np.testing.assert_array_equal(back._host.astype("f8"), composed.image(host, y.astype("f8"), window, shape[2:]))
+    assert pretended.runs[before:] == ["gradcore_columns", "gradcore_columns", "gradcore_image"] * (which != "four axes")
 
 
 @needs_a_compiler

@@ -12,7 +12,7 @@ from math import prod
 from typing import Any
 
 from gradcore.primitives.blocks import blocks
-from gradcore.primitives.windows import Sizes, Window, runs
+from gradcore.primitives.windows import Runs, Sizes, Window, runs
 from gradcore.recorder import primitive
 
 Array = Any
@@ -28,10 +28,10 @@ def convolve(F: Any, x: Array, w: Array, *, window: Window, groups: int) -> Arra
     """(N, C, *size) and (O, C / groups, *kernel) to (N, O, *out), as correlation: kernels are not flipped."""
     n, o, out = x.shape[0], w.shape[0], window.out(x.shape[2:])
     depth, kernels = prod(w.shape[1:]), _matrices(w, groups)
-    run = runs(window, x.shape[2:])
+    run = _runs(F, window, x.shape[2:])
     parts = []
     for some in blocks(F, n, groups * depth * prod(out) * x.itemsize, _CACHE):
-        columns = (run or window).columns(F, x[some])
+        columns = run.columns(F, x[some]) if run else F.columns(x[some], window)
         rows = F.matmul(kernels, columns.reshape((columns.shape[0], groups, depth, run.length if run else prod(out))))
         parts.append(run.windows(F, rows.reshape((rows.shape[0], o, run.length))) if run else rows)
     return F.ascontiguousarray(_joined(F, parts)).reshape((n, o, *out))
@@ -46,13 +46,14 @@ def convolve(F: Any, x: Array, w: Array, *, window: Window, groups: int) -> Arra
 def convolve_transposed(F: Any, y: Array, w: Array, *, window: Window, groups: int, size: Sizes) -> Array:
     """(N, O, *out) and (O, C / groups, *kernel) to (N, C, *size)."""
     n, o, out = y.shape[0], y.shape[1], y.shape[2:]
-    thin = w.shape[1] == 1 and groups > 1 and o // groups <= _THIN
-    mirrored = _mirrored(window, size, out) if o <= (1 if thin else _DEAR) * groups * w.shape[1] else None
+    on_host = F.device_type == "cpu"  # a device adds columns up as fast as it makes them
+    thin = on_host and w.shape[1] == 1 and groups > 1 and o // groups <= _THIN
+    mirrored = _mirrored(window, size, out) if on_host and o <= (1 if thin else _DEAR) * groups * w.shape[1] else None
     if thin and (mirrored is None or runs(mirrored, out) is None):
         return _thin_transposed(F, y, w, window, groups, size)
     if mirrored is not None:
         return convolve.primitive.forward(F, y, _mirror(F, w, groups), window=mirrored, groups=groups)  # type: ignore[attr-defined]
-    run, kernels = runs(window, size), _matrices(w, groups).swapaxes(1, 2)
+    run, kernels = _runs(F, window, size), _matrices(w, groups).swapaxes(1, 2)
     parts = []
     for some in blocks(F, n, groups * prod(w.shape[1:]) * prod(out) * y.itemsize, _CACHE):
         rows = run.filled(F, y[some]) if run else y[some]
@@ -61,7 +62,7 @@ def convolve_transposed(F: Any, y: Array, w: Array, *, window: Window, groups: i
         if run:
             parts.append(run.image(F, columns.reshape((*shape, run.length))))
         else:
-            parts.append(window.image(F, columns.reshape((*shape, *out)), size))
+            parts.append(F.image(columns.reshape((*shape, *out)), window, size))
     return _joined(F, parts)
 
 
@@ -74,17 +75,22 @@ def convolve_transposed(F: Any, y: Array, w: Array, *, window: Window, groups: i
 def convolve_kernel(F: Any, x: Array, y: Array, *, window: Window, groups: int) -> Array:
     """(N, C, *size) and (N, O, *out) to (O, C / groups, *kernel)."""
     n, c, o, out = x.shape[0], x.shape[1], y.shape[1], y.shape[2:]
-    depth, run = c // groups * prod(window.kernel), runs(window, x.shape[2:])
+    depth, run = c // groups * prod(window.kernel), _runs(F, window, x.shape[2:])
     total: Any = None
     for some in blocks(F, n, groups * depth * prod(out) * x.itemsize, _CACHE):
         # Samples and places side by side make it one long product per group.
         rows = F.moveaxis(y[some], 0, 1)
         length = rows.shape[1] * (run.length if run else prod(out))
         rows = (run.filled(F, rows) if run else rows).reshape((groups, o // groups, length))
-        columns = F.moveaxis((run or window).columns(F, x[some]), 0, -2 if run else -1 - window.ndim)
+        columns = F.moveaxis(run.columns(F, x[some]), 0, -2) if run else F.columns(x[some], window, True)
         part = F.matmul(columns.reshape((groups, depth, length)), rows.swapaxes(1, 2))
         total = part if total is None else total + part
     return F.ascontiguousarray(total.swapaxes(1, 2)).reshape((o, c // groups, *window.kernel))
+
+
+def _runs(F: Any, window: Window, size: Sizes) -> Runs | None:
+    """The runs of windows, which make columns on the host faster."""
+    return runs(window, size) if F.device_type == "cpu" else None
 
 
 # How many times as long it takes to add up a column as to make one.
@@ -153,10 +159,11 @@ def _matrices(w: Array, groups: int) -> Array:
 )
 def columns(F: Any, x: Array, *, window: Window) -> Array:
     """What each window over (..., *size) sees, as (..., *kernel, *out)."""
-    return F.copy(window.columns(F, x))
+    seen = F.columns(x, window)
+    return F.copy(seen) if F.is_view(seen) else seen
 
 
 @primitive("linear", x=lambda F, g, window: F.columns(g, window=window), node="Col2Im")
 def image(F: Any, x: Array, *, window: Window, size: Sizes) -> Array:
     """(..., *kernel, *out) added up where the windows over (..., *size) see it: the transpose of `columns`."""
-    return window.image(F, x, size)
+    return F.image(x, window, size)

@@ -133,7 +133,7 @@ def avg_pool_transposed(F: Any, x: Array, *, window: Window, counted: bool, divi
     share = x / (_cells(F, window, size, out, counted, x.dtype) if divisor is None else divisor)
     repeated = F.expand_dims(share, tuple(range(x.ndim - n, x.ndim)))
     shape = (*x.shape[: x.ndim - n], *window.kernel, *out)
-    return window.image(F, F.broadcast_view(repeated, shape), size)
+    return F.image(F.broadcast_view(repeated, shape), window, size)
 
 
 def _box_sums(F: Any, window: Window, x: Array, out: Sizes) -> Array:

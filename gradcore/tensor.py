@@ -413,7 +413,7 @@ class Tensor(Value):
     def __repr__(self, *, tensor_contents: str | None = None) -> str:
         try:
             fn = self.grad_fn
-            name = None if fn is None else fn.name()
+            name = None if fn is None else fn.name().rpartition("::")[2]
         except RuntimeError:  # a view that was overtaken and may have no history
             name = "Invalid"
         shown: str = import_module("gradcore.printing").tensor_repr(

@@ -140,10 +140,10 @@ class _Watching(Around):
             _sweeping.node = before
         return cotangents
 
-    def check(self, node: Node) -> None:
+    def check(self, node: Node, traced: bool) -> None:
         """Raise if a saved value was overwritten."""
         try:
-            self.step.check(node)
+            self.step.check(node, traced)
         except RuntimeError as error:
             error.add_note(_story(node))
             raise

@@ -49,7 +49,7 @@ class BackwardStep:
         narrow.frees = self.frees
         return narrow
 
-    def check(self, node: Node) -> None:
+    def check(self, node: Node, traced: bool) -> None:
         """Saved tensors are checked when `backward` asks for them."""
 
     def relabelled(self, name: str) -> BackwardStep:

@@ -380,7 +380,7 @@ class _Once:
         """The same: nothing is computed."""
         return self
 
-    def check(self, node: Node) -> None:
+    def check(self, node: Node, traced: bool) -> None:
         """Nothing is saved."""
 
     def relabelled(self, name: str) -> _Once:

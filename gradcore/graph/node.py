@@ -48,8 +48,8 @@ class Step(Protocol):
     def narrowed(self, wanted: tuple[bool, ...]) -> Step:
         """The step that computes only the cotangents of the targets in `wanted`, None for the others."""
 
-    def check(self, node: Node) -> None:
-        """Raise RuntimeError if a saved value was overwritten after the node was recorded."""
+    def check(self, node: Node, traced: bool) -> None:
+        """Raise RuntimeError if a saved value that a sweep reads was overwritten after the node was recorded."""
 
 
 class GraphNode:
@@ -142,8 +142,9 @@ class Node(GraphNode):
     hooks: list[Hook] | None
 
     def name(self) -> str:
-        """What the node is shown as, torch's name for it."""
-        return self.step.name
+        """torch's name for the node: what it is shown as, or longer if that is no derivative's."""
+        name = self.step.name
+        return f"torch::autograd::{name}" if name == "CopySlices" else name
 
     @property
     def next_functions(self) -> tuple[tuple[Node | Leaf | None, int], ...]:

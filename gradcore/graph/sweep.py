@@ -73,7 +73,7 @@ def sweep(
             if saved is FREED:
                 raise RuntimeError(FREED_MESSAGE)
             if newest[0] < node.stamp:
-                step.check(node)
+                step.check(node, traced)
             cotangents = step.traced(node, g) if traced else step.pull(g, saved)
             if step.frees and not retain:
                 node.saved = FREED

@@ -95,14 +95,12 @@ def _added(name: str, input: Any, x: Any, y: Any, value: Any, combine: Any) -> A
 # -- powers ----------------------------------------------------------------------------------------------------------
 
 
-@op(inplace=True, out=True, node="Ldexp")
+@op(inplace=True, out=True)
 def ldexp(input: Tensor, other: Tensor) -> Any:
     """Multiply by two to the power of `other`."""
     need_tensor(input, "ldexp")
     need_tensor(other, "ldexp", "other")
-    if other._array.dtype.kind in "biu":
-        other = in_dtype(other, dtypes.get_default_dtype().numpy)
-    return e.multiply(input, e.number_power(other, base=2.0))
+    return e.ldexp(input, other)
 
 
 @op(out="exact")

@@ -154,8 +154,6 @@ def fill(input: Tensor, value: Any) -> Any:
 
 # -- signs and rounding --------------------------------------------------------------------------------------
 
-_sgn = renamed(e.sign, "Sgn")
-
 
 @op(inplace=True, out=True)
 def sign(input: Tensor) -> Any:
@@ -170,7 +168,7 @@ def sign(input: Tensor) -> Any:
 def sgn(input: Tensor) -> Any:
     """Return the sign, of a complex number z/|z|; 0 at 0."""
     need_tensor(input, "sgn")
-    return copy(input) if input._array.dtype.kind == "b" else _sgn(input)
+    return copy(input) if input._array.dtype.kind == "b" else e.sgn(input)
 
 
 @op(inplace=True, out=True)

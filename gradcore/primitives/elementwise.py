@@ -44,7 +44,7 @@ def multiply(F: Any, x: Array, y: Array) -> Array:
     return F.multiply(x, y)
 
 
-@primitive("elementwise", x=lambda g, y: g / y, y=lambda g, y, out: -g * (out / y), to_float=True, node="Div")
+@primitive("elementwise", x=lambda g, y: g / y, y=lambda g, x, y: -g * (x / y / y), to_float=True, node="Div")
 def divide(F: Any, x: Array, y: Array) -> Array:
     """Divide the first tensor by the second."""
     return F.divide(x, y)
@@ -87,13 +87,19 @@ def reciprocal(F: Any, x: Array) -> Array:
     return F.reciprocal(x)
 
 
-@primitive("elementwise", x=lambda F, g, x: g * F.sign(x), holomorphic=False, node="Abs", refuses="b")
+@primitive("elementwise", x=lambda F, g, x: g * F.sgn(x), holomorphic=False, node="Abs", refuses="b")
 def absolute(F: Any, x: Array) -> Array:
     """Return the absolute value; real for complex input."""
     return F.absolute(x)
 
 
-def _sign_pull(F: Any, g: Array, x: Array, out: Array, x_dtype: Any) -> Array:
+@primitive("elementwise", x=lambda F, g: F.zero(g), refuses="c")
+def sign(F: Any, x: Array) -> Array:
+    """Return the sign of real numbers, 0 for NaN."""
+    return F.astype(x > 0, x.dtype) - F.astype(x < 0, x.dtype)
+
+
+def _sgn_pull(F: Any, g: Array, x: Array, out: Array, x_dtype: Any) -> Array:
     if x_dtype.kind != "c":
         return F.zero(g)
     # The part of g along z/|z| goes, the rest is divided by |z|; at 0 nothing is left, as in torch.
@@ -102,12 +108,10 @@ def _sign_pull(F: Any, g: Array, x: Array, out: Array, x_dtype: Any) -> Array:
     return F.masked(across / size, size != 0)
 
 
-@primitive("elementwise", x=_sign_pull, holomorphic=False)
-def sign(F: Any, x: Array) -> Array:
-    """Return the sign; z/|z| for complex z, 0 at 0 and for NaN."""
-    if x.dtype.kind == "c":
-        return F.sign(x)
-    return F.astype(x > 0, x.dtype) - F.astype(x < 0, x.dtype)
+@primitive("elementwise", x=_sgn_pull, holomorphic=False)
+def sgn(F: Any, x: Array) -> Array:
+    """Return z/|z|, 0 at 0; the sign of real numbers."""
+    return F.sign(x) if x.dtype.kind == "c" else F.astype(x > 0, x.dtype) - F.astype(x < 0, x.dtype)
 
 
 @primitive(
@@ -192,6 +196,17 @@ def _number_power_pull(F: Any, g: Array, x: Array, out: Array, base: Any, x_dtyp
 def number_power(F: Any, x: Array, *, base: Any) -> Array:
     """Raise a number to the power of `x`."""
     return like(F, F.power(base, x), x)
+
+
+@primitive(
+    "elementwise",
+    x=lambda F, g, y: g * F.number_power(y, base=2.0),
+    y=lambda g, out: g * out * math.log(2),
+    to_float=True,
+)
+def ldexp(F: Any, x: Array, y: Array) -> Array:
+    """Return x * 2**y."""
+    return x * like(F, F.power(2.0, y), y)
 
 
 def like(F: Any, out: Array, x: Array) -> Array:

@@ -148,20 +148,20 @@ def _vector_norm_pull(
     if order == 0:
         return F.zero(x)
     if order == 1:
-        return F.sign(x) * F.spread(g, axis=axis, shape=x_shape)
+        return F.sgn(x) * F.spread(g, axis=axis, shape=x_shape)
     norm = F.spread(out, axis=axis, shape=x_shape)
     if order == 2:
         return F.where(norm == 0, 0.0, x / norm) * F.spread(g, axis=axis, shape=x_shape)
     size = F.absolute(x)
     if order in (inf, -inf):
         share, marked = evenly(F, g, F.logical_or(size == norm, F.isnan(size)), axis, keepdims)
-        return F.sign(x) * (share * marked)
+        return F.sgn(x) * (share * marked)
     if order < 1:
-        along = F.sign(x) * F.where(size == 0, 0.0, F.power_number(size, exponent=order - 1))
+        along = F.sgn(x) * F.where(size == 0, 0.0, F.power_number(size, exponent=order - 1))
         share = g * F.power_number(out, exponent=1 - order)
     else:
         steep = order > 2
-        along = (x if steep else F.sign(x)) * F.power_number(size, exponent=order - (2 if steep else 1))
+        along = (x if steep else F.sgn(x)) * F.power_number(size, exponent=order - (2 if steep else 1))
         share = F.where(out == 0, 0.0, g) / F.power_number(F.where(out == 0, 1.0, out), exponent=order - 1)
     return along * F.spread(share, axis=axis, shape=x_shape)
 

@@ -35,7 +35,7 @@ def erfc(F: Any, x: Array) -> Array:
     return F.erfc(x)
 
 
-@primitive("elementwise", x=lambda F, g, out: g * F.exp(out * out) * (_ROOT_PI / 2), to_float=True, refuses="c")
+@primitive("elementwise", x=lambda F, g, x: g * F.exp(F.erfinv(x) ** 2) * (_ROOT_PI / 2), to_float=True, refuses="c")
 def erfinv(F: Any, x: Array) -> Array:
     """Return the number whose error function is `x`; infinite at -1 and 1, NaN beyond."""
     return F.special("erfinv", x)

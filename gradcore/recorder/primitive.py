@@ -123,11 +123,16 @@ class Primitive:
 
     def layout(self, needs: tuple[bool, ...]) -> tuple[str, ...]:
         """The names of what a node saves when the inputs marked in `needs` need a cotangent."""
+        read = dict.fromkeys(self.read(needs))
+        for remade in [self.again[name] for name in read if name in self.again]:
+            read.update(dict.fromkeys(names(remade)))
+        return tuple(name for name in read if name != "F")
+
+    def read(self, needs: tuple[bool, ...]) -> tuple[str, ...]:
+        """The names of what the rules read when the inputs marked in `needs` need a cotangent."""
         read: dict[str, None] = {}
         for rule in self.rules_for(needs):
             read.update(dict.fromkeys(names(rule)))
-        for remade in [self.again[name] for name in read if name in self.again]:
-            read.update(dict.fromkeys(names(remade)))
         return tuple(name for name in read if name not in {"F", "g", "needs"})
 
     def rules_for(self, needs: tuple[bool, ...]) -> list[Rule]:

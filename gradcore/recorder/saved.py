@@ -202,7 +202,7 @@ class SavedTensor:
         node, step = self._node, plain(self._node.step)
         if node.saved is FREED:
             raise RuntimeError(FREED_MESSAGE)
-        node.step.check(node)
+        node.step.check(node, True)
         return step.inner(step.rewrapped(node, unpacked(node.saved)))[step.layout.index(self._name)]
 
     def register_hooks(self, pack_hook: Callable[[Any], Any], unpack_hook: Callable[[Any], Any]) -> None:

@@ -189,9 +189,12 @@ class Step:
         key = (self.needs, self.conjugate, self.fitted, wanted)
         return self.kernel.steps[key]
 
-    def check(self, node: Node) -> None:
-        """Raise RuntimeError if a saved array was overwritten after `node` was recorded."""
+    def check(self, node: Node, traced: bool) -> None:
+        """Raise RuntimeError if a saved array that a sweep reads was overwritten after `node` was recorded."""
+        read = self.layout if traced else self.op.read(self.needs)
         for name, value in self.saved_arrays(node):
+            if name not in read:
+                continue
             write = versions.write_after(node.stamp, self.kernel.F.storage(value))
             if write is not None:
                 raise RuntimeError(

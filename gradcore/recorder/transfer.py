@@ -65,7 +65,7 @@ class _Back:
     def narrowed(self, wanted: tuple[bool, ...]) -> Step:
         return self
 
-    def check(self, node: Node) -> None:
+    def check(self, node: Node, traced: bool) -> None:
         """Nothing is saved."""
 
     def relabelled(self, name: str) -> _Back:

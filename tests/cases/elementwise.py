@@ -73,7 +73,8 @@ CASES = [
     Case("arctan2", lambda rng: (rng.normal(size=4), -rng.uniform(1, 2, size=4)), label="behind"),
     Case("arctan2", lambda rng: (np.zeros(3), np.zeros(3)), label="origin", smooth=False),
     *pointwise("absolute", low=0.5, complex_=True),
-    *pointwise("sign", low=0.5, complex_=True),
+    *pointwise("sign", low=0.5),
+    *pointwise("sgn", low=0.5, complex_=True),
     Case("absolute", lambda rng: (np.array([0.0, 1.0, -1.0]),), label="zero", smooth=False),
     *pointwise("power", 2, low=0.5, complex_=True),
     Case("power", lambda rng: (np.zeros(3), np.array([0.0, 1.0, 2.5])), label="zero", smooth=False),
@@ -142,6 +143,7 @@ CASES = [
     *(Case(name, integers(2, 0, 9)) for name in ("left_shift", "right_shift")),
     Case("bitwise_not", integers(1)),
     *pointwise("hypot", 2, low=0.3),
+    *pointwise("ldexp", 2, complex_=True),
     *pointwise("lerp", 3, low=0.6, high=2.0, complex_=True),
     *pointwise("lerp", 3, low=-0.4, high=0.4, complex_=True),
 ]

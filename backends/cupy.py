@@ -47,6 +47,7 @@ from gradcore.backends.cuda import (
     current_device, device_count, device_properties, following, free_memory, memory, on_device, set_device,
     synchronize, why_not,
 )
+from gradcore.backends.convolutions import convolution
 from gradcore.backends.cuda import follow as _follow
 from gradcore.backends.cuda import reporting as _reporting
 from gradcore.backends.cusolver import (

@@ -48,7 +48,7 @@ from gradcore.backends import composed, shared
 from gradcore.backends.orders import argsort, argtop
 from gradcore.backends.scans import cumsum
 from gradcore.backends.scatters import add_at, put_along_axis, take_along_axis, take_at, take_cells
-from gradcore.backends.shared import argmax, argmin, matrix_transpose, reshape, squeeze, swapaxes, transpose
+from gradcore.backends.shared import argmax, argmin, convolution, matrix_transpose, reshape, squeeze, swapaxes, transpose
 from gradcore.backends.silence import quiet, quietly, unquiet
 from gradcore.backends.special import erf, erfc, special
 from gradcore.backends.sums import sum

@@ -302,6 +302,10 @@ def random_normal(F: Any, generator: Any, shape: Sequence[int], dtype: Any) -> A
     return F.astype(F.asarray(generator.standard_normal(tuple(shape), wide)), dtype)
 
 
+def convolution(way: str, first: Array, second: Array, shape: Any, padding: Any, stride: Any, dilation: Any) -> Any:
+    """Return None: no library convolves; see convolutions.py."""
+
+
 def random_integers(F: Any, generator: Any, low: int, high: int, shape: Sequence[int], dtype: Any) -> Array:
     """Return integers uniform in [low, high)."""
     return F.astype(F.asarray(generator.integers(low, high, tuple(shape))), dtype)

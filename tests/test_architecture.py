@@ -42,15 +42,19 @@ THIRD_PARTY = {
     "numpy": {
         f"gradcore.backends.{name}"
         for name in (
-            *"numpy cupy cusolver mersenne orders scans scatters silence special streams sums writes".split(),
+            *"numpy cupy cusolver lapack mersenne orders scans scatters silence special streams sums writes".split(),
             *(f"kernels.{name}" for name in KERNELS),
         )
     },
     "cupy": {
         f"gradcore.backends.{name}"
-        for name in ["cupy", "cuda", "cusolver", "graphs", "streams", "writes", *(f"kernels.{name}" for name in KERNELS)]
+        for name in [
+            *"convolutions cupy cuda cusolver graphs streams writes".split(),
+            *(f"kernels.{name}" for name in KERNELS),
+        ]
     },
     "cupyx": {f"gradcore.backends.{name}" for name in ("cupy", "cusolver", "streams", "writes")},
+    "cudnn": {"gradcore.backends.cudnn"},
     "scipy": {"gradcore.backends.special"},
     "ml_dtypes": {"gradcore.dtypes"},
 }

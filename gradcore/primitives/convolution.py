@@ -27,6 +27,9 @@ Array = Any
 def convolve(F: Any, x: Array, w: Array, *, window: Window, groups: int) -> Array:
     """(N, C, *size) and (O, C / groups, *kernel) to (N, O, *out), as correlation: kernels are not flipped."""
     n, o, out = x.shape[0], w.shape[0], window.out(x.shape[2:])
+    found = F.convolution("forward", x, w, (n, o, *out), window.padding, window.stride, window.dilation)
+    if found is not None:
+        return found
     depth, kernels = prod(w.shape[1:]), _matrices(w, groups)
     run = _runs(F, window, x.shape[2:])
     parts = []
@@ -46,6 +49,10 @@ def convolve(F: Any, x: Array, w: Array, *, window: Window, groups: int) -> Arra
 def convolve_transposed(F: Any, y: Array, w: Array, *, window: Window, groups: int, size: Sizes) -> Array:
     """(N, O, *out) and (O, C / groups, *kernel) to (N, C, *size)."""
     n, o, out = y.shape[0], y.shape[1], y.shape[2:]
+    shape = (n, groups * w.shape[1], *size)
+    found = F.convolution("transposed", y, w, shape, window.padding, window.stride, window.dilation)
+    if found is not None:
+        return found
     on_host = F.device_type == "cpu"  # a device adds columns up as fast as it makes them
     thin = on_host and w.shape[1] == 1 and groups > 1 and o // groups <= _THIN
     mirrored = _mirrored(window, size, out) if on_host and o <= (1 if thin else _DEAR) * groups * w.shape[1] else None
@@ -75,6 +82,10 @@ def convolve_transposed(F: Any, y: Array, w: Array, *, window: Window, groups: i
 def convolve_kernel(F: Any, x: Array, y: Array, *, window: Window, groups: int) -> Array:
     """(N, C, *size) and (N, O, *out) to (O, C / groups, *kernel)."""
     n, c, o, out = x.shape[0], x.shape[1], y.shape[1], y.shape[2:]
+    shape = (o, c // groups, *window.kernel)
+    found = F.convolution("kernel", x, y, shape, window.padding, window.stride, window.dilation)
+    if found is not None:
+        return found
     depth, run = c // groups * prod(window.kernel), _runs(F, window, x.shape[2:])
     total: Any = None
     for some in blocks(F, n, groups * depth * prod(out) * x.itemsize, _CACHE):

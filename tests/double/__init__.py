@@ -29,7 +29,7 @@ KERNELS = [
 ]
 # The modules that import CuPy, in the order of their imports.
 PARTS = (
-    *(f"gradcore.backends.{name}" for name in "cuda streams graphs cusolver".split()),
+    *(f"gradcore.backends.{name}" for name in "cuda streams graphs cusolver convolutions".split()),
     *KERNELS,
     "gradcore.backends.writes",
     BACKEND,

@@ -40,11 +40,12 @@ from numpy import concatenate, flip, roll, repeat, tile, diagonal, tril, triu
 from numpy import take, copyto
 from numpy import empty, zeros, arange, linspace, eye, ascontiguousarray, from_dlpack, frombuffer
 from numpy.linalg import (
-    LinAlgError, inv, solve, cholesky, det, slogdet, eigh, eigvalsh, svd, qr, eig, eigvals, matrix_power,
+    LinAlgError, inv, solve, det, slogdet, eigh, eigvalsh, qr, eig, eigvals, matrix_power,
 )
 # isort: on
 
 from gradcore.backends import composed, shared
+from gradcore.backends.lapack import cholesky, lstsq, svd
 from gradcore.backends.orders import argsort, argtop
 from gradcore.backends.scans import cumsum
 from gradcore.backends.scatters import add_at, put_along_axis, take_along_axis, take_at, take_cells
@@ -288,11 +289,6 @@ def dot(x: Any, y: Any) -> Any:
 def einsum(subscripts: str, *operands: Any) -> Any:
     """Return the sum of products that `subscripts` describes."""
     return np.einsum(subscripts, *operands, optimize=len(operands) > 2)
-
-
-def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
-    """Return (solution, residuals, rank, singular values) of one least-squares problem."""
-    return np.linalg.lstsq(a, b, rcond)
 
 
 def pinv(a: Any, rcond: Any = 1e-15) -> Any:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+import gradcore
+
 torch = pytest.importorskip("torch")
 
 from tests.twin import Program, same  # noqa: E402
@@ -90,7 +92,84 @@ def running_logarithms(m: Any) -> list[Any]:
     return pulled(m, m.logcumsumexp(x, -1), x)
 
 
+def parts_of_complex_numbers(m: Any) -> list[Any]:
+    x, y = float64(m, [1.0, inf, nan, 2.0, -inf]), float64(m, [inf, 1.0, 2.0, -inf, nan])
+    ones = m.tensor([1 + 1j] * 5)
+    made = m.complex(x, y)
+    return [m.view_as_real(made), *m.autograd.grad(made, (x, y), ones), m.view_as_real(m.polar(x, m.zeros_like(y)))]
+
+
+def margins_of_nothing(m: Any) -> list[Any]:
+    x, F = float64(m, [[1.0, nan, 2.0], [nan, 2.0, inf]]), m.nn.functional
+    target, labels = m.tensor([1, 0]), m.tensor([[1, -1, 0], [0, 2, -1]])
+    results = []
+    for p in (1, 2):
+        results += pulled(m, F.multi_margin_loss(x, target, p, reduction="none"), x)
+        results += pulled(m, F.multi_margin_loss(x, m.tensor([0, 1]), p), x)
+    return results + pulled(m, F.multilabel_margin_loss(x, labels), x)
+
+
+def quantiles_out_of_range(m: Any) -> Any:
+    return m.quantile(m.arange(3.0), m.tensor([0.5, nan]))
+
+
+def targets_out_of_range(m: Any) -> Any:
+    return m.nn.functional.binary_cross_entropy(m.tensor([0.5, 0.5]), m.tensor([0.0, 1.5]))
+
+
+def no_definite_matrix(m: Any) -> Any:
+    return m.linalg.cholesky(m.tensor([[4.0, nan], [nan, 3.0]], dtype=m.float64))
+
+
+def no_definite_matrices(m: Any) -> list[Any]:
+    x = m.tensor([[[4.0, nan], [nan, 3.0]], [[nan, 1.0], [1.0, 3.0]], [[4.0, 2.0], [2.0, 3.0]]], dtype=m.float64)
+    factors, info = m.linalg.cholesky_ex(x)
+    return [info, factors[2], m.linalg.cholesky(m.tensor([[4.0, nan], [2.0, 3.0]]))]
+
+
+def powers_of_infinity(m: Any) -> list[Any]:
+    x = float64(m, [2.0, inf, nan, -inf])
+    return [m.linalg.vander(x, N=3), m.linalg.vander(x[:1], N=2)]
+
+
+def the_other_triangle(m: Any) -> list[Any]:
+    x = float64(m, [[2.0, nan], [1.0, 3.0]])
+    b = m.tensor([[1.0], [2.0]], dtype=m.float64)
+    return [m.cholesky_inverse(x), m.cholesky_inverse(x.T, upper=True), m.cholesky_solve(b, x)]
+
+
+def nothing_to_solve(m: Any) -> Any:
+    factors, pivots = -m.ones(3, 3) * inf, m.tensor([3, 3, 3], dtype=m.int32)
+    return [m.linalg.lu_solve(factors, pivots, m.ones(3, 0)), m.linalg.solve_triangular(factors, m.ones(3, 0), upper=True)]
+
+
+def norms_of_rows_with_nan(m: Any) -> list[Any]:
+    x = float64(m, [[1.0, 2.0], [nan, 1.0], [3.0, 4.0], [inf, 1.0]])
+    return [each for p in (1, 2) for each in pulled(m, m.renorm(x, p, 0, 3.0), x)]
+
+
+def no_singular_values(m: Any) -> Any:
+    return m.linalg.svdvals(m.tensor([[1.0, nan], [inf, 2.0], [0.0, 1.0]]))
+
+
+def infinite_matrices(m: Any) -> list[Any]:
+    x = m.tensor([[[1.0, 0.0], [inf, 2.0]], [[2.0, 0.0], [0.0, 1.0]]], dtype=m.float64)
+    return [m.linalg.svdvals(x), m.linalg.pinv(x), m.linalg.matrix_norm(x, 2)]
+
+
 PROGRAMS: list[Program] = [
+    no_singular_values,
+    infinite_matrices,
+    parts_of_complex_numbers,
+    margins_of_nothing,
+    quantiles_out_of_range,
+    targets_out_of_range,
+    no_definite_matrix,
+    no_definite_matrices,
+    powers_of_infinity,
+    the_other_triangle,
+    nothing_to_solve,
+    norms_of_rows_with_nan,
     middles_of_nothing,
     numbers_turned_round,
     running_logarithms,
@@ -101,6 +180,20 @@ PROGRAMS: list[Program] = [
     products_of_other_places,
     poles_of_lgamma,
 ]
+
+
+def test_the_derivative_of_a_singular_qr_is_not_finite() -> None:
+    for m in (torch, gradcore):
+        x = float64(m, [[1.0, 0.0], [2.0, 0.0], [3.0, 0.0]])
+        q, r = m.linalg.qr(x)
+        (g,) = m.autograd.grad(q.sum() + r.sum(), x)
+        assert g.shape == (3, 2)
+        assert not m.isfinite(g).any()
+
+
+def test_the_svd_of_infinities_comes_to_an_end() -> None:
+    x = gradcore.eye(3, dtype=gradcore.float64) - gradcore.full((3, 3), inf).tril(-1)  # LAPACK's own does not
+    assert gradcore.linalg.svd(x).S.isnan().all()
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.__name__)

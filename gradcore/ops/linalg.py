@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
@@ -138,7 +139,7 @@ def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = Fa
     except LinAlgError as failure:
         if check_errors:
             raise
-        made = _solution(_by_inverse, A, B, left)
+        made = _solution(_unchecked, A, B, left)
         return _SolveEx((made, info_of(A, failure)))
     return _SolveEx((made, info_of(A)))
 
@@ -197,21 +198,18 @@ def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, un
 
 def solved(A: Tensor, B: Tensor, left: bool, name: str) -> Tensor:
     """The solution for matrices B, not finite for a singular A."""
-    try:
-        return _solution(p.solve, A, B, left, name, vectors=False)
-    except LinAlgError:
-        return _solution(_by_inverse, A, B, left, name, vectors=False)
+    return _solution(_unchecked, A, B, left, name, vectors=False)
 
 
-def _by_inverse(a: Tensor, b: Tensor) -> Any:
-    return products.matmul(p.inv(a, checked=False), b)
+_unchecked = partial(p.solve, checked=False)
 
 
 def _triangle(x: Tensor, upper: bool) -> Tensor:
     """A triangle of `x`, of which as in torch the other half has a gradient too, as if it were not 0 by definition."""
     still = x.detach()
     rest = s.tril(still, k=-1) if upper else s.triu(still, k=1)
-    return e.subtract(x, rest)  # type: ignore[no-any-return]
+    finite = c.isfinite(rest)
+    return e.subtract(where(finite, x, 0.0), where(finite, rest, 0.0))  # type: ignore[no-any-return]
 
 
 @op(out=True, node="CholeskySolve")

@@ -343,9 +343,9 @@ def binary_cross_entropy(
     for other in (target, weight):
         if other is not None and other._array.dtype != input._array.dtype:
             raise RuntimeError(f"Found dtype {_title(other)} but expected {_title(input)} (binary_cross_entropy)")
-    a = input._array
-    if of(a).device_type == "cpu" and a.size and not (a.min() >= 0 and a.max() <= 1):
-        raise RuntimeError("all elements of input should be between 0 and 1")
+    for name, a in (("input", input._array), ("target", target._array)):
+        if of(a).device_type == "cpu" and a.size and not (a.min() >= 0 and a.max() <= 1):
+            raise RuntimeError(f"all elements of {name} should be between 0 and 1")
     loss = p.binary_cross_entropy(input, target)
     loss = reduced(loss if weight is None else loss * weight, how)
     label(loss, "BinaryCrossEntropyBackward0")

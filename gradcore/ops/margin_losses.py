@@ -12,6 +12,7 @@ from gradcore.ops.losses import reduced, which_reduction
 from gradcore.ops.reductions import sum
 from gradcore.ops.registry import label, op
 from gradcore.primitives import activations as a
+from gradcore.primitives import comparison as c
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import shape as s
 from gradcore.primitives.sorting import pick
@@ -34,6 +35,11 @@ def _in_range(name: str, target: Any, low: int, classes: int) -> None:
     """Raise RuntimeError for a class that there is none of; on a device nobody waits to see."""
     if of(target).device_type == "cpu" and target.size and (int(target.min()) < low or int(target.max()) >= classes):
         raise RuntimeError(f"{name}: argument target is out of range: expected {low} to {classes - 1}")
+
+
+def _positive(x: Any, counted: Any) -> Any:
+    """`x` where it counts and is positive, else 0: NaN is not."""
+    return a.masked(x, c.logical_and(counted, c.greater(x, 0)))
 
 
 @op(namespace="nn.functional", method=False)
@@ -72,7 +78,7 @@ def multi_margin_loss(
     F = of(input._array)
     x, chosen = s.reshape(input, shape=(rows, classes)), target._array.reshape((rows, 1))
     own = pick(x, wrap(chosen), axis=1, keepdims=True, distinct=True)
-    excess = a.relu(a.masked(x - own + margin, wrap(F.arange(classes) != chosen)))
+    excess = _positive(x - own + margin, wrap(F.arange(classes) != chosen))
     each = sum(excess if p == 1 else e.multiply(excess, excess), 1)
     if weight is not None:
         each = each * wrap(F.take(weight._array, chosen[:, 0]))
@@ -118,7 +124,7 @@ def multilabel_margin_loss(
     times = F.scatter_add(F.zeros((rows, classes), "int64"), (row, labels), F.astype(given, "int64"))
     own = s.reshape(pick(x, wrap(labels), axis=1, keepdims=True, distinct=False), shape=(*labels.shape, 1))
     counted = given[:, :, None] & (times == 0)[:, None, :]
-    excess = a.relu(a.masked(s.reshape(x, shape=(rows, 1, classes)) - own + 1, wrap(counted)))
+    excess = _positive(s.reshape(x, shape=(rows, 1, classes)) - own + 1, wrap(counted))
     each = sum(excess, (1, 2)) / classes
     made = reduced(s.reshape(each, shape=(rows,) if len(shape) == 2 else ()), how)
     label(made, "MultilabelMarginLossBackward0", (input,))

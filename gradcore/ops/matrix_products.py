@@ -173,7 +173,7 @@ def vander(x: Tensor, *, N: int | None = None) -> Tensor:
     if n <= 1 and N is not None:
         raise RuntimeError(f"N must be greater than 1. Got {N} (linalg.vander)")
     column = s.reshape(x, shape=(*shape, 1))
-    ones = e.add(e.multiply(column, 0), 1)
+    ones = e.add(e.zero(column), 1)
     rest = s.expand(column, shape=(*shape, max(n - 1, 0)))
     powers = cumprod(rest, -1)
     return cat([ones.to(powers.dtype), powers], -1)

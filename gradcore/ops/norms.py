@@ -159,6 +159,8 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     if maxnorm < 0:
         raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
     axis = arguments.axis(dim, n)
-    size = vector_norm(x, p, tuple(i for i in range(n) if i != axis), True)
-    scale = choose.where(compare.greater(size, maxnorm), e.divide(maxnorm, e.add(size, 1e-7)), 1.0)
+    others = tuple(i for i in range(n) if i != axis)
+    beyond = compare.greater(vector_norm(x.detach(), p, others, True), maxnorm)
+    size = vector_norm(choose.where(beyond, x, 1.0), p, others, True)  # what is NaN is no part of the derivative
+    scale = choose.where(beyond, e.divide(maxnorm, e.add(size, 1e-7)), 1.0)
     return e.multiply(x, scale)  # type: ignore[no-any-return]

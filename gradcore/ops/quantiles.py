@@ -79,6 +79,9 @@ def _fraction(q: Any, like: Any, name: str) -> Any:
         raise RuntimeError(f"{name}() q must be a scalar or 1D tensor")
     if q._array.dtype != like.dtype:
         raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
+    a = q._array
+    if of(a).device_type == "cpu" and not ((a >= 0) & (a <= 1)).all():
+        raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
     return q
 
 

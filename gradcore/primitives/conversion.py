@@ -34,8 +34,10 @@ def alias(F: Any, x: Array) -> Array:
     node="Complex",
 )
 def complex_of(F: Any, x: Array, y: Array) -> Array:
-    """The complex numbers with real parts `x` and imaginary parts `y`."""
-    return x + y * 1j
+    """The complex numbers with real parts `x` and imaginary parts `y`, which a product with 1j would mix if infinite."""
+    out = F.as_array(F.astype(x + y, "complex64" if x.itemsize == 4 else "complex128"))
+    F.real(out)[...], F.imag(out)[...] = x, y
+    return out
 
 
 # Random numbers do not depend on what they overwrite, nor differentiably on the parameters of their

@@ -205,7 +205,7 @@ def _qr_pull(F: Any, g: Any, q: Array, r: Array, x_dtype: Any) -> Array:
     inner = F.tril(inner, k=0) + F.tril(inner, k=-1)
     both = F.matmul(q, inner + adjoint(F, inner, x_dtype)) / 2
     both = both if gq is None else both + gq
-    return adjoint(F, F.solve(r, adjoint(F, both, x_dtype)), x_dtype)
+    return adjoint(F, F.solve(r, adjoint(F, both, x_dtype), checked=False), x_dtype)
 
 
 @primitive("general", x=_qr_pull, outputs=("q", "r"), partial=True, holomorphic=False, node="LinalgQr")

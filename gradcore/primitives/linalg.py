@@ -6,6 +6,7 @@ one matrix of a batch fails for all, with a LinAlgError that says where.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from math import comb, factorial
 from typing import Any
@@ -29,10 +30,10 @@ def attempt(F: Any, function: Callable[..., Any], a: Array, *rest: Array, pivot:
     except F.LinAlgError as error:
         failure = LinAlgError(str(error))
     info = F.to_host(F.zeros(a.shape[:-2], "int32")).copy()
-    flat, each = a.reshape(-1, *a.shape[-2:]), info.reshape(-1)
+    flat, each = a.reshape(info.size, *a.shape[-2:]), info.reshape(-1)
     for i in range(len(flat)):
         try:
-            function(flat[i], *(b.reshape(-1, *b.shape[-2:])[i] for b in rest))
+            function(flat[i], *(b.reshape(info.size, *b.shape[-2:])[i] for b in rest))
         except F.LinAlgError:
             each[i] = pivot(F.to_host(flat[i]))
     failure.info = info
@@ -64,6 +65,16 @@ def _scalars(F: Any, x: Array) -> Array:
 # -- inverses and solutions --------------------------------------------------------------------------------
 
 
+def _inverse(F: Any, x: Array) -> Array:
+    """The inverse, with infinities and NaN where there is none."""
+    try:
+        return F.inv(x)
+    except F.LinAlgError:
+        finite = F.isfinite(F.sum(F.absolute(x), (-2, -1), keepdims=True))
+        adjugate = F.matrix_transpose(_cofactors(F, F.where(finite, x, 0)))
+        return F.where(finite, adjugate / _scalars(F, F.det(x)), math.nan)
+
+
 def _inv_pull(F: Any, g: Array, out: Array) -> Array:
     transposed = F.matrix_transpose(out)
     return -F.matmul(F.matmul(transposed, g), transposed)
@@ -72,23 +83,23 @@ def _inv_pull(F: Any, g: Array, out: Array) -> Array:
 @primitive("general", x=_inv_pull, node="LinalgInvEx")
 def inv(F: Any, x: Array, *, checked: bool = True) -> Array:
     """The inverse. Raises LinAlgError, or if not `checked` puts infinities and NaN for a singular matrix."""
-    if checked:
-        return attempt(F, F.inv, x, pivot=zero_pivot)
-    try:
-        return F.inv(x)
-    except F.LinAlgError:
-        return F.matrix_transpose(_cofactors(F, x)) / _scalars(F, F.det(x))
+    return attempt(F, F.inv, x, pivot=zero_pivot) if checked else _inverse(F, x)
 
 
-def _solve_pull(F: Any, g: Array, needs: tuple[bool, ...], a: Array, out: Array) -> tuple[Any, Any]:
-    gb = F.solve(F.matrix_transpose(a), g)
+def _solve_pull(F: Any, g: Array, needs: tuple[bool, ...], a: Array, out: Array, checked: bool) -> tuple[Any, Any]:
+    gb = F.solve(F.matrix_transpose(a), g, checked=checked)
     return -F.matmul(gb, F.matrix_transpose(out)) if needs[0] else None, gb
 
 
 @primitive("general", vjp=_solve_pull, node="LinalgSolveEx")
-def solve(F: Any, a: Array, b: Array) -> Array:
-    """The solution of `a @ out = b`. Raises LinAlgError."""
-    return attempt(F, F.solve, a, b, pivot=zero_pivot)
+def solve(F: Any, a: Array, b: Array, *, checked: bool = True) -> Array:
+    """The solution of `a @ out = b`. Raises LinAlgError, or if not `checked` is not finite for a singular `a`."""
+    if checked:
+        return attempt(F, F.solve, a, b, pivot=zero_pivot)
+    try:
+        return F.solve(a, b)
+    except F.LinAlgError:
+        return F.matmul(_inverse(F, a), b)
 
 
 # -- determinants ------------------------------------------------------------------------------------------

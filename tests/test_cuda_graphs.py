@@ -197,6 +197,13 @@ OPTIMIZERS: dict[str, Any] = {
     "SGD": lambda p: gc.optim.SGD(p, lr=0.1, momentum=0.9),
     "AdamW": lambda p: gc.optim.AdamW(p, lr=0.05, capturable=True),
     "RMSprop": lambda p: gc.optim.RMSprop(p, lr=0.01, capturable=True),
+    "NAdam": lambda p: gc.optim.NAdam(p, lr=0.05, capturable=True),
+    "RAdam": lambda p: gc.optim.RAdam(p, lr=0.05, betas=(0.9, 0.99), capturable=True),
+    "ASGD": lambda p: gc.optim.ASGD(p, lr=0.1, lambd=0.1, t0=2, capturable=True),
+    "Adagrad": lambda p: gc.optim.Adagrad(p, lr=0.1, lr_decay=0.3, fused=True),
+    "Adadelta": lambda p: gc.optim.Adadelta(p, capturable=True),
+    "Adamax": lambda p: gc.optim.Adamax(p, lr=0.05, capturable=True),
+    "Rprop": lambda p: gc.optim.Rprop(p, lr=0.01, capturable=True),
 }
 
 
@@ -235,7 +242,8 @@ def test_a_captured_training_step_goes_where_the_plain_one_goes(optimizer: str, 
 def test_a_step_that_would_count_on_the_host_is_refused(strict_cuda: Any) -> None:
     for make, why in (
         (lambda p: gc.optim.Adam(p), r"Attempting CUDA graph capture of step\(\) for an instance of Adam but this"),
-        (lambda p: gc.optim.NAdam(p, capturable=True), "counts on the host"),
+        (lambda p: gc.optim.NAdam(p), r"of NAdam but this instance was constructed with capturable=False\."),
+        (lambda p: gc.optim.Adagrad(p), r"of Adagrad but this instance was constructed with fused=None\."),
     ):
         w = on_device(3).requires_grad_()
         opt = make([w])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from gradcore.optim.optimizer import Group, Optimizer, check, check_ways, count, counter, number, settings
+from gradcore.optim.optimizer import Group, Optimizer, check, check_ways, settings
 from gradcore.tensor import Tensor
 
 __all__ = ["Adadelta", "Adagrad"]
@@ -14,7 +14,7 @@ __all__ = ["Adadelta", "Adagrad"]
 class Adagrad(Optimizer):
     """Steps along the gradient over the root of the sum of all its squares so far (Duchi et al., 2011)."""
 
-    _capturable = False
+    _counting = "fused"
 
     def __init__(
         self,
@@ -41,24 +41,30 @@ class Adagrad(Optimizer):
 
     def _start(self, p: Tensor, group: Group) -> dict[str, Any]:
         start = group["initial_accumulator_value"]
-        return {"step": counter(), "sum": p.new_full(p.shape, complex(start, start) if p.is_complex() else start)}
+        total = p.new_full(p.shape, complex(start, start) if p.is_complex() else start)
+        return {"step": self._counter(p, group), "sum": total}
 
     def _move(self, p: Tensor, gradient: Tensor, group: Group) -> None:
         state = self._state_of(p, group)
-        lr = number(group["lr"]) / (1 + (count(state) - 1) * group["lr_decay"])
+        t, lr_decay = self._count(state, group), group["lr_decay"]
+        if not lr_decay:
+            t = 1  # the same for all steps
         self._apply(
             accumulate, group, gradient, p, state["sum"],
-            lr=lr, eps=group["eps"], decay=group["weight_decay"], sign=-1 if group["maximize"] else 1,
+            t=t, lr=self._number(p, group, "lr"), lr_decay=lr_decay, eps=group["eps"], decay=group["weight_decay"],
+            sign=-1 if group["maximize"] else 1,
         )  # fmt: skip
 
 
-def accumulate(F: Any, g: Any, p: Any, total: Any, *, lr: float, eps: float, decay: float, sign: int) -> None:
-    """One step of Adagrad."""
+def accumulate(
+    F: Any, g: Any, p: Any, total: Any, *, t: Any, lr: Any, lr_decay: float, eps: float, decay: float, sign: int
+) -> None:
+    """Step `t` of Adagrad."""
     g = g if sign == 1 else -g
     if decay:
         g = g + decay * p
     total += g * g
-    p -= lr * (g / (F.sqrt(total) + eps))
+    p -= (lr / (1 + (t - 1) * lr_decay)) * (g / (F.sqrt(total) + eps))
 
 
 class Adadelta(Optimizer):
@@ -84,7 +90,7 @@ class Adadelta(Optimizer):
         super().__init__(params, settings(locals()))
 
     def _start(self, p: Tensor, group: Group) -> dict[str, Any]:
-        return {"step": counter(p, group), "square_avg": p.new_zeros(p.shape), "acc_delta": p.new_zeros(p.shape)}
+        return {"step": self._counter(p, group), "square_avg": p.new_zeros(p.shape), "acc_delta": p.new_zeros(p.shape)}
 
     def _move(self, p: Tensor, gradient: Tensor, group: Group) -> None:
         state = self._state_of(p, group)

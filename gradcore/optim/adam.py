@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from gradcore.optim.optimizer import Group, Optimizer, check, check_betas, check_ways, counter, number, settings
+from gradcore.optim.optimizer import Group, Optimizer, check, check_betas, check_ways, number, settings
 from gradcore.tensor import Tensor
 
 __all__ = ["Adam", "AdamW", "Adamax"]
@@ -43,7 +43,8 @@ class Adam(Optimizer):
 
     def _start(self, p: Tensor, group: Group) -> dict[str, Any]:
         zeros = [p.new_zeros(p.shape) for _ in range(3 if group["amsgrad"] else 2)]
-        return {"step": counter(p, group), **dict(zip(("exp_avg", "exp_avg_sq", "max_exp_avg_sq"), zeros, strict=False))}
+        names = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+        return {"step": self._counter(p, group), **dict(zip(names, zeros, strict=False))}
 
     def _move(self, p: Tensor, gradient: Tensor, group: Group) -> None:
         state = self._state_of(p, group)
@@ -137,7 +138,7 @@ class Adamax(Optimizer):
         super().__init__(params, settings(locals()))
 
     def _start(self, p: Tensor, group: Group) -> dict[str, Any]:
-        return {"step": counter(p, group), "exp_avg": p.new_zeros(p.shape), "exp_inf": p.new_zeros(p.shape)}
+        return {"step": self._counter(p, group), "exp_avg": p.new_zeros(p.shape), "exp_inf": p.new_zeros(p.shape)}
 
     def _move(self, p: Tensor, gradient: Tensor, group: Group) -> None:
         state = self._state_of(p, group)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from gradcore.optim.optimizer import Group, Optimizer, check, check_betas, count, counter, number, settings
+from gradcore.optim.optimizer import Group, Optimizer, check, check_betas, settings
 from gradcore.tensor import Tensor
 
 __all__ = ["NAdam", "RAdam"]
@@ -14,19 +14,16 @@ __all__ = ["NAdam", "RAdam"]
 class _WithMeans(Optimizer):
     """What keeps running means of gradients and of their squares."""
 
-    _capturable = False
-
     def _start(self, p: Tensor, group: Group) -> dict[str, Any]:
-        return {"step": counter(), "exp_avg": p.new_zeros(p.shape), "exp_avg_sq": p.new_zeros(p.shape)}
+        return {"step": self._counter(p, group), "exp_avg": p.new_zeros(p.shape), "exp_avg_sq": p.new_zeros(p.shape)}
 
-    @staticmethod
-    def _shared(group: Group) -> dict[str, Any]:
+    def _shared(self, p: Tensor, group: Group) -> dict[str, Any]:
         """The numbers of a step that both have."""
-        decoupled, decay = group["decoupled_weight_decay"], group["weight_decay"]
         beta1, beta2 = group["betas"]
         return {
-            "beta1": beta1, "beta2": beta2, "eps": group["eps"], "decay": 0 if decoupled else decay,
-            "keep": 1 - number(group["lr"]) * decay if decoupled else 1, "sign": -1 if group["maximize"] else 1,
+            "lr": self._number(p, group, "lr"), "beta1": beta1, "beta2": beta2, "eps": group["eps"],
+            "decay": group["weight_decay"], "decoupled": group["decoupled_weight_decay"],
+            "sign": -1 if group["maximize"] else 1,
         }  # fmt: skip
 
 
@@ -54,30 +51,36 @@ class NAdam(_WithMeans):
         super().__init__(params, settings(locals()))
 
     def _start(self, p: Tensor, group: Group) -> dict[str, Any]:
-        return {**super()._start(p, group), "mu_product": counter() + 1}
+        return {**super()._start(p, group), "mu_product": self._counter(p, group, 1.0)}
 
     def _move(self, p: Tensor, gradient: Tensor, group: Group) -> None:
-        state = self._state_of(p, group)
-        t, lr, (beta1, beta2) = count(state), number(group["lr"]), group["betas"]
-        mu, mu_next = (beta1 * (1.0 - 0.5 * 0.96 ** (at * group["momentum_decay"])) for at in (t, t + 1))
-        product = state["mu_product"]._array
-        product *= mu
-        so_far = float(product)
+        state, slowing = self._state_of(p, group), group["momentum_decay"]
+        t = self._count(state, group)
+        product = self._changed(state["mu_product"], take_in, t=t, beta1=group["betas"][0], slowing=slowing)
         self._apply(
             look_ahead, group, gradient, p, state["exp_avg"], state["exp_avg_sq"],
-            now=lr * (1.0 - mu) / (1.0 - so_far), later=lr * mu_next / (1.0 - so_far * mu_next),
-            correction=1 - beta2**t, **self._shared(group),
+            t=t, product=product, slowing=slowing, **self._shared(p, group),
         )  # fmt: skip
 
 
+def _momentum(t: Any, beta1: float, slowing: float) -> Any:
+    """The momentum of step `t` of NAdam."""
+    return beta1 * (1.0 - 0.5 * 0.96 ** (t * slowing))
+
+
+def take_in(F: Any, product: Any, *, t: Any, beta1: float, slowing: float) -> None:
+    """Multiply the product of all momenta before step `t` by its own."""
+    product *= _momentum(t, beta1, slowing)
+
+
 def _averaged(
-    g: Any, p: Any, mean: Any, square: Any, beta1: float, beta2: float, decay: float, keep: float, sign: int
+    g: Any, p: Any, mean: Any, square: Any, *, lr: Any, beta1: float, beta2: float, decay: float, decoupled: bool, sign: int
 ) -> Any:
     """Take the gradient into the running means, and return it with what the weight decay adds."""
     g = g if sign == 1 else -g
-    if keep != 1:
-        p *= keep
-    if decay:
+    if decay and decoupled:
+        p *= 1 - lr * decay
+    elif decay:
         g = g + decay * p
     mean += (1 - beta1) * (g - mean)
     square *= beta2
@@ -86,13 +89,27 @@ def _averaged(
 
 
 def look_ahead(
-    F: Any, g: Any, p: Any, mean: Any, square: Any, *, now: float, later: float, correction: float, eps: float, **means: Any
+    F: Any,
+    g: Any,
+    p: Any,
+    mean: Any,
+    square: Any,
+    *,
+    t: Any,
+    product: Any,
+    slowing: float,
+    lr: Any,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    **rest: Any,
 ) -> None:
-    """One step of NAdam: a part along the gradient, a part along the mean."""
-    g = _averaged(g, p, mean, square, **means)
-    below = F.sqrt(square / correction) + eps
-    p -= now * (g / below)
-    p -= later * (mean / below)
+    """Step `t` of NAdam: a part along the gradient, a part along the mean."""
+    g = _averaged(g, p, mean, square, lr=lr, beta1=beta1, beta2=beta2, **rest)
+    now, later = _momentum(t, beta1, slowing), _momentum(t + 1, beta1, slowing)
+    below = F.sqrt(square / (1 - beta2**t)) + eps
+    p -= (lr * (1.0 - now) / (1.0 - product)) * (g / below)
+    p -= (lr * later / (1.0 - product * later)) * (mean / below)
 
 
 class RAdam(_WithMeans):
@@ -119,23 +136,22 @@ class RAdam(_WithMeans):
 
     def _move(self, p: Tensor, gradient: Tensor, group: Group) -> None:
         state = self._state_of(p, group)
-        t, (beta1, beta2) = count(state), group["betas"]
-        correction = 1 - beta2**t
-        most = 2 / (1 - beta2) - 1  # the length of the mean, after many steps and now
-        length = most - 2 * t * beta2**t / correction
-        root = None
-        if length > 5.0:
-            rectified = (length - 4) * (length - 2) * most / ((most - 4) * (most - 2) * length)
-            root = (rectified * correction) ** 0.5
         self._apply(
             wait, group, gradient, p, state["exp_avg"], state["exp_avg_sq"],
-            size=number(group["lr"]) / (1 - beta1**t), root=root, **self._shared(group),
+            t=self._count(state, group), **self._shared(p, group),
         )  # fmt: skip
 
 
 def wait(
-    F: Any, g: Any, p: Any, mean: Any, square: Any, *, size: float, root: float | None, eps: float, **means: Any
+    F: Any, g: Any, p: Any, mean: Any, square: Any, *, t: Any, lr: Any, beta1: float, beta2: float, eps: float, **rest: Any
 ) -> None:
-    """One step of RAdam, scaled by `root` over the squares' root unless that is None."""
-    _averaged(g, p, mean, square, **means)
-    p -= size * mean if root is None else (size * root) * (mean / (F.sqrt(square) + eps))
+    """Step `t` of RAdam, scaled by the squares once their mean is long enough."""
+    _averaged(g, p, mean, square, lr=lr, beta1=beta1, beta2=beta2, **rest)
+    correction = 1 - beta2**t
+    most = 2 / (1 - beta2) - 1  # the length of the mean, after many steps and now
+    length = most - 2 * t * beta2**t / correction
+    enough = 1.0 * (length > 5.0)
+    length = enough * length + (1 - enough) * 5.0
+    root = ((length - 4) * (length - 2) * most / ((most - 4) * (most - 2) * length) * correction) ** 0.5
+    size = lr / (1 - beta1**t) * (enough * root + (1 - enough))
+    p -= size * (mean / ((F.sqrt(square) + eps) * enough + (1 - enough)))

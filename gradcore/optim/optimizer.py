@@ -163,19 +163,21 @@ class Optimizer:
             host.unquiet(token)
         return loss
 
-    # What a graph's replay cannot change is a number of the host's: a count of steps, for some.
-    _capturable = True
+    # The setting with which it counts steps where the parameters are, since a graph's replay cannot change a number of the
+    # host's; None if it does not count.
+    _counting: str | None = "capturable"
+
+    def _counts_there(self, group: Group) -> bool:
+        return self._counting is None or bool(group.get(self._counting, True))
 
     def _check_capture(self) -> None:
         """Raise RuntimeError if a step that a CUDA graph captures would take every replay for the same step."""
-        name = type(self).__name__
-        if not self._capturable:
-            raise RuntimeError(f"{name}.step() cannot be captured: it counts on the host, and a replay would not count")
-        if not all(group.get("capturable", True) for group in self.param_groups):
-            raise RuntimeError(
-                f"Attempting CUDA graph capture of step() for an instance of {name} but this instance was constructed with "
-                "capturable=False."
-            )
+        for group in self.param_groups:
+            if not self._counts_there(group):
+                raise RuntimeError(
+                    f"Attempting CUDA graph capture of step() for an instance of {type(self).__name__} but this instance "
+                    f"was constructed with {self._counting}={group[self._counting]}."  # type: ignore[index]
+                )
 
     def _start(self, p: Tensor, group: Group) -> dict[str, Any]:
         raise NotImplementedError
@@ -202,14 +204,24 @@ class Optimizer:
         step = state["step"]
         if type(step._array) is host.Array:
             return count(state)
-        update(tick, (step,), {}, self._waiting)
-        return step
+        return self._changed(step, tick)
+
+    def _counter(self, p: Tensor, group: Group, start: float = 0.0) -> Tensor:
+        """A number of the state, a count of steps say, as torch keeps it; where the parameter is, if it is counted there."""
+        if p.is_cuda and self._counts_there(group):
+            return p.new_full((), start, dtype=float32)  # type: ignore[no-any-return]
+        return tensor(start)
+
+    def _changed(self, value: Tensor, rule: Rule, **numbers: Any) -> Any:
+        """A number of the state after `rule` has changed it: the tensor that it is, where that is on a device."""
+        update(rule, (value,), numbers, self._waiting)
+        return float(value._array) if type(value._array) is host.Array else value
 
     def _number(self, p: Tensor, group: Group, name: str) -> Any:
         """A setting as a number; as the tensor it is, where it must not be read now: in a step to capture, or to record."""
         value = group[name]
         if isinstance(value, Tensor) and (
-            (group["differentiable"] and value.requires_grad) or (group.get("capturable") and value.is_cuda and p.is_cuda)
+            (group["differentiable"] and value.requires_grad) or (value.is_cuda and p.is_cuda and self._counts_there(group))
         ):
             return value
         return number(value)
@@ -249,7 +261,7 @@ class Optimizer:
         params = dict(zip(numbers, chain.from_iterable(g["params"] for g in self.param_groups), strict=True))
         self.state = defaultdict(dict)
         for number, state in state_dict["state"].items():
-            there = number in params and any(g.get("capturable") and number in g["params"] for g in groups)
+            there = number in params and any(self._counts_there(g) and number in g["params"] for g in groups)
             self.state[params.get(number, number)] = _fitted(state, params[number], there) if number in params else state
         for old, new in zip(self.param_groups, groups, strict=True):
             new["params"] = old["params"]
@@ -310,7 +322,7 @@ def _fitted(value: Any, p: Tensor, there: bool = False, name: Any = None) -> Any
     if name == "step" and not isinstance(value, Tensor):
         value = tensor(float(value))  # as old checkpoints have it
     if isinstance(value, Tensor):
-        if name == "step":
+        if name in _COUNTED:
             return value.to(p.device, float32) if there and p.is_cuda else value
         return value.to(p.device, p.dtype) if p.is_floating_point() else value.to(p.device)
     if isinstance(value, dict):
@@ -318,6 +330,10 @@ def _fitted(value: Any, p: Tensor, there: bool = False, name: Any = None) -> Any
     if isinstance(value, (list, tuple)):
         return type(value)(_fitted(each, p, there) for each in value)
     return value
+
+
+# The numbers of a state, which are where steps are counted.
+_COUNTED = ("step", "mu_product", "eta", "mu")
 
 
 # -- what optimizers share --------------------------------------------------------------------------------------------
@@ -363,13 +379,6 @@ def check_ways(foreach: Any, fused: Any, differentiable: bool = False, lr: Any =
         raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
     if foreach and not capturable and isinstance(lr, Tensor):
         raise ValueError("lr as a Tensor is not supported for capturable=False and foreach=True")
-
-
-def counter(p: Tensor | None = None, group: Group | None = None) -> Tensor:
-    """A count of steps before the first, as torch keeps it; for a capturable step on a device, there."""
-    if p is not None and p.is_cuda and group is not None and group.get("capturable"):
-        return p.new_zeros((), dtype=float32)  # type: ignore[no-any-return]
-    return tensor(0.0)
 
 
 def tick(F: Any, step: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from gradcore.optim.optimizer import Group, Optimizer, check, counter, settings
+from gradcore.optim.optimizer import Group, Optimizer, check, settings
 from gradcore.tensor import Tensor
 
 __all__ = ["RMSprop"]
@@ -36,7 +36,8 @@ class RMSprop(Optimizer):
 
     def _start(self, p: Tensor, group: Group) -> dict[str, Any]:
         wanted = {"square_avg": True, "momentum_buffer": group["momentum"] > 0, "grad_avg": group["centered"]}
-        return {"step": counter(p, group), **{name: p.new_zeros(p.shape) for name, is_wanted in wanted.items() if is_wanted}}
+        zeros = {name: p.new_zeros(p.shape) for name, is_wanted in wanted.items() if is_wanted}
+        return {"step": self._counter(p, group), **zeros}
 
     def _move(self, p: Tensor, gradient: Tensor, group: Group) -> None:
         state = self._state_of(p, group)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from gradcore.optim.optimizer import Group, Optimizer, check, count, counter, number, settings
+from gradcore.optim.optimizer import Group, Optimizer, check, number, settings
 from gradcore.tensor import Tensor
 
 __all__ = ["ASGD", "Rprop"]
@@ -34,7 +34,7 @@ class Rprop(Optimizer):
     def _start(self, p: Tensor, group: Group) -> dict[str, Any]:
         lr = number(group["lr"])
         first = p.new_full(p.shape, complex(lr, lr) if p.is_complex() else lr)
-        return {"step": counter(p, group), "prev": p.new_zeros(p.shape), "step_size": first}
+        return {"step": self._counter(p, group), "prev": p.new_zeros(p.shape), "step_size": first}
 
     def _move(self, p: Tensor, gradient: Tensor, group: Group) -> None:
         state = self._state_of(p, group)
@@ -64,8 +64,6 @@ class ASGD(Optimizer):
     The mean of a parameter is `state[p]["ax"]`.
     """
 
-    _capturable = False
-
     def __init__(
         self,
         params: Iterable[Any],
@@ -83,22 +81,34 @@ class ASGD(Optimizer):
         super().__init__(params, settings(locals()))
 
     def _start(self, p: Tensor, group: Group) -> dict[str, Any]:
-        return {"step": counter(), "eta": counter() + number(group["lr"]), "mu": counter() + 1, "ax": p.new_zeros(p.shape)}
+        numbers = {"step": 0.0, "eta": float(number(group["lr"])), "mu": 1.0}
+        return {**{name: self._counter(p, group, x) for name, x in numbers.items()}, "ax": p.new_zeros(p.shape)}
 
     def _move(self, p: Tensor, gradient: Tensor, group: Group) -> None:
         state = self._state_of(p, group)
-        t, lr, lambd = count(state), number(group["lr"]), group["lambd"]
+        t, lambd, eta, mu = self._count(state, group), group["lambd"], state["eta"], state["mu"]
+        there = t is state["step"]
         self._apply(
             average, group, gradient, p, state["ax"],
-            size=float(state["eta"]._array), share=float(state["mu"]._array), lambd=lambd, decay=group["weight_decay"],
+            size=eta if there else eta.item(), share=mu if there else mu.item(), lambd=lambd, decay=group["weight_decay"],
             sign=-1 if group["maximize"] else 1,
         )  # fmt: skip
-        state["eta"]._array[...] = lr / (1 + lambd * lr * t) ** group["alpha"]
-        state["mu"]._array[...] = 1 / max(1, t - group["t0"])
+        self._changed(eta, shrink, t=t, lr=self._number(p, group, "lr"), lambd=lambd, alpha=group["alpha"])
+        self._changed(mu, narrow, t=t, t0=group["t0"])
+
+
+def shrink(F: Any, size: Any, *, t: Any, lr: Any, lambd: float, alpha: float) -> None:
+    """Make `size` the size of the step after step `t`."""
+    size[...] = lr / (1 + lambd * lr * t) ** alpha
+
+
+def narrow(F: Any, share: Any, *, t: Any, t0: float) -> None:
+    """Make `share` the share of the step after step `t` in the mean."""
+    share[...] = 1 / F.maximum(t - t0, 1.0)
 
 
 def average(
-    F: Any, g: Any, p: Any, mean: Any, *, size: float, share: float, lambd: float, decay: float, sign: int
+    F: Any, g: Any, p: Any, mean: Any, *, size: Any, share: Any, lambd: float, decay: float, sign: int
 ) -> None:
     """One step of averaged descent."""
     g = g if sign == 1 else -g

@@ -17,6 +17,8 @@ class SGD(Optimizer):
     With `nesterov` momentum (Sutskever et al., 2013), p - lr (g + momentum v).
     """
 
+    _counting = None
+
     def __init__(
         self,
         params: Iterable[Any],

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 from gradcore.backends import of
-from gradcore.graph import FREED, Leaf, Node, Output, modes, versions
+from gradcore.graph import GraphNode, Leaf, Node, Output, modes, versions
 from gradcore.graph.node import Target
-from gradcore.graph.sweep import FREED_MESSAGE
 from gradcore.recorder.around import Around, find, plain
 from gradcore.recorder.value import Value, wrap
 
@@ -127,10 +127,10 @@ def unpacked(saved: Any) -> Any:
 def pack_saved(node: Node) -> None:
     """Pack the arrays that `node` saves, if this thread has hooks for that."""
     if hooks.pairs:
-        _pack(node, hooks.pairs[-1])
+        pack_one(node, hooks.pairs[-1])
 
 
-def _pack(node: Node, pair: Pair, only: str | None = None) -> None:
+def pack_one(node: Node, pair: Pair, only: str | None = None) -> None:
     """Pack what `node` saves, or the `only` one of a name."""
     step = plain(node.step)
     Array = step.kernel.F.Array
@@ -171,76 +171,16 @@ def _pack(node: Node, pair: Pair, only: str | None = None) -> None:
 
 # -- for users to look at ---------------------------------------------------------------------------------------------
 
-# torch's names of what nodes save, where they are the same for many: of the first input, the second, the result.
-_SHOWN = {"self": 0, "input": 0, "other": 1, "mat2": 1, "exponent": 1, "result": None, "output": None}
+
+def _number(node: GraphNode) -> int:
+    """The place of a node in the order of recording; the largest 64-bit number for leaves, which no node waits for."""
+    return -1 - node.stamp if isinstance(node, Node) else 2**64 - 1
 
 
-def _saves(node: Node, shown: str) -> str:
-    """Our name of what torch calls `shown`, empty if the node saves no such thing."""
-    place, step = _SHOWN[shown], plain(node.step)
-    op = getattr(step, "op", None)
-    names: Sequence[str] = () if op is None else op.outputs[:1] if place is None else op.inputs[place : place + 1]
-    return names[0] if names and names[0] in step.layout else ""
+def _shows(cls: type[Node], /, **keywords: Any) -> None:
+    import_module("gradcore.recorder.node_attributes").give(cls)
 
 
-def _name_of(node: Node, shown: str) -> str:
-    """Our name of what torch calls `shown`. Raises AttributeError if the node saves no such thing."""
-    name = _saves(node, shown)
-    if not name:
-        raise AttributeError(f"'{node.name()}' object has no attribute '_saved_{shown}'")
-    return name
-
-
-class SavedTensor:
-    """What a node saved under one name, for hooks of its own."""
-
-    def __init__(self, node: Node, name: str) -> None:
-        self._node, self._name = node, name
-
-    def value(self) -> Any:
-        """The tensor or number. Raises RuntimeError if it was freed or overwritten."""
-        node, step = self._node, plain(self._node.step)
-        if node.saved is FREED:
-            raise RuntimeError(FREED_MESSAGE)
-        node.step.check(node, True)
-        return step.inner(step.rewrapped(node, unpacked(node.saved)))[step.layout.index(self._name)]
-
-    def register_hooks(self, pack_hook: Callable[[Any], Any], unpack_hook: Callable[[Any], Any]) -> None:
-        """Keep `pack_hook(tensor)` instead; sweeps get it by `unpack_hook`.
-
-        Raises RuntimeError if it has hooks already, or is freed.
-        """
-        node, step = self._node, plain(self._node.step)
-        if not all(map(callable, (pack_hook, unpack_hook))):
-            raise TypeError(f"register_hooks(): expected two functions, got {pack_hook!r} and {unpack_hook!r}")
-        if node.saved is FREED:
-            raise RuntimeError(f"Calling register_hooks on a saved tensor after it has been freed. {FREED_MESSAGE}")
-        if isinstance(step.inner(node.saved)[step.layout.index(self._name)], Packed):
-            raise RuntimeError(
-                "Calling register_hooks on a saved tensor whose hooks have already been set. Hint: only one pair of hooks "
-                "is allowed at a time."
-            )
-        _pack(node, (pack_hook, unpack_hook), self._name)
-
-
-def _attributes(shown: str) -> tuple[property, property]:
-    def raw(node: Node) -> SavedTensor:
-        return SavedTensor(node, _name_of(node, shown))
-
-    return (
-        property(lambda node: raw(node).value(), doc=f"The tensor or number that the node saved and torch calls {shown}."),
-        property(raw, doc=f"What the node saved and torch calls {shown}, for hooks of its own."),
-    )
-
-
-def _dir(node: Node) -> list[str]:
-    """The names of a node's attributes: of what nodes save, what this one does."""
-    absent = {f"{kind}_saved_{shown}" for shown in _SHOWN if not _saves(node, shown) for kind in ("", "_raw")}
-    return [name for name in object.__dir__(node) if name not in absent]
-
-
-setattr(Node, "__dir__", _dir)  # noqa: B010
-for _shown in _SHOWN:
-    _saved, _raw = _attributes(_shown)
-    setattr(Node, f"_saved_{_shown}", _saved)
-    setattr(Node, f"_raw_saved_{_shown}", _raw)
+setattr(GraphNode, "_sequence_nr", _number)  # noqa: B010
+setattr(GraphNode, "requires_grad", property(lambda node: True, doc="True: what needs no gradient has no node."))  # noqa: B010
+setattr(Node, "__init_subclass__", classmethod(_shows))  # noqa: B010

@@ -11,10 +11,8 @@ from gradcore.backends import of
 from gradcore.ops.arguments import need_tensor
 from gradcore.ops.creation import place
 from gradcore.ops.out import put_out
-from gradcore.ops.registry import functions, label, methods, op
+from gradcore.ops.registry import functions, methods, op
 from gradcore.primitives import conversion as c
-from gradcore.primitives import elementwise as e
-from gradcore.primitives import transcendental as t
 from gradcore.recorder import renamed
 from gradcore.recorder.transfer import transfer
 from gradcore.recorder.value import Value
@@ -162,14 +160,8 @@ def _of_parts(name: str, compose: Callable[[Any, Any], Any], names: tuple[str, s
     return made
 
 
-def _from_polar(modulus: Any, angle: Any) -> Any:
-    made = c.complex_of(e.multiply(modulus, t.cos(angle)), e.multiply(modulus, t.sin(angle)))
-    label(made, "PolarBackward0", (modulus, angle))
-    return made
-
-
 functions[""]["complex"] = _of_parts("complex", c.complex_of, ("real", "imag"))
-functions[""]["polar"] = _of_parts("polar", _from_polar, ("abs", "angle"))
+functions[""]["polar"] = _of_parts("polar", c.polar, ("abs", "angle"))
 
 
 @op()

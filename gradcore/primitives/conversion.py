@@ -26,6 +26,13 @@ def alias(F: Any, x: Array) -> Array:
     return x[...]
 
 
+def _complex(F: Any, x: Array, y: Array) -> Array:
+    """Numbers with these parts, which a product with 1j would mix if infinite."""
+    out = F.as_array(F.astype(x + y, "complex64" if x.itemsize == 4 else "complex128"))
+    F.real(out)[...], F.imag(out)[...] = x, y
+    return out
+
+
 @primitive(
     "elementwise",
     x=lambda F, g: F.real(g),
@@ -34,10 +41,19 @@ def alias(F: Any, x: Array) -> Array:
     node="Complex",
 )
 def complex_of(F: Any, x: Array, y: Array) -> Array:
-    """The complex numbers with real parts `x` and imaginary parts `y`, which a product with 1j would mix if infinite."""
-    out = F.as_array(F.astype(x + y, "complex64" if x.itemsize == 4 else "complex128"))
-    F.real(out)[...], F.imag(out)[...] = x, y
-    return out
+    """The complex numbers with real parts `x` and imaginary parts `y`."""
+    return _complex(F, x, y)
+
+
+@primitive(
+    "elementwise",
+    x=lambda F, g, out: F.real(F.conj(g) * F.sgn(out)),
+    y=lambda F, g, out: F.real(F.conj(g) * out * 1j),
+    holomorphic=False,
+)
+def polar(F: Any, x: Array, y: Array) -> Array:
+    """The complex numbers with moduli `x` and angles `y` in radians."""
+    return _complex(F, x * F.cos(y), x * F.sin(y))
 
 
 # Random numbers do not depend on what they overwrite, nor differentiably on the parameters of their

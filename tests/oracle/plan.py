@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
-from tests.oracle import checks, gradients, transforms
+from tests.oracle import checks, gradients, transforms, writes
 from tests.oracle.catalogue import Entry
 from tests.oracle.library import Library, OnDevice, StandIn
 from tests.oracle.trial import Check
 
-CHECKS: dict[str, Check] = {check.name: check for check in [*checks.CHECKS, *gradients.CHECKS, *transforms.CHECKS]}
+CHECKS: dict[str, Check] = {
+    check.name: check for check in [*checks.CHECKS, *gradients.CHECKS, *transforms.CHECKS, *writes.CHECKS]
+}
 DTYPES = ("float64", "float32")
 
 

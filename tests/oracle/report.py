@@ -14,7 +14,7 @@ from tests.oracle.trial import Outcome
 # What the checks are about.
 COLUMNS: dict[str, tuple[str, ...]] = {
     "forward": ("function", "method", "inplace", "operator", "inplace_operator", "alias", "out", "errors"),
-    "backward": ("grad", "inplace_grad"),
+    "backward": ("grad", "inplace_grad", "writes"),
     "double backward": ("gradgrad",),
     "forward mode": ("jvp",),
     "batching": ("vmap",),

@@ -422,6 +422,7 @@ random_permutation = _bind(shared.random_permutation)
 
 # CUDA raises no floating-point warnings
 
+random_poisson = _bind(shared.random_poisson)
 
 def quiet() -> Any:
     """Do nothing; see numpy.py."""

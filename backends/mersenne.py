@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,28 @@ class Mersenne:
         for i, step in enumerate(steps.tolist()):
             order[i], order[i + step] = order[i + step], order[i]
         return np.array(order, np.int64)
+
+    def poisson(self, rates: Array) -> Array:
+        """Return numbers of the Poisson distribution of these float64 `rates`, as float64, drawn one after another."""
+        with self._lock:
+            before, block = self._bits.state, 4 * rates.size + 64
+            numbers: list[float] = []
+
+            def uniform() -> Iterator[float]:
+                while True:
+                    numbers.extend(self._uniform(block, np.dtype("f8")).tolist())
+                    yield from numbers[-block:]
+
+            left = enumerate(uniform(), 1)
+            used = 0
+            drawn = np.zeros(rates.shape)
+            flat = drawn.reshape(-1)
+            for i, rate in enumerate(rates.ravel().tolist()):
+                if rate:
+                    flat[i], used = (_rejected if rate >= 10 else _multiplied)(rate, left)
+            self._bits.state = before  # and go on after what was used of the blocks
+            self._words(2 * used)
+        return drawn
 
     def _words(self, n: int) -> Array:
         """32 random bits each, as uint64."""
@@ -151,3 +173,39 @@ def _box_muller(uniform: Array) -> Array:
     np.multiply(radius, np.cos(angle), out[:, 0])
     np.multiply(radius, np.sin(angle), out[:, 1])
     return out.reshape(-1)
+
+
+# -- the Poisson distribution ------------------------------------------------------------------------------------
+# From uniform numbers and how many have been taken to one number of the distribution and the same; torch's algorithms.
+
+
+def _multiplied(rate: float, uniform: Iterator[tuple[int, float]]) -> tuple[int, int]:
+    """By the number of factors after which a product of uniform numbers falls below exp(-rate)."""
+    end, product, k = math.exp(-rate), 1.0, -1
+    for used, u in uniform:  # noqa: B007
+        product *= u
+        k += 1
+        if product <= end:
+            break
+    return k, used
+
+
+def _rejected(rate: float, uniform: Iterator[tuple[int, float]]) -> tuple[float, int]:
+    """By W. Hoermann, The transformed rejection method for generating Poisson random variables (1993)."""
+    root, log_rate = math.sqrt(rate), math.log(rate)
+    b = 0.931 + 2.53 * root
+    a = -0.059 + 0.02483 * b
+    inverse_alpha = 1.1239 + 1.1328 / (b - 3.4)
+    v_r = 0.9277 - 3.6224 / (b - 2)
+    while True:
+        u = next(uniform)[1] - 0.5
+        used, v = next(uniform)
+        us = 0.5 - abs(u)
+        k = math.floor((2 * a / us + b) * u + rate + 0.43) if us else -1
+        if us >= 0.07 and v <= v_r:
+            return k, used
+        if k < 0 or (us < 0.013 and v > us):
+            continue
+        density = k * log_rate - rate - math.lgamma(k + 1)
+        if v == 0 or math.log(v) + math.log(inverse_alpha) - math.log(a / (us * us) + b) <= density:
+            return k, used

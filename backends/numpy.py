@@ -443,3 +443,4 @@ def random_permutation(generator: Any, n: int) -> Any:
 random_uniform = _bind(shared.random_uniform)
 random_normal = _bind(shared.random_normal)
 random_integers = _bind(shared.random_integers)
+random_poisson = _bind(shared.random_poisson)

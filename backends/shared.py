@@ -311,6 +311,11 @@ def random_integers(F: Any, generator: Any, low: int, high: int, shape: Sequence
     return F.astype(F.asarray(generator.integers(low, high, tuple(shape))), dtype)
 
 
+def random_poisson(F: Any, generator: Any, rates: Array) -> Array:
+    """Return numbers of the Poisson distribution of the given rates, of their shape and dtype."""
+    return F.astype(F.asarray(generator.poisson(F.astype(rates, "f8"))), rates.dtype)
+
+
 def random_permutation(F: Any, generator: Any, n: int) -> Array:
     """Return the integers 0 ... n-1 in random order."""
     return F.argsort(random_uniform(F, generator, (n,), "f8"))

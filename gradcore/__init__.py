@@ -152,7 +152,7 @@ if _TYPE_CHECKING:
         cdist as cdist, pdist as pdist,
     )
     from gradcore.ops.distributions import (  # fmt: skip
-        bernoulli as bernoulli, multinomial as multinomial, normal as normal,
+        bernoulli as bernoulli, multinomial as multinomial, normal as normal, poisson as poisson,
     )
     from gradcore.ops.dropout import (  # fmt: skip
         feature_dropout as feature_dropout,
@@ -231,6 +231,20 @@ if _TYPE_CHECKING:
         permute as permute, roll as roll, rot90 as rot90, swapaxes as swapaxes, transpose as swapdims, t as t, transpose
         as transpose,
     )
+    from gradcore.ops.overwriting import (  # fmt: skip
+        abs_ as abs_, acos_ as acos_, acosh_ as acosh_, addmv_ as addmv_, alpha_dropout_ as alpha_dropout_, arccos_ as
+        arccos_, arccosh_ as arccosh_, arcsin_ as arcsin_, arcsinh_ as arcsinh_, arctan_ as arctan_, arctanh_ as
+        arctanh_, asin_ as asin_, asinh_ as asinh_, atan_ as atan_, atanh_ as atanh_, ceil_ as ceil_, clamp_ as clamp_,
+        clamp_max_ as clamp_max_, clamp_min_ as clamp_min_, clip_ as clip_, conj_physical_ as conj_physical_, cos_ as
+        cos_, cosh_ as cosh_, deg2rad_ as deg2rad_, detach_ as detach_, dropout_ as dropout_, erf_ as erf_, erfc_ as
+        erfc_, exp2_ as exp2_, exp_ as exp_, expm1_ as expm1_, feature_alpha_dropout_ as feature_alpha_dropout_,
+        feature_dropout_ as feature_dropout_, fix_ as fix_, floor_ as floor_, frac_ as frac_, gcd_ as gcd_, i0_ as i0_,
+        lcm_ as lcm_, ldexp_ as ldexp_, log10_ as log10_, log1p_ as log1p_, log2_ as log2_, log_ as log_, logit_ as
+        logit_, nan_to_num_ as nan_to_num_, neg_ as neg_, negative_ as negative_, rad2deg_ as rad2deg_, reciprocal_ as
+        reciprocal_, resize_as_ as resize_as_, round_ as round_, rsqrt_ as rsqrt_, sigmoid_ as sigmoid_, sin_ as sin_,
+        sinc_ as sinc_, sinh_ as sinh_, sqrt_ as sqrt_, square_ as square_, tan_ as tan_, tanh_ as tanh_, trunc_ as
+        trunc_, xlogy_ as xlogy_,
+    )
     from gradcore.ops.padding import (  # fmt: skip
         constant_pad_nd as constant_pad_nd,
     )
@@ -252,8 +266,8 @@ if _TYPE_CHECKING:
         max_pool2d as max_pool2d, max_pool3d as max_pool3d,
     )
     from gradcore.ops.positions import (  # fmt: skip
-        argwhere as argwhere, nonzero as nonzero, tril_indices as tril_indices, triu_indices as triu_indices,
-        unravel_index as unravel_index,
+        argwhere as argwhere, nonzero as nonzero, nonzero_static as nonzero_static, tril_indices as tril_indices,
+        triu_indices as triu_indices, unravel_index as unravel_index,
     )
     from gradcore.ops.products import (  # fmt: skip
         addbmm as addbmm, addmm as addmm, addmv as addmv, addr as addr, baddbmm as baddbmm, bmm as bmm, dot as dot,
@@ -264,8 +278,10 @@ if _TYPE_CHECKING:
         nanquantile as nanquantile, quantile as quantile,
     )
     from gradcore.ops.queries import (  # fmt: skip
-        is_nonzero as is_nonzero, is_same_size as is_same_size, is_storage as is_storage, is_tensor as is_tensor, numel
-        as numel, result_type as result_type,
+        detach as detach, get_device as get_device, is_inference as is_inference, is_nonzero as is_nonzero, is_same_size
+        as is_same_size, is_storage as is_storage, is_tensor as is_tensor, is_warn_always_enabled as
+        is_warn_always_enabled, numel as numel, result_type as result_type, set_warn_always as set_warn_always, typename
+        as typename,
     )
     from gradcore.ops.reductions import (  # fmt: skip
         mean as mean, nanmean as nanmean, nansum as nansum, sum as sum,
@@ -318,6 +334,15 @@ if _TYPE_CHECKING:
         as_strided as as_strided, as_strided_scatter as as_strided_scatter, diag as diag, diag_embed as diag_embed,
         diagflat as diagflat, diagonal as diagonal, diagonal_scatter as diagonal_scatter, select_scatter as
         select_scatter, slice_scatter as slice_scatter, tril as tril, triu as triu,
+    )
+    from gradcore.ops.view_copies import (  # fmt: skip
+        alias_copy as alias_copy, as_strided_copy as as_strided_copy, detach_copy as detach_copy, diagonal_copy as
+        diagonal_copy, expand_copy as expand_copy, permute_copy as permute_copy, select_copy as select_copy, slice_copy
+        as slice_copy, split_copy as split_copy, split_with_sizes_copy as split_with_sizes_copy, squeeze_copy as
+        squeeze_copy, t_copy as t_copy, transpose_copy as transpose_copy, unbind_copy as unbind_copy, unfold_copy as
+        unfold_copy, unsafe_chunk as unsafe_chunk, unsafe_split as unsafe_split, unsafe_split_with_sizes as
+        unsafe_split_with_sizes, unsqueeze_copy as unsqueeze_copy, view_as_complex_copy as view_as_complex_copy,
+        view_as_real_copy as view_as_real_copy, view_copy as view_copy,
     )
     from gradcore.ops.windows import (  # fmt: skip
         bartlett_window as bartlett_window, blackman_window as blackman_window, hamming_window as hamming_window,

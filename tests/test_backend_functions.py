@@ -174,6 +174,12 @@ def test_random_numbers_have_their_distribution(dtype: str, place: Any) -> None:
     integers = place.host(F.random_integers(g, -2, 3, (500,), "i8"))
     assert set(integers) == {-2, -1, 0, 1, 2}
     assert sorted(place.host(F.random_permutation(g, 9))) == list(range(9))
+    for rate in (3, 40):
+        counts = place.host(F.random_poisson(g, F.full((4000,), rate, "f4")))
+        assert counts.dtype == np.float32
+        assert bool((counts == counts.round()).all())
+        assert abs(counts.mean() - rate) < 5 * (rate / 4000) ** 0.5
+        assert abs(counts.var() / rate - 1) < 0.2
 
 
 def test_bfloat16_sums_in_float32(place: Any) -> None:

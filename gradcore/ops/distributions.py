@@ -42,6 +42,7 @@ _normals = (
     renamed(c.drawn_of_two, "NormalBackward3"),
 )
 _bernoulli = renamed(c.drawn, "Bernoulli")
+_poisson = renamed(c.drawn, "Poisson")
 
 
 @op(method=False, out=True)
@@ -117,6 +118,22 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     """Return 0s and 1s of the dtype of `input`: 1 with the probability that the element says, or with `p`."""
     value = _chances(input.contiguous(), input if p is None else p, "bernoulli", generator)
     return _bernoulli(input, wrap(value))  # type: ignore[no-any-return]
+
+
+@op(method=False)
+def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
+    """Return numbers of the Poisson distribution, each of the rate that the element says, in the dtype of `input`.
+
+    Raises RuntimeError for negative rates.
+    """
+    rates = input.contiguous()._array
+    F = of(rates)
+    floating("poisson_cpu", rates.dtype, complex_=False)
+    if F.device_type == "cpu" and not F.all((rates >= 0) & (rates < math.inf)):
+        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+    with F.on_device(F.device_of(rates)[1]):
+        counts = F.random_poisson(source_for(F, F.current_device(), generator, "poisson"), rates)
+    return _poisson(input, wrap(counts))  # type: ignore[no-any-return]
 
 
 @op(out="exact")

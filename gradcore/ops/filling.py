@@ -65,7 +65,8 @@ def _ones(F: ModuleType, shape: tuple[int, ...], dtype: Any) -> Array:
     return F.ones(shape, dtype)
 
 
-def _empty(F: ModuleType, shape: tuple[int, ...], dtype: Any) -> Array:
+def uninitialised(F: ModuleType, shape: tuple[int, ...], dtype: Any) -> Array:
+    """Return memory as it is found, or marked as such if the user asked for that."""
     array = F.empty(shape, dtype)
     if mode.enabled and mode.fill:
         _mark(F, array)
@@ -116,7 +117,7 @@ def _forms(name: str, fill: Any, what: str) -> Any:
 
 zeros = _forms("zeros", _zeros, "zeros")
 ones = _forms("ones", _ones, "ones")
-empty = _forms("empty", _empty, "uninitialised numbers")
+empty = _forms("empty", uninitialised, "uninitialised numbers")
 
 
 def _fill(value: Any) -> Any:
@@ -191,7 +192,7 @@ def _strided(name: str, size: Any, stride: Any, options: Options, like: Value | 
     length = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
 
     def make(F: ModuleType, dtype: Any) -> Array:
-        return F.as_strided(_empty(F, (length,), dtype), shape, strides, 0) if length else F.empty(shape, dtype)
+        return F.as_strided(uninitialised(F, (length,), dtype), shape, strides, 0) if length else F.empty(shape, dtype)
 
     return made(name, make, options, like=like)
 

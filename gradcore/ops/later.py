@@ -68,7 +68,8 @@ MODULES: Final = {
         cdist pdist
     """,
     "distributions": """
-        bernoulli bernoulli_ cauchy_ exponential_ geometric_ log_normal_ multinomial normal normal_ random_ uniform_
+        bernoulli bernoulli_ cauchy_ exponential_ geometric_ log_normal_ multinomial normal normal_ poisson random_
+        uniform_
     """,
     "dropout": """
         alpha_dropout dropout dropout1d dropout2d dropout3d feature_alpha_dropout feature_dropout
@@ -163,6 +164,13 @@ MODULES: Final = {
         H T adjoint flip fliplr flipud mH mT moveaxis movedim permute roll rot90 swapaxes swapaxes_ swapdims swapdims_ t
         t_ transpose transpose_
     """,
+    "overwriting": """
+        abs_ acos_ acosh_ addmv_ alpha_dropout_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ asin_ asinh_ atan_
+        atanh_ ceil_ clamp_ clamp_max_ clamp_min_ clip_ conj_physical_ cos_ cosh_ deg2rad_ detach_ dropout_ erf_ erfc_
+        exp2_ exp_ expm1_ feature_alpha_dropout_ feature_dropout_ fix_ floor_ frac_ gcd_ i0_ lcm_ ldexp_ log10_ log1p_
+        log2_ log_ logit_ nan_to_num_ neg_ negative_ rad2deg_ reciprocal_ resize_as_ round_ rsqrt_ sigmoid_ sin_ sinc_
+        sinh_ sqrt_ square_ tan_ tanh_ trunc_ xlogy_
+    """,
     "padding": """
         constant_pad_nd pad
     """,
@@ -179,7 +187,7 @@ MODULES: Final = {
         max_pool2d_with_indices max_pool3d max_pool3d_with_indices
     """,
     "positions": """
-        argwhere nonzero tril_indices triu_indices unravel_index
+        argwhere nonzero nonzero_static tril_indices triu_indices unravel_index
     """,
     "products": """
         __matmul__ __rmatmul__ addbmm addbmm_ addmm addmm_ addmv addmv_ addr addr_ baddbmm baddbmm_ bmm dot ger inner
@@ -189,9 +197,10 @@ MODULES: Final = {
         nanquantile quantile
     """,
     "queries": """
-        apply_ dim_order is_hpu is_meta is_mkldnn is_mps is_nested is_nonzero is_pinned is_quantized is_same_size
-        is_set_to is_shared is_sparse is_sparse_csr is_storage is_tensor is_vulkan is_xla is_xpu layout map_ numel
-        pin_memory record_stream result_type untyped_storage
+        apply_ detach dim_order get_device is_hpu is_inference is_meta is_mkldnn is_mps is_nested is_nonzero is_pinned
+        is_quantized is_same_size is_set_to is_shared is_sparse is_sparse_csr is_storage is_tensor is_vulkan
+        is_warn_always_enabled is_xla is_xpu layout map_ numel pin_memory record_stream result_type set_warn_always
+        typename untyped_storage
     """,
     "reflections": """
         householder_product lu lu_solve lu_unpack orgqr ormqr triangular_solve
@@ -239,6 +248,9 @@ MODULES: Final = {
     "spectrograms": """
         istft stft
     """,
+    "storing": """
+        fill_diagonal_ resize_ resize_as_ set_
+    """,
     "strides": """
         as_strided as_strided_ as_strided_scatter diag diag_embed diagflat diagonal diagonal_scatter select_scatter
         slice_scatter tril tril_ triu triu_ unfold
@@ -246,6 +258,11 @@ MODULES: Final = {
     "typed": """
         BFloat16Tensor BoolTensor ByteTensor CharTensor DoubleTensor FloatTensor HalfTensor IntTensor LongTensor
         ShortTensor new
+    """,
+    "view_copies": """
+        alias_copy as_strided_copy detach_copy diagonal_copy expand_copy permute_copy select_copy slice_copy split_copy
+        split_with_sizes_copy squeeze_copy t_copy transpose_copy unbind_copy unfold_copy unsafe_chunk unsafe_split
+        unsafe_split_with_sizes unsqueeze_copy view_as_complex_copy view_as_real_copy view_copy
     """,
     "windows": """
         bartlett_window blackman_window hamming_window hann_window kaiser_window
@@ -264,26 +281,27 @@ METHODS: Final = """
         clip_ combinations copy_ copysign copysign_ corrcoef count_nonzero cov cross cummax cummin cumprod cumprod_
         cumsum cumsum_ deg2rad deg2rad_ det diag diag_embed diagflat diagonal diagonal_scatter diff digamma digamma_
         dim_order dist dot dsplit eq eq_ equal erfc erfc_ erfinv erfinv_ exp2 exp2_ expand expand_as exponential_ fill
-        fill_ fix fix_ flatten flip fliplr flipud float_power float_power_ floor floor_ fmax fmin frac frac_ frexp
-        gather gcd gcd_ ge ge_ geometric_ ger greater greater_ greater_equal greater_equal_ gt gt_ hardshrink heaviside
-        heaviside_ histc histogram householder_product hsplit hypot hypot_ i0 i0_ igamma igamma_ igammac igammac_
-        index_add index_add_ index_copy index_copy_ index_fill index_fill_ index_put index_put_ index_reduce
-        index_reduce_ index_select inner inverse is_hpu is_meta is_mkldnn is_mps is_nested is_nonzero is_pinned
-        is_quantized is_same_size is_set_to is_shared is_sparse is_sparse_csr is_vulkan is_xla is_xpu isclose isfinite
-        isinf isnan isneginf isposinf isreal istft item kron kthvalue layout lcm lcm_ ldexp ldexp_ le le_ lerp lerp_
-        less less_ less_equal less_equal_ lgamma lgamma_ log_normal_ log_softmax logaddexp logaddexp2 logcumsumexp
+        fill_ fill_diagonal_ fix fix_ flatten flip fliplr flipud float_power float_power_ floor floor_ fmax fmin frac
+        frac_ frexp gather gcd gcd_ ge ge_ geometric_ ger greater greater_ greater_equal greater_equal_ gt gt_
+        hardshrink heaviside heaviside_ histc histogram householder_product hsplit hypot hypot_ i0 i0_ igamma igamma_
+        igammac igammac_ index_add index_add_ index_copy index_copy_ index_fill index_fill_ index_put index_put_
+        index_reduce index_reduce_ index_select inner inverse is_hpu is_meta is_mkldnn is_mps is_nested is_nonzero
+        is_pinned is_quantized is_same_size is_set_to is_shared is_sparse is_sparse_csr is_vulkan is_xla is_xpu isclose
+        isfinite isinf isnan isneginf isposinf isreal istft item kron kthvalue layout lcm lcm_ ldexp ldexp_ le le_ lerp
+        lerp_ less less_ less_equal less_equal_ lgamma lgamma_ log_normal_ log_softmax logaddexp logaddexp2 logcumsumexp
         logdet logical_and logical_and_ logical_not logical_not_ logical_or logical_or_ logical_xor logical_xor_ logit
         logit_ logsumexp lt lt_ lu lu_solve mH mT map_ masked_fill masked_fill_ masked_scatter masked_scatter_
         masked_select matmul matrix_exp matrix_power max maximum median min minimum mm mode moveaxis movedim msort
         multinomial mv mvlgamma mvlgamma_ nan_to_num nan_to_num_ nanmedian nanquantile ne ne_ new nextafter nextafter_
-        nonzero norm normal_ not_equal not_equal_ numpy orgqr ormqr outer permute pin_memory pinverse polygamma
-        polygamma_ prelu prod put put_ qr quantile rad2deg rad2deg_ random_ ravel record_stream relu relu_ renorm
-        renorm_ repeat repeat_interleave reshape reshape_as roll rot90 round round_ scatter scatter_ scatter_add
-        scatter_add_ scatter_reduce scatter_reduce_ select_scatter sgn sgn_ sign sign_ signbit sinc sinc_ slice_scatter
-        slogdet softmax sort split split_with_sizes squeeze squeeze_ std std_mean stft svd swapaxes swapaxes_ swapdims
-        swapdims_ t t_ take take_along_dim tensor_split tile tolist topk trace transpose transpose_ triangular_solve
-        tril tril_ triu triu_ trunc trunc_ type unbind unflatten unfold uniform_ unique unique_consecutive unsqueeze
-        unsqueeze_ untyped_storage var var_mean vdot view view_as vsplit where xlogy xlogy_ zero_
+        nonzero nonzero_static norm normal_ not_equal not_equal_ numpy orgqr ormqr outer permute pin_memory pinverse
+        polygamma polygamma_ prelu prod put put_ qr quantile rad2deg rad2deg_ random_ ravel record_stream relu relu_
+        renorm renorm_ repeat repeat_interleave reshape reshape_as resize_ resize_as_ roll rot90 round round_ scatter
+        scatter_ scatter_add scatter_add_ scatter_reduce scatter_reduce_ select_scatter set_ sgn sgn_ sign sign_ signbit
+        sinc sinc_ slice_scatter slogdet softmax sort split split_with_sizes squeeze squeeze_ std std_mean stft svd
+        swapaxes swapaxes_ swapdims swapdims_ t t_ take take_along_dim tensor_split tile tolist topk trace transpose
+        transpose_ triangular_solve tril tril_ triu triu_ trunc trunc_ type unbind unflatten unfold uniform_ unique
+        unique_consecutive unsafe_chunk unsafe_split unsafe_split_with_sizes unsqueeze unsqueeze_ untyped_storage var
+        var_mean vdot view view_as vsplit where xlogy xlogy_ zero_
 """.split()
 
 # operations: end

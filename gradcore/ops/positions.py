@@ -35,6 +35,17 @@ def _rows(x: Any, places: tuple[Any, ...]) -> Any:
     return wrap(F.stack(places, 1))
 
 
+@op(out="exact")
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
+    """Return the positions of the first `size` nonzero elements as rows, the rest of the rows full of `fill_value`."""
+    if size < 0:
+        raise RuntimeError("nonzero_static: 'size' must be an non-negative integer")
+    rows, F = nonzero(input)._array, of(input._array)
+    out = F.full((size, rows.shape[1]), fill_value, "int64")
+    out[: rows.shape[0]] = rows[:size]
+    return wrap(out)  # type: ignore[no-any-return]
+
+
 @op()
 def argwhere(input: Tensor) -> Tensor:
     """Return the positions of the nonzero elements as rows; waits for a device."""

@@ -44,6 +44,53 @@ def is_nonzero(input: Tensor) -> bool:
     return bool(input)
 
 
+@op(method=False)
+def is_inference(input: Tensor) -> bool:
+    """Say whether the tensor was made in inference mode."""
+    arguments.need_tensor(input, "is_inference")
+    return input.is_inference()
+
+
+@op(method=False)
+def get_device(input: Tensor) -> int:
+    """Return the index of the CUDA device of the tensor, -1 for the CPU."""
+    arguments.need_tensor(input, "get_device")
+    return input.get_device()
+
+
+@op(method=False)
+def detach(input: Tensor) -> Tensor:
+    """Return a constant that shares the memory of the tensor."""
+    arguments.need_tensor(input, "detach")
+    return input.detach()
+
+
+@op(method=False)
+def typename(obj: Any, /) -> str:
+    """Return the name of an object's type with its module's, torch's for tensors."""
+    if isinstance(obj, Value):
+        return obj.type()  # type: ignore[attr-defined, no-any-return]
+    kind = obj if isinstance(obj, type) else type(obj)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+_warns_always = [False]
+
+
+@op(method=False)
+def set_warn_always(b: bool, /) -> None:
+    """Note that torch's warnings are wanted each time, not once. Nothing here holds warnings back but Python's filters."""
+    if not isinstance(b, bool):
+        raise RuntimeError(f"setWarnOnlyOnce expects a bool, but got {type(b).__name__}")
+    _warns_always[0] = b
+
+
+@op(method=False)
+def is_warn_always_enabled() -> bool:
+    """Return what `set_warn_always` was told last."""
+    return _warns_always[0]
+
+
 @op()
 def is_same_size(input: Tensor, other: Tensor) -> bool:
     """Say whether both have one shape."""

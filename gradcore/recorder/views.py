@@ -83,7 +83,7 @@ def note_view(
     seen = source._meta.view if source._meta is not None else None
     base = source if seen is None else seen.base
     if seen is not None and function is strider[0]:  # which reads the storage, not just what the view shows of it
-        chain = _strided(base._array, out._array)
+        chain = strided(base._array, out._array)
     else:
         chain = Chain(()) if seen is None else chain_of(source, seen)
         if function is not None:
@@ -164,10 +164,10 @@ def remake(value: Value, view: View) -> None:
 def chain_of(value: Value, view: View) -> Chain:
     """The chain from the base, as it is now, to a view. A base that was reshaped in place needs another than it had."""
     base = view.base._array
-    return view.chain if base is view.original else _strided(base, value._array)
+    return view.chain if base is view.original else strided(base, value._array)
 
 
-def _strided(base: Any, array: Any) -> Chain:
+def strided(base: Any, array: Any) -> Chain:
     """The chain that lays the strides of `array` over the storage of `base`."""
     F = of(base)
     layout, target = (

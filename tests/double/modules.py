@@ -66,6 +66,10 @@ class Generator:
     ) -> ndarray:
         return ndarray(np.asarray(self._host.integers(low, high, size, dtype, endpoint)))
 
+    @graphs.replayed
+    def poisson(self, lam: ndarray, size: Any = None, dtype: Any = np.int64) -> ndarray:
+        return ndarray(np.asarray(self._host.poisson(lam._host, size).astype(dtype)))
+
 
 def _each(scalar: Any) -> Any:
     """A function of numbers as one of arrays, where there is no SciPy; float32 stays float32."""

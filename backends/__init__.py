@@ -111,6 +111,12 @@ def _load(device_type: str) -> ModuleType:
     return module
 
 
+def __getattr__(name: str) -> ModuleType:
+    if name == "cudnn":  # torch.backends.cudnn, where few look
+        return import_module("gradcore.backends.cudnn")
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
+
 def _import_failure(device_type: str, error: Exception) -> str:
     missing = isinstance(error, ModuleNotFoundError) and error.name == "cupy"
     reason = "CuPy is not installed" if missing else f"the CuPy installed here does not serve ({error})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -184,3 +185,172 @@ def test_wrong_inputs_as_torch(call: Callable[[Any], Any]) -> None:
 def test_too_coarse_a_dtype_is_warned_of() -> None:
     with pytest.warns(UserWarning, match="Input #0 requires gradient and is not a double precision"):
         gradcheck(lambda x: x * 2, leaf(gradcore, 2, dtype="float32"), eps=1e-2, atol=1e-2)
+
+
+# -- forward mode, batches, and the Jacobians themselves ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fast_mode", [False, True])
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+@pytest.mark.parametrize(("f", "shapes"), [c[1:] for c in RIGHT if c[0] != "custom"])
+def test_forward_mode_and_batches_of_what_is_right(f: Any, shapes: tuple[Any, ...], dtype: str, fast_mode: bool) -> None:
+    if dtype == "complex128" and f is RIGHT[3][1]:
+        pytest.skip("complex numbers have no order")
+    batches = {"check_batched_grad": True, "check_batched_forward_grad": True}
+
+    def program(lib: Any) -> Any:
+        xs = [leaf(lib, *s, seed=i, dtype=dtype) if isinstance(s, tuple) else s for i, s in enumerate(shapes)]
+        how = {} if lib is torch and dtype == "complex128" else batches  # torch's batches are of real numbers
+        return [
+            lib.autograd.gradcheck(f(lib), xs, check_forward_ad=True, fast_mode=fast_mode, **how),
+            lib.autograd.gradcheck(f(lib), xs, check_forward_ad=True, check_backward_ad=False, fast_mode=fast_mode),
+            lib.autograd.gradgradcheck(f(lib), xs, check_fwd_over_rev=True, fast_mode=fast_mode),
+            lib.autograd.gradgradcheck(
+                f(lib), xs, check_fwd_over_rev=True, check_rev_over_rev=False, check_undefined_grad=False
+            ),
+        ]
+
+    same(program, torch)
+
+
+def wrong_tangent(lib: Any, scale: float) -> Any:
+    """The sine, of which backward is right and jvp is `scale` times too large."""
+
+    class Sine(lib.autograd.Function):
+        @staticmethod
+        def forward(x: Any) -> Any:
+            return x.sin()
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            ctx.save_for_backward(*inputs)
+            ctx.save_for_forward(*inputs)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * ctx.saved_tensors[0].cos()
+
+        @staticmethod
+        def jvp(ctx: Any, t: Any) -> Any:
+            return t * ctx.saved_tensors[0].cos() * scale
+
+    return Sine.apply
+
+
+@pytest.mark.parametrize("fast_mode", [False, True])
+def test_a_wrong_tangent_is_refused(fast_mode: bool) -> None:
+    def program(lib: Any) -> Any:
+        x = leaf(lib, 3)
+        forward = {"check_forward_ad": True, "fast_mode": fast_mode}
+        check = lib.autograd.gradcheck
+        return [
+            check(wrong_tangent(lib, 1.0), x, **forward),
+            check(wrong_tangent(lib, 2.0), x),
+            check(wrong_tangent(lib, 2.0), x, raise_exception=False, **forward),
+            attempt(lambda: check(wrong_tangent(lib, 2.0), x, **forward))[1],
+            attempt(lambda: check(wrong_tangent(lib, 2.0), x, check_backward_ad=False, **forward))[1],
+        ]
+
+    same(program, torch)
+    with pytest.raises(GradcheckError, match=r"Jacobian computed with forward mode mismatch for output 0 .* input 0,"):
+        gradcheck(wrong_tangent(gradcore, 2.0), leaf(gradcore, 3), check_forward_ad=True, fast_mode=fast_mode)
+
+
+def test_a_function_that_is_another_in_a_batch_is_refused() -> None:
+    class Doubled(gradcore.autograd.Function):
+        """Right by itself; in a batch its gradient is twice too large."""
+
+        @staticmethod
+        def forward(x: Any) -> Any:
+            return x * 3
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            pass
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return Threefold.apply(g)
+
+        @staticmethod
+        def jvp(ctx: Any, t: Any) -> Any:
+            return Threefold.apply(t)
+
+    class Threefold(gradcore.autograd.Function):
+        @staticmethod
+        def forward(g: Any) -> Any:
+            return g * 3
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            pass
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * 3
+
+        @staticmethod
+        def vmap(info: Any, in_dims: Any, g: Any) -> Any:
+            return g * 6, in_dims[0]
+
+    x = leaf(gradcore, 3)
+    assert gradcheck(Doubled.apply, x, check_forward_ad=True)
+    for options, words in (
+        ({"check_batched_grad": True}, "gradients of output 0"),
+        ({"check_forward_ad": True, "check_batched_forward_grad": True}, "tangents of input 0"),
+    ):
+        with pytest.raises(GradcheckError, match=words):
+            gradcheck(Doubled.apply, x, **options)
+        assert not gradcheck(Doubled.apply, x, raise_exception=False, **options)
+
+
+@pytest.mark.parametrize(
+    ("check", "options"),
+    [
+        ("gradcheck", {"check_backward_ad": False}),
+        ("gradcheck", {"check_backward_ad": False, "check_forward_ad": True, "check_batched_grad": True}),
+        ("gradcheck", {"check_batched_forward_grad": True}),
+        ("gradgradcheck", {"check_rev_over_rev": False}),
+        ("gradgradcheck", {"check_rev_over_rev": False, "check_fwd_over_rev": True}),
+        ("gradgradcheck", {"check_rev_over_rev": False, "check_fwd_over_rev": True, "check_undefined_grad": False,
+                           "check_batched_grad": True}),
+    ],
+)  # fmt: skip
+def test_options_that_contradict_one_another(check: str, options: dict[str, bool]) -> None:
+    same(lambda lib: getattr(lib.autograd, check)(lambda x: x.exp(), leaf(lib, 2), **options), torch)
+
+
+def test_jacobians_as_matrices() -> None:
+    def program(lib: Any) -> Any:
+        G = import_module(f"{lib.__name__}.autograd.gradcheck")
+        x, y, z = leaf(lib, 2, seed=1), leaf(lib, 2, 2, seed=2), leaf(lib, 2, seed=3, dtype="complex128")
+        f = lambda given: ((given[0] * given[1]).sum(0), given[0].exp())  # noqa: E731
+        g = lambda given: (given[0] * given[0]).real  # noqa: E731
+        out, of_complex = f((x, y))[0], g((z,))
+        return [
+            G.get_numerical_jacobian(f, (x, y)),
+            G.get_numerical_jacobian(f, (x, y), target=y, eps=1e-4),
+            G.get_numerical_jacobian(lambda given: (x * given[1]).sum(0), (3, y), target=[x]),
+            G.get_numerical_jacobian(g, (z,)),
+            G.get_numerical_jacobian_wrt_specific_input(lambda *given: f(given), 1, (x, y), f((x, y)), 1e-4),
+            G.get_analytical_jacobian((x, y), out),
+            G.get_analytical_jacobian((x, z), of_complex),
+            attempt(lambda: G.get_numerical_jacobian(f, (x, y), grad_out=2.0)),
+            attempt(lambda: G.get_analytical_jacobian((x, y), out, grad_out=2.0)),
+            attempt(lambda: G.get_numerical_jacobian(lambda given: given[0] * 1j, (x,))),
+            attempt(lambda: G.get_analytical_jacobian((x,), x * 1j)),
+            attempt(lambda: G.get_numerical_jacobian_wrt_specific_input(lambda x: x, 0, (x.detach(),), x, 1e-3))[1],
+        ]
+
+    same(program, torch)
+
+
+@pytest.mark.parametrize("name", ["get_numerical_jacobian", "get_analytical_jacobian"])
+def test_jacobians_as_matrices_are_deprecated(name: str) -> None:
+    def program(lib: Any) -> Any:
+        G, x = import_module(f"{lib.__name__}.autograd.gradcheck"), leaf(lib, 2)
+        with pytest.warns(FutureWarning, match=name):
+            (getattr(G, name)((lambda given: given[0].exp()), (x,)) if "num" in name else getattr(G, name)((x,), x.exp()))
+
+    program(torch)
+    program(gradcore)

@@ -10,12 +10,23 @@ import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from gradcore import engine, ops
 from gradcore.tensor import Tensor
 
-__all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
+if TYPE_CHECKING:
+    from gradcore.autograd.gradcheck_modes import (
+        get_analytical_jacobian,
+        get_numerical_jacobian,
+        get_numerical_jacobian_wrt_specific_input,
+    )
+
+__all__ = [
+    "GradcheckError", "get_analytical_jacobian", "get_numerical_jacobian", "get_numerical_jacobian_wrt_specific_input",
+    "gradcheck", "gradgradcheck",
+]  # fmt: skip
 
 Function = Callable[..., Any]
 
@@ -46,18 +57,31 @@ def gradcheck(
 
     Each derivative may differ from its central difference of step `eps` by `atol + rtol * |difference|`, and from itself,
     computed twice, by `nondet_tol`. `fast_mode` checks one random combination of derivatives instead of each. With
-    `check_undefined_grad`, outputs are left out one at a time. Batched gradients are those of the rows by construction, and
-    `masked` concerns sparse tensors: these three flags change nothing. Returns True; for a wrong gradient raises
-    GradcheckError, or returns False if not `raise_exception`.
+    `check_undefined_grad`, outputs (and inputs' tangents) are left out one at a time. `check_forward_ad` checks the
+    derivatives of forward mode, the batched checks those of `vmap` against a loop; `masked` concerns sparse tensors. Returns
+    True; for a wrong gradient raises GradcheckError, or returns False if not `raise_exception`.
     """
-    if check_forward_ad:
-        raise NotImplementedError("gradcheck: check_forward_ad=True is not available yet")
+    if not (check_forward_ad or check_backward_ad):
+        raise AssertionError("Expected at least one of check_forward_ad or check_backward_ad to be True")
+    if check_batched_grad and not check_backward_ad:
+        raise AssertionError("Setting check_batched_grad=True requires check_backward_ad to be True")
+    if check_batched_forward_grad and not check_forward_ad:
+        raise AssertionError("Setting check_batched_forward_grad=True requires check_forward_ad to be True")
     given = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     check = _Check(func, given, eps, atol, rtol)
     try:
         check.inputs_will_do()
         if check_backward_ad:
             check.run(fast_mode, nondet_tol, check_undefined_grad, check_grad_dtypes)
+        if check_forward_ad or check_batched_grad:
+            from gradcore.autograd import gradcheck_modes
+
+            if check_forward_ad:
+                gradcheck_modes.forward(check, fast_mode, check_undefined_grad, check_grad_dtypes)
+            if check_batched_forward_grad:
+                gradcheck_modes.batched_forward(check)
+            if check_batched_grad:
+                gradcheck_modes.batched(check)
     except GradcheckError:
         if raise_exception:
             raise
@@ -86,10 +110,14 @@ def gradgradcheck(
 ) -> bool:
     """Check the second derivatives of `func(*inputs)`: those of its gradients by `inputs` and by `grad_outputs`.
 
-    Missing `grad_outputs` are drawn at random. The other arguments are those of `gradcheck`.
+    Missing `grad_outputs` are drawn at random. With `check_fwd_over_rev`, forward mode differentiates the gradients, too.
+    The other arguments are those of `gradcheck`.
     """
-    if check_fwd_over_rev:
-        raise NotImplementedError("gradgradcheck: check_fwd_over_rev=True is not available yet")
+    if not (check_fwd_over_rev or check_rev_over_rev):
+        raise AssertionError("Expected at least one of check_fwd_over_rev or check_rev_over_rev to be True")
+    for name, on in (("check_undefined_grad", check_undefined_grad), ("check_batched_grad", check_batched_grad)):
+        if on and not check_rev_over_rev:
+            raise AssertionError(f"Setting {name}=True requires check_rev_over_rev to be True")
     given = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     n = len(given)
 
@@ -101,10 +129,10 @@ def gradgradcheck(
 
     if grad_outputs is None:
         outs = _differentiable(func(*given))
-        seeds = [_random(out, gen_non_contig_grad_outputs).requires_grad_() for out in outs]
+        seeds = [random(out, gen_non_contig_grad_outputs).requires_grad_() for out in outs]
     else:
         seeds = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs)
-    return not check_rev_over_rev or gradcheck(
+    return gradcheck(
         gradients,
         (*given, *seeds),
         eps=eps,
@@ -114,12 +142,15 @@ def gradgradcheck(
         nondet_tol=nondet_tol,
         check_undefined_grad=check_undefined_grad,
         check_grad_dtypes=check_grad_dtypes,
+        check_batched_grad=check_batched_grad,
+        check_forward_ad=check_fwd_over_rev,
+        check_backward_ad=check_rev_over_rev,
         fast_mode=fast_mode,
     )
 
 
 def _differentiable(result: Any) -> list[Any]:
-    return [out for out in _tensors(result) if out.requires_grad]
+    return [out for out in tensors(result) if out.requires_grad]
 
 
 class _Check:
@@ -128,6 +159,7 @@ class _Check:
     def __init__(self, func: Function, inputs: tuple[Any, ...], eps: float, atol: float, rtol: float) -> None:
         self.func, self.inputs = func, inputs
         self.eps, self.atol, self.rtol = eps, atol, rtol
+        self._measured: dict[int, list[list[Any]]] = {}
         self.wanted = [(i, x) for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
 
     def inputs_will_do(self) -> None:
@@ -154,9 +186,9 @@ class _Check:
 
     def run(self, fast: bool, nondet_tol: float, undefined: bool, dtypes: bool) -> None:
         """Compare all derivatives. Raises GradcheckError at the first that is wrong."""
-        outs = [(k, out) for k, out in enumerate(_tensors(self.func(*self.inputs))) if out.requires_grad]
+        outs = self.outputs()
         if not outs:
-            self._expect_zero()
+            self.expect_zero()
         if undefined and len(outs) > 1:
             self._leave_out_each([out for _, out in outs])
         for k, out in outs:
@@ -166,6 +198,10 @@ class _Check:
             self._expect_same_twice(out, nondet_tol)
         self._expect_zero_of_zero([out for _, out in outs], dtypes)
 
+    def outputs(self) -> list[tuple[int, Any]]:
+        """The outputs that have derivatives, with their places among those that could."""
+        return [(k, out) for k, out in enumerate(tensors(self.func(*self.inputs))) if out.requires_grad]
+
     # -- numerical derivatives ----------------------------------------------------------------------------------------
 
     def _moved(self, x: Any, place: Any, step: Any) -> list[Any]:
@@ -174,22 +210,24 @@ class _Check:
         before = alias.clone()
         try:
             alias[place] += step
-            return [_real(out) for out in _tensors(self.func(*self.inputs))]
+            return [real(out) for out in tensors(self.func(*self.inputs))]
         finally:
             alias.copy_(before)
 
-    def _differences(self, x: Any, place: Any, direction: Any) -> list[Any]:
+    def differences(self, x: Any, place: Any, direction: Any) -> list[Any]:
         """The derivatives of the outputs along `direction` at `place` of `x`."""
         ahead, behind = (self._moved(x, place, direction * step) for step in (self.eps, -self.eps))
         return [(a - b) / (2 * self.eps) for a, b in zip(ahead, behind, strict=True)]
 
-    def _columns(self, x: Any) -> list[list[Any]]:
-        """For every real number in `x` the derivatives of all outputs by it."""
-        return [self._differences(x, place, unit) for place in _places(x) for unit in _units(x)]
+    def columns(self, i: int, x: Any) -> list[list[Any]]:
+        """For every real number in `x`, input `i`, the derivatives of all outputs by it."""
+        if i not in self._measured:
+            self._measured[i] = [self.differences(x, place, unit) for place in places(x) for unit in units(x)]
+        return self._measured[i]
 
-    def _expect_zero(self) -> None:
+    def expect_zero(self) -> None:
         for i, x in self.wanted:
-            if any(bool((d.abs() > self.atol).any()) for column in self._columns(x) for d in column):
+            if any(bool((d.abs() > self.atol).any()) for column in self.columns(i, x) for d in column):
                 raise GradcheckError(
                     f"Numerical gradient for function expected to be zero, but with respect to input {i} of shape "
                     f"{list(x.shape)} it is not; no output requires a gradient"
@@ -199,14 +237,18 @@ class _Check:
 
     def _each(self, k: int, out: Any, i: int, x: Any) -> None:
         """Compare every derivative of output `k` by input `i`."""
-        numerical: Any = stack([column[k] for column in self._columns(x)], 1)
-        analytical: Any = stack([_real(_pulled(out, seed, x)) for seed in _seeds(out)])
+        numerical: Any = stack([column[k] for column in self.columns(i, x)], 1)
+        analytical: Any = stack([real(_pulled(out, seed, x)) for seed in _seeds(out)])
+        self.compare(k, out, i, x, numerical, analytical)
+
+    def compare(self, k: int, out: Any, i: int, x: Any, numerical: Any, analytical: Any, how: str = "") -> None:
+        """Raise GradcheckError if two Jacobians, of real numbers by real numbers, differ."""
         off = ~(analytical - numerical).abs().le(self.atol + self.rtol * numerical.abs())
         if bool(off.any()):
-            raise GradcheckError(self._mismatch(k, out, i, x, numerical, analytical, off))
+            raise GradcheckError(self._mismatch(k, out, i, x, numerical, analytical, off, how))
 
     def _mismatch(
-        self, k: int, out: Any, i: int, x: Any, numerical: Any, analytical: Any, off: Tensor
+        self, k: int, out: Any, i: int, x: Any, numerical: Any, analytical: Any, off: Tensor, how: str
     ) -> str:
         row, column = off.nonzero()[0].tolist()
         if off.sum() > 1:  # show the worst, NaN before all
@@ -214,7 +256,7 @@ class _Check:
             worst = int(apart.where(apart == apart, math.inf).where(off, -1.0).argmax())
             row, column = divmod(worst, off.shape[1])
         return (
-            f"Jacobian mismatch for output {k} with respect to input {i},\n"
+            f"Jacobian {how}mismatch for output {k} with respect to input {i},\n"
             f"the derivative of {_named(out, row, 'output')} by {_named(x, column, 'input')}: expected "
             f"{float(numerical[row, column]):.10g} (numerical), got {float(analytical[row, column]):.10g} (analytical); "
             f"{int(off.sum())} of {off.numel()} derivatives are off by more than {self.atol:g} + {self.rtol:g} * "
@@ -224,9 +266,9 @@ class _Check:
 
     def _combined(self, k: int, out: Any, i: int, x: Any) -> None:
         """Compare one random combination of the derivatives of output `k` by input `i`."""
-        u, v = _random(x), _random(out)
-        numerical = float((self._differences(x, ..., u)[k] * _real(v)).sum())
-        analytical = float((_real(_pulled(out, v, x)) * _real(u)).sum())
+        u, v = random(x), random(out)
+        numerical = float((self.differences(x, ..., u)[k] * real(v)).sum())
+        analytical = float((real(_pulled(out, v, x)) * real(u)).sum())
         atol = self.atol * float(u.abs().sum()) * float(v.abs().sum())
         if abs(analytical - numerical) <= atol + self.rtol * abs(numerical):
             return
@@ -238,9 +280,9 @@ class _Check:
         )
 
     def _expect_same_twice(self, out: Any, nondet_tol: float) -> None:
-        seed = _random(out)
+        seed = random(out)
         for i, x in self.wanted:
-            once, twice = (_real(_pulled(out, seed, x)) for _ in range(2))
+            once, twice = (real(_pulled(out, seed, x)) for _ in range(2))
             if bool(((once - twice).abs() > nondet_tol).any()):
                 raise GradcheckError(
                     "Backward is not reentrant, i.e., running backward with same input and grad_output multiple times gives "
@@ -263,7 +305,7 @@ class _Check:
     def _leave_out_each(self, outs: list[Any]) -> None:
         """Without the cotangent of one output, the gradients are what they are with zeros for it."""
         xs = [x for _, x in self.wanted]
-        seeds = [_random(out) for out in outs]
+        seeds = [random(out) for out in outs]
         for left_out in range(len(outs)):
             zeroed = [seed * 0 if k == left_out else seed for k, seed in enumerate(seeds)]
             found: Any
@@ -287,7 +329,7 @@ class _Check:
 # -- tensors as real numbers ------------------------------------------------------------------------------------------
 
 
-def _tensors(result: Any) -> list[Any]:
+def tensors(result: Any) -> list[Any]:
     """The outputs that can have derivatives."""
     outs = (result,) if isinstance(result, Tensor) else tuple(result)
     return [out for out in outs if isinstance(out, Tensor) and (out.is_floating_point() or out.is_complex())]
@@ -298,34 +340,43 @@ def _pulled(out: Any, seed: Any, x: Any) -> Any:
     return x.new_zeros(x.shape) if g is None else g
 
 
+_LATER = {"get_analytical_jacobian", "get_numerical_jacobian", "get_numerical_jacobian_wrt_specific_input"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(import_module("gradcore.autograd.gradcheck_modes"), name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
+
 def stack(tensors: Any, dim: int = 0) -> Any:
     return ops.function("", "stack")(tensors, dim)  # imported when first needed
 
 
-def _real(t: Any) -> Any:
+def real(t: Any) -> Any:
     """The numbers of `t` in a row, a complex one as its two parts."""
     flat = t.detach().reshape(-1)
     return stack((flat.real, flat.imag), 1).reshape(-1) if t.is_complex() else flat.clone()
 
 
-def _units(t: Any) -> tuple[complex, ...]:
+def units(t: Any) -> tuple[complex, ...]:
     return (1, 1j) if t.is_complex() else (1,)
 
 
-def _places(t: Any) -> list[tuple[int, ...]]:
+def places(t: Any) -> list[tuple[int, ...]]:
     return list(itertools.product(*map(range, t.shape)))
 
 
 def _seeds(out: Any) -> Iterator[Any]:
     """For every real number in `out` the cotangent that asks for its derivatives."""
-    for place in _places(out):
-        for unit in _units(out):
+    for place in places(out):
+        for unit in units(out):
             seed = out.new_zeros(out.shape)
             seed[place] = unit
             yield seed
 
 
-def _random(like: Any, strided: bool = False) -> Any:
+def random(like: Any, strided: bool = False) -> Any:
     """Random numbers in the shape of `like`, on demand not contiguous."""
     from gradcore.ops.sampling import randn
 
@@ -334,9 +385,9 @@ def _random(like: Any, strided: bool = False) -> Any:
 
 
 def _named(t: Any, at: int, what: str) -> str:
-    parts = len(_units(t))
+    parts = len(units(t))
     part = f"the {('real', 'imaginary')[at % parts]} part of " if parts == 2 else ""
-    return f"{part}{what} element {list(_places(t)[at // parts])}"
+    return f"{part}{what} element {list(places(t)[at // parts])}"
 
 
 def _described(t: Any, what: str) -> str:

@@ -78,7 +78,7 @@ def take_at(x: Any, index: tuple[Any, ...]) -> Any:
     """Return x[index] for arrays of integers, one an axis. Raise IndexError out of range."""
     if not x.flags.c_contiguous or max(i.size for i in index) < _MANY:
         return x[index]
-    return x.reshape(-1).take(positions(index, x.shape))
+    return x.reshape(-1).take(positions(index, x.shape), mode="wrap")  # which are in range: the fastest mode
 
 
 def take_along_axis(x: Any, indices: Any, axis: int) -> Any:

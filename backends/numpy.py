@@ -44,7 +44,7 @@ from numpy.linalg import (
 )
 # isort: on
 
-from gradcore.backends import composed, shared
+from gradcore.backends import activations, composed, shared
 from gradcore.backends.lapack import cholesky, lstsq, svd
 from gradcore.backends.orders import argsort, argtop
 from gradcore.backends.scans import cumsum
@@ -364,7 +364,7 @@ setitem = operator.setitem
 # what shared.py writes over these
 
 sigmoid_backward, tanh_backward = _bind(composed.sigmoid_backward), _bind(composed.tanh_backward)
-gelu, gelu_backward = _bind(composed.gelu), _bind(composed.gelu_backward)
+gelu, gelu_backward = _bind(activations.gelu), _bind(activations.gelu_backward)
 gelu_tanh, gelu_tanh_backward = _bind(composed.gelu_tanh), _bind(composed.gelu_tanh_backward)
 silu, silu_backward = _bind(composed.silu), _bind(composed.silu_backward)
 softplus, softplus_backward = _bind(composed.softplus), _bind(composed.softplus_backward)

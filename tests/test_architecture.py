@@ -42,7 +42,8 @@ THIRD_PARTY = {
     "numpy": {
         f"gradcore.backends.{name}"
         for name in (
-            *"numpy cupy cusolver lapack mersenne orders scans scatters silence special streams sums writes".split(),
+            *"activations choices numpy cupy cusolver lapack mersenne normalizing orders scans scatters".split(),
+            *"silence special streams sums writes".split(),
             *(f"kernels.{name}" for name in KERNELS),
         )
     },

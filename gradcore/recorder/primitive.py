@@ -68,6 +68,7 @@ class Primitive:
         partial: bool,
         refuses: str,
         node: str | None,
+        composition: Rule | None = None,
     ) -> None:
         code: CodeType = forward.__code__
         positional = code.co_varnames[1 : code.co_argcount]
@@ -94,6 +95,7 @@ class Primitive:
         self.partial = partial
         self.refuses = refuses
         self.node_name = node_name(node or self.name.title().replace("_", ""))
+        self.composition = composition
         self.doc = forward.__doc__
         self.module = forward.__module__
         self.function: Callable[..., Any] = forward  # of Tensors, once `function_of` has made it
@@ -175,6 +177,7 @@ def primitive(
     partial: bool = False,
     refuses: str = "",
     node: str | None = None,
+    composition: Rule | None = None,
     **rules: Rule,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare the decorated forward `f(F, *inputs, **params)` a primitive; it becomes a function of Tensors.
@@ -183,6 +186,8 @@ def primitive(
     takes None for an output without a cotangent, instead of zeros. `outputs` names the results, `constant` those without a
     derivative; `again` computes from inputs such as a rule may read all the same (a variance kept from the forward), for
     traced sweeps that differentiate the rule. `node` is torch's name of the node ("Mul" for MulBackward0).
+    `composition(F, *inputs, **params)` computes the same of other primitives: where rules are recorded, if there is no rule
+    here, and under transforms, which thus need none either.
 
     Of an elementwise primitive, inputs in `unpromoted` keep their dtype, `to_float` turns integers into the default dtype,
     and common dtypes of the kinds in `refuses` ("b", "c", ...) raise NotImplementedError.
@@ -205,6 +210,7 @@ def primitive(
             partial=partial,
             refuses=refuses,
             node=node,
+            composition=composition,
         )
         if made.name in registry:
             raise TypeError(f"there is already a primitive called {made.name}")

@@ -38,7 +38,10 @@ class Traced:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):
             raise AttributeError(name)
-        function = registry[name].function
+        op = registry[name]
+        function = op.function
+        if op.composition is not None and not op.differentiable:
+            function = functools.partial(op.composition, self)
         setattr(self, name, function)
         return function
 

@@ -17,7 +17,7 @@ from gradcore.backends import by_type, of
 from gradcore.backends import numpy as host
 from gradcore.graph import modes
 from gradcore.recorder.primitive import Primitive, registry
-from gradcore.recorder.steps import kernels_of
+from gradcore.recorder.steps import kernels_of, raw
 
 Array = Any
 _levels = count(1)
@@ -281,7 +281,7 @@ def evaluate(op: Primitive, *args: Any, **params: Any) -> Any:
     if op.name in crossings and (top is None or top.frame.level <= params["frame"].level):
         return op.forward(None, *args, **params)
     if top is not None:
-        return top.run(op, args, params)
+        return op.composition(raw(top.backend), *args, **params) if op.composition else top.run(op, args, params)
     kernels = kernels_of(op)
     kernel = next((kernels[type(a)] for a in args if hasattr(a, "dtype")), None) or kernels[host.Array]
     result = kernel.forward(*args, **params)

@@ -155,6 +155,32 @@ def destandardize(F: Any, x: Array, y: Array, scale: Array, axis: Axes, centred:
     return F.astype(out, dtype)
 
 
+def normalize(
+    F: Any, x: Array, scale: Array, shift: Array, axis: Axes, eps: float, channel: int
+) -> tuple[Array, Array, Array, Array]:
+    """Return `standardize` of x times `scale` plus `shift`, whose axes are those of x from `channel` on.
+
+    With the mean and the variance comes what `normalize_backward` wants kept: here, what `standardize` returned.
+    """
+    normal, mean, variance = F.standardize(x, axis, eps)
+    column = (*scale.shape, *(1,) * (x.ndim - channel - scale.ndim))
+    return F.affine(normal, scale.reshape(column), shift.reshape(column)), normal, mean, variance
+
+
+def normalize_backward(
+    F: Any, g: Array, kept: Array, scale: Array, mean: Array, variance: Array,
+    axis: Axes, eps: float, channel: int, needs: tuple[bool, ...],
+) -> tuple[Array | None, ...]:
+    """Return the cotangents of the three arrays of `normalize` that are needed, None for others."""
+    column = (*scale.shape, *(1,) * (g.ndim - channel - scale.ndim))
+    over = tuple(a for a in range(g.ndim) if not channel <= a < channel + scale.ndim)
+    return (
+        F.destandardize(g * scale.reshape(column), kept, (variance + eps) ** -0.5, axis) if needs[0] else None,
+        F.sum(g * kept, over) if needs[1] else None,
+        F.sum(g, over) if needs[2] else None,
+    )
+
+
 def affine(F: Any, x: Array, scale: Array, shift: Array) -> Array:
     """Return x * scale + shift."""
     out = x * scale

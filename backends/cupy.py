@@ -53,9 +53,9 @@ from gradcore.backends.cuda import reporting as _reporting
 from gradcore.backends.cusolver import (
     cholesky, eig, eigh, eigvals, eigvalsh, inv, lstsq, pinv, qr, solve, svd,
 )
+from gradcore.backends.kernels import columns as _sums, normalization as _normalization
 from gradcore.backends.kernels.activations import bound as _fused, masked as _masked
 from gradcore.backends.kernels.losses import bound as _cross_entropy
-from gradcore.backends.kernels.normalization import destandardize as _destandardize, standardize as _standardize
 from gradcore.backends.kernels.rules import run_rule as _run_rule
 from gradcore.backends.kernels.softmax import bound as _over_rows
 from gradcore.backends.kernels.windows import columns as _columns, image as _image
@@ -140,6 +140,9 @@ def start() -> None:
 
 def sum(x: Any, axis: Any = None, *, keepdims: bool = False, dtype: Any = None) -> Any:
     """Return the sum over `axis`; float16 and bfloat16 add up in float32."""
+    first = 0 if dtype is not None or keepdims or type(axis) is not tuple else len(axis)
+    if first and axis == tuple(range(first)) and _sums.pays(x, first):
+        return _sums.column_sums(x, first)
     return x.sum(axis, dtype, None, keepdims)
 
 
@@ -379,7 +382,8 @@ gelu_tanh, gelu_tanh_backward = _fused("gelu_tanh", _bind), _fused("gelu_tanh_ba
 silu, silu_backward = _fused("silu", _bind), _fused("silu_backward", _bind)
 softplus, softplus_backward = _fused("softplus", _bind), _fused("softplus_backward", _bind)
 softmax, softmax_backward = _over_rows("softmax", _bind), _over_rows("softmax_backward", _bind)
-standardize, destandardize = _standardize(_bind), _destandardize(_bind)
+standardize, destandardize = _normalization.standardize(_bind), _normalization.destandardize(_bind)
+normalize, normalize_backward = _normalization.normalize(_bind), _normalization.normalize_backward(_bind)
 affine, cross_entropy = _fused("affine", _bind), _cross_entropy(_bind)
 columns, image = _columns(_bind), _image(_bind)
 run_rule = partial(_run_rule, _bind(composed.run_rule))

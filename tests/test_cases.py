@@ -141,8 +141,7 @@ class Run:
         return self.differentiable(self.call(place, points, **options)[0])
 
     def differentiable(self, outs: Sequence[Any]) -> list[Any]:
-        names = self.op.outputs if len(self.op.outputs) == len(outs) else ("",) * len(outs)
-        kept = [out for name, out in zip(names, outs, strict=True) if name not in self.op.constant]
+        kept = [out for name, out in zip(names_of(self.op, outs), outs, strict=True) if name not in self.op.constant]
         return [out for out in kept if kind(out._array) in "fc"]
 
     def pulled(self, place: Place, points: Sequence[Any], cotangents: Sequence[Any], layout: Any = contiguous) -> list[Any]:
@@ -202,6 +201,11 @@ def fitting(place: Place, cotangent: Any, x: Any) -> Any:
     assert array.shape == x.shape
     assert array.dtype == x.dtype
     return array
+
+
+def names_of(op: Primitive, outs: Sequence[Any]) -> Sequence[str]:
+    """What the outputs are called, if they are not any number of one name."""
+    return op.outputs if len(op.outputs) == len(outs) else ("",) * len(outs)
 
 
 def assert_close(actual: Sequence[Any], expected: Sequence[Any], tolerance: float) -> None:
@@ -319,7 +323,9 @@ def test_a_device_gives_the_same_and_never_waits(case: Case, request: Any, devic
         for x, y in zip(actual, expected, strict=True):
             assert type(x._array) is device.F.Array
             assert x._array.dtype == y._array.dtype
-        assert_close([device.host(x._array) for x in actual], [y._array for y in expected], tolerance)
+        # What a backend keeps for the rule is its own affair.
+        told = [(x, y) for name, x, y in zip(names_of(run.op, actual), actual, expected, strict=True) if name != "kept"]
+        assert_close([device.host(x._array) for x, _ in told], [y._array for _, y in told], tolerance)
         if run.active and run.cotangents:
             weights = [run.noise(x) for x in run.points]
             assert_close(

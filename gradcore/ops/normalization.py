@@ -42,8 +42,10 @@ def layer_norm(
     need_tensor(input, "layer_norm")
     over, shape = _normalized_shape("layer_norm", input, normalized_shape, (("weight", weight), ("bias", bias)))
     _check_dtypes("LayerNormKernelImpl", input, weight, bias)
-    out = n.standardize(input, axis=tuple(range(len(shape) - len(over), len(shape))), eps=eps)[0]
-    return _scaled(out, weight, bias, "NativeLayerNormBackward0")
+    axes = tuple(range(len(shape) - len(over), len(shape)))
+    if _one_dtype(input, weight, bias):
+        return n.normalize(input, weight, bias, axis=axes, eps=eps, channel=axes[0])[0]  # type: ignore[no-any-return]
+    return _scaled(n.standardize(input, axis=axes, eps=eps)[0], weight, bias, "NativeLayerNormBackward0")
 
 
 def _normalized_shape(
@@ -113,14 +115,21 @@ def batch_norm(
     _check_dtypes("batch_norm", input, weight, bias)
     column = (1, channels, *(1,) * (len(shape) - 2))
     axes = (0, *range(2, len(shape)))
+    fused = training and _one_dtype(input, weight, bias) and input._array.itemsize > 2
     if training:
-        out, mean, variance = n.standardize(input, axis=axes, eps=eps)
+        if fused:
+            out, _, mean, variance = n.normalize(input, weight, bias, axis=axes, eps=eps, channel=1)
+        else:
+            out, mean, variance = n.standardize(input, axis=axes, eps=eps)
         if running_mean is not None:
             _move(running_mean, mean, momentum)
             _move(running_var, e.multiply(variance, count / max(count - 1, 1)), momentum)
     else:
         mean, variance = (s.reshape(wrap(each._array), shape=column) for each in (running_mean, running_var))  # type: ignore[union-attr]
         out = (input - mean) * (variance + eps) ** -0.5
+    if fused:
+        label(out, "NativeBatchNormBackward0")
+        return out  # type: ignore[no-any-return]
     weight, bias = _columns(weight, bias, channels, len(shape))
     return _scaled(out, weight, bias, "NativeBatchNormBackward0")
 
@@ -266,6 +275,13 @@ def _scaled(out: Any, weight: Any, bias: Any, node: str | None = None) -> Tensor
     if node is not None:
         label(out, node)
     return out  # type: ignore[no-any-return]
+
+
+def _one_dtype(x: Any, weight: Any, bias: Any) -> bool:
+    """Whether there is something to normalise and both parameters, all of one dtype."""
+    if weight is None or bias is None or not x._array.size:
+        return False
+    return bool(weight._array.dtype == bias._array.dtype == x._array.dtype)
 
 
 def _check_dtypes(name: str, x: Any, *parameters: Any) -> None:

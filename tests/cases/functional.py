@@ -155,6 +155,15 @@ POOLING = [
 
 NORMALISATION = [
     Case("standardize", normal((3, 4, 2)), {"axis": (1, 2), "eps": 1e-5}),
+    *(
+        Case("normalize", normal(shape, weights, weights), {"axis": axis, "eps": 1e-3, "channel": channel}, label)
+        for label, shape, weights, axis, channel in (
+            ("rows", (3, 4, 2), (4, 2), (1, 2), 1),
+            ("channels", (2, 3, 2, 2), (3,), (0, 2, 3), 1),
+            ("columns", (5, 3), (3,), (0,), 1),
+            ("other weights", (2, 3, 4), (3,), (2,), 1),
+        )
+    ),
     Case("standardize", normal((5, 3)), {"axis": (0,), "eps": 0.1}, "first axis"),
     Case("standardize", normal((3, 4, 2)), {"axis": (1, 2), "eps": 1e-5, "centred": False}, "by the mean square"),
     Case(

@@ -53,7 +53,7 @@ def block(count: int, last_first: bool = False) -> Iterator[None]:
 # What a kernel finds on a device, without the standard headers, which take most of a compiler's time.
 PRELUDE = """
 #define __global__
-#define __device__ static
+#define __device__ inline
 #define __shared__
 #define __restrict__
 #define __launch_bounds__(...)

@@ -64,6 +64,19 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], Callable[[np.random.Generator], Ar
     "histc": (lambda T, x: T.histc(x, 5, -1, 1), values, [(0,)]),
     "histogram": (lambda T, x: T.histogram(x, 4, range=(-1.0, 1.0), weight=x * x).hist, values, [(0,)]),
     "histogram by edges": (lambda T, x: T.histogram(x, x[0].sort().values, density=True).hist, values, [(0,)]),
+    "histc of its own range": (lambda T, x: T.histc(x, 5), values, [(0,)]),
+    "histc of one number": (lambda T, x: T.histc(x * 0 + x[0, 0], 5), values, [(0,)]),
+    "histogram of its own range": (lambda T, x: T.histogram(x, 4, density=True).hist, values, [(0,)]),
+    "edges of its own range": (lambda T, x: T.histogram(x, 4).bin_edges, values, [(0,)]),
+    "nonzero_static": (
+        lambda T, x: T.nonzero_static((x * (x > 0)).reshape(2, 3, 8), size=30, fill_value=7), values, [(0,)]
+    ),
+    "nonzero_static of few": (lambda T, x: T.nonzero_static(x * (x > 0), size=5), values, [(0,)]),
+    "phases": (
+        lambda T, x: T.func.grad(
+            lambda x: T.linalg.eigh(T.complex(x[:, :6], x[:, 2:]))[1].abs().pow(3).sum()
+        )(x), values, [(0,)],
+    ),
     "index_reduce": (
         lambda T, x, i: T.func.grad(lambda x: x.index_reduce(0, i, x * 2 - 1, "amax").pow(2).sum())(x), numbered,
         [(0, 0), (0, None), (None, 0)],

@@ -168,9 +168,13 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
 # -- histograms -------------------------------------------------------------------------------------------
 
 
-def _range(x: Tensor, low: float, high: float, margin: float, name: str) -> tuple[float, float]:
+def _range(x: Tensor, low: float, high: float, margin: float, name: str) -> tuple[Any, Any]:
     """The ends to count between: those of the data if none are given, a margin further if they are one."""
     a = x._array
+    if low == high and a.size and hasattr(of(a), "interpreter"):  # each of a batch has its own, which nobody reads
+        least, most = x.amin(), x.amax()
+        one = equal(least, most)
+        return where(one, least - margin, least), where(one, most + margin, most)
     if low == high and a.size:
         F = of(a)
         low, high = float(F.to_host(F.min(a))), float(F.to_host(F.max(a)))
@@ -191,8 +195,8 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
         raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
     if min > max:
         raise RuntimeError("torch.histc: max must be larger than min")
-    low, high = _range(input, min, max, 1.0, "torch.histc")
     x = input.detach()
+    low, high = _range(x, min, max, 1.0, "torch.histc")
     places = converted((x - low) / (high - low) * bins, dtypes.int64, "histc")
     places = where(equal(x, high), bins - 1, places)
     return _counts(x, where(logical_and(x >= low, x <= high), places, bins), bins, None)  # type: ignore[no-any-return]
@@ -204,11 +208,19 @@ def _counts(x: Any, places: Any, bins: int, weights: Any) -> Any:
     return reshape(c.tally(*rows, bins=bins, dtype=x._array.dtype), shape=(bins,))
 
 
+def _edges(a: Any, low: Any, high: Any, bins: int) -> Any:
+    """The ends of `bins` equal parts of [low, high]."""
+    if not isinstance(low, Value):
+        return wrap(of(a).astype(of(a).linspace(low, high, bins + 1), a.dtype))
+    parts = wrap(of(a).astype(of(a).linspace(0.0, 1.0, bins + 1), a.dtype))
+    return where(equal(parts, 1), high, low + (high - low) * parts)
+
+
 @op(out=True)
 def histogram(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False) -> Named:
     """Return (hist, bin_edges): counts, sums of `weight` or a density, in equal parts or between edges."""
     need_tensor(input, "histogram")
-    a = input._array
+    x, a = input.detach(), input._array
     if a.dtype.kind in "biuc":
         raise NotImplementedError(f"\"histogramdd\" not implemented for '{_title(input)}'")
     if weight is not None and weight._array.shape != a.shape:
@@ -228,9 +240,8 @@ def histogram(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | N
         low, high = (0.0, 0.0) if range is None else range
         if low > high:
             raise RuntimeError(f"torch.histogramdd: min should not exceed max, but got min {low} max {high}")
-        low, high = _range(input, low, high, 0.5, "torch.histogramdd")
-        edges = wrap(of(a).astype(of(a).linspace(low, high, bins + 1), a.dtype))
-    x = input.detach()
+        low, high = _range(x, low, high, 0.5, "torch.histogramdd")
+        edges = _edges(a, low, high, bins)
     bins = edges._array.shape[0] - 1
     places = where(equal(x, select(edges, index=(bins,))), bins - 1, c.searchsorted(edges, x, right=True) - 1)
     hist = _counts(x, where(places < 0, bins, places), bins, weight)

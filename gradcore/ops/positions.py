@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from gradcore import devices, dtypes
 from gradcore.backends import of
 from gradcore.ops import arguments
+from gradcore.ops.filling import arange
+from gradcore.ops.joining import cat, stack
 from gradcore.ops.registry import op
 from gradcore.recorder.value import wrap
 
@@ -40,10 +43,14 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     """Return the positions of the first `size` nonzero elements as rows, the rest of the rows full of `fill_value`."""
     if size < 0:
         raise RuntimeError("nonzero_static: 'size' must be an non-negative integer")
-    rows, F = nonzero(input)._array, of(input._array)
-    out = F.full((size, rows.shape[1]), fill_value, "int64")
-    out[: rows.shape[0]] = rows[:size]
-    return wrap(out)  # type: ignore[no-any-return]
+    shape, n = input._array.shape, input._array.size
+    found = input.reshape(n) != 0
+    order = found.logical_not().to(dtypes.uint8).argsort(stable=True)[:size]  # what is found comes first; nothing is read
+    places = [order // math.prod(shape[d + 1 :]) % shape[d] for d in range(len(shape))]
+    rows = stack(places, 1) if places else order[:, None][:, :0]
+    missing = (arange(len(order), device=input.device) >= found.sum())[:, None]
+    rows = rows.masked_fill(missing, fill_value)
+    return cat([rows, rows.new_full((size - len(order), len(shape)), fill_value)])
 
 
 @op()

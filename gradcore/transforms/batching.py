@@ -356,6 +356,11 @@ def _argmax(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, 
     return F.reshape(found, shape=(frame.size, *(1,) * x.ndim)) if keepdims else found
 
 
+@batching("check_phases")
+def _check_phases(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
+    return evaluate(op, args[0].data, **params)
+
+
 @batching("unique", "unique_runs")
 def _unique(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
     raise NeedsLoop(frame, f"{op.name}, whose shape depends on values")

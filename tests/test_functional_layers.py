@@ -63,6 +63,9 @@ F.ctc_loss(t(7, 2, 4), i(3, 2, 3), [7, 0], [2, 0], 3, "sum")
 F.ctc_loss(t(3, 2, 4).log_softmax(2), torch.tensor([[1, 1, 1], [1, 2, 1]]), (3, 2), (3, 3), reduction="none")
 F.ctc_loss(t(3, 2, 4).log_softmax(2), torch.tensor([[1, 1, 1], [1, 2, 1]]), (3, 3), (3, 3), zero_infinity=True)
 F.ctc_loss(t(6, 4).log_softmax(1), i(3, 2) + 1, (5,), (2,))
+F.ctc_loss(t(6, 3, 4).log_softmax(2), torch.tensor([[1, 0], [0, 2], [0, 0]]), (6, 6, 4), (2, 2, 1), reduction="none")
+F.ctc_loss(t(5, 1, 4).log_softmax(2), torch.tensor([[1, 2, 0, 0]]), (5,), (3,))
+F.ctc_loss(t(5, 2, 4).log_softmax(2), torch.tensor([[3, 1], [2, 3]]), (5, 4), (1, 2), 3, "sum")
 """.strip().splitlines()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import gradcore
+from gradcore.primitives import convolution
 from gradcore.recorder import wrap
 from tests.functional import SEED, Space, evaluated
 from tests.twin import compare, plain, same
@@ -105,3 +106,35 @@ def test_a_device_gives_the_same_and_never_waits(expression: str, strict_cuda: A
     with strict_cuda.never_waits():
         found = evaluated(expression, space)
     compare(plain(found), plain(evaluated(expression, Space(gradcore))), rtol=1e-5)
+
+
+TRANSPOSED = """
+F.conv_transpose1d(t(2, 4, 5), t(4, 3, 3), t(3), 2, 1, 1)
+F.conv_transpose1d(t(4, 5), t(4, 3, 1), None, 3, 0, 2)
+F.conv_transpose2d(t(2, 4, 3, 5), t(4, 3, 3, 2), t(6), (2, 1), (1, 0), (1, 0), 2)
+F.conv_transpose2d(t(2, 4, 4, 3), t(4, 2, 4, 5), None, (2, 3), (1, 2), (1, 2), 1)
+F.conv_transpose2d(x([[[[1.0, float("inf")], [-2.0, float("nan")]]]]), t(1, 2, 3, 3), None, 2)
+F.conv_transpose2d(t(0, 4, 3, 5), t(4, 3, 3, 2), t(3), 2)
+F.conv_transpose3d(t(1, 2, 2, 3, 2), t(2, 3, 2, 2, 2), t(3), stride=2, padding=1)
+F.conv2d(t(2, 2, 7, 8), t(4, 1, 3, 2), None, (2, 3), (1, 1), 1, 2)
+F.conv2d(t(2, 3, 9, 8), t(2, 3, 2, 5), None, 4)
+F.conv2d(t(1, 3, 9, 8), t(3, 3, 2, 2), None, 2, 0, 3)
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("least", [0, 1 << 40])
+@pytest.mark.parametrize("expression", TRANSPOSED)
+def test_strided_convolutions_are_transposed_in_either_way(
+    expression: str, least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    print(f"GRADCORE_SEED={SEED}")
+    monkeypatch.setattr(convolution, "_LONG", least)
+    same(lambda library: evaluated(expression, Space(library)), torch, rtol=1e-9)
+
+
+def test_a_device_transposes_strided_convolutions_without_waiting(strict_cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "_LONG", 0)
+    expression = TRANSPOSED[3]
+    with strict_cuda.never_waits():
+        found = evaluated(expression, Space(gradcore, lambda array: wrap(strict_cuda.array(array))))
+    compare(plain(found), plain(evaluated(expression, Space(gradcore))), rtol=1e-9)

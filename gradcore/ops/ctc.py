@@ -13,8 +13,7 @@ from gradcore.ops.registry import functions, label, op
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import shape as s
 from gradcore.primitives.activations import masked
-from gradcore.primitives.joining import concatenate, stack
-from gradcore.primitives.padding import pad
+from gradcore.primitives.indexing import basic_getitem
 from gradcore.primitives.selection import where
 from gradcore.primitives.softmax import logsumexp
 from gradcore.primitives.sorting import pick
@@ -122,28 +121,33 @@ def _total(counts: list[int]) -> int:
 def _losses(x: Any, labels: Any, lengths: list[int], counts: list[int], blank: int, zero_infinity: bool) -> Any:
     """The loss of each sequence: of all paths that visit its labels in order, with blanks between that may be left out."""
     F, (steps, batch, _) = of(x._array), x._array.shape
-    longest = labels.shape[1]
-    blanks = F.full((batch, longest + 1, 1), blank, "int64")
-    states = concatenate(wrap(labels[:, :, None]), wrap(blanks[:, 1:]), axis=2)
-    states = concatenate(wrap(blanks[:, 0]), s.reshape(states, shape=(batch, 2 * longest)), axis=1)._array
+    longest, full = labels.shape[1], min(lengths, default=0) == steps
+    blanks = F.full((batch, longest), blank, "int64")
+    states = F.stack([blanks, labels], 2).reshape((batch, 2 * longest))
+    states = F.concatenate([states, F.full((batch, 1), blank, "int64")], 1)
     emitted = pick(x, s.expand(wrap(states), shape=(steps, *states.shape)), axis=2, keepdims=True, distinct=False)
-    leaps = wrap(states[:, 2:] != states[:, :-2])  # never from blank to blank
-    leaps = pad(leaps, index=(slice(None), slice(2, None)), shape=states.shape, value=True)
-    every = wrap(F.ones(states.shape, "bool"))
-    allowed = s.reshape(stack(every, every, leaps, axis=0), shape=(3, 1, *states.shape))
-    paths = trellis(emitted, allowed)
-    ends = F.asarray([n - 1 for n in lengths], "int64"), F.asarray(counts, "int64")
-    last = F.where(ends[0] < 0, 0, ends[0]).reshape((1, batch, 1))
-    at_end = pick(paths, wrap(F.broadcast_view(last, (1, *states.shape))), axis=0, keepdims=True)
-    final = (F.arange(states.shape[1]) == 2 * ends[1][:, None]) | (F.arange(states.shape[1]) == 2 * ends[1][:, None] - 1)
-    total = logsumexp(where(wrap(final), s.reshape(at_end, shape=states.shape), NEVER), axis=(1,))
+    ends, sizes = F.asarray([n - 1 for n in lengths], "int64"), F.asarray(counts, "int64").reshape((batch, 1))
+    if longest and F.device_type.startswith("cpu"):
+        emitted = _without_last_blank(emitted, labels, ends, sizes, blank)
+    leaps = states[:, 2:] != states[:, :-2]  # never from blank to blank
+    leaps = F.concatenate([F.ones((batch, min(2, states.shape[1])), "bool"), leaps], 1)
+    every = F.ones(states.shape, "bool")
+    paths = trellis(emitted, wrap(F.stack([every, every, leaps]).reshape((3, 1, *states.shape))))
+    if full:
+        at_end = basic_getitem(paths, index=(steps - 1,))
+    else:
+        last = wrap(F.broadcast_view(F.where(ends < 0, 0, ends).reshape((1, batch, 1)), (1, *states.shape)))
+        at_end = s.reshape(pick(paths, last, axis=0, keepdims=True), shape=states.shape)
+    final = F.absolute(4 * sizes - 1 - 2 * F.arange(states.shape[1])) == 1
+    total = logsumexp(where(wrap(final), at_end, NEVER), axis=(1,))
     # The term that adds 0 has the derivative exp(log_probs), which log_softmax would take away again.
-    inside = F.arange(steps).reshape((steps, 1, 1)) < F.asarray(lengths, "int64").reshape((1, batch, 1))
-    whole = exp(masked(x, wrap(inside)))
-    nothing = sum(masked(whole - whole.detach(), wrap(inside)), (0, 2))
+    inside = wrap(F.arange(steps).reshape((steps, 1, 1)) < ends.reshape((1, batch, 1)) + 1)
+    whole = exp(x if full else masked(x, inside))
+    nothing = whole - whole.detach()
+    nothing = sum(nothing if full else masked(nothing, inside), (0, 2))
     loss: Any = _loss(total - nothing)
     if min(lengths, default=1) < 1:  # of nothing, which only the empty target explains
-        loss = where(wrap(ends[0] < 0), wrap(F.astype(F.where(ends[1] == 0, 0.0, -NEVER), x._array.dtype)), loss)
+        loss = where(wrap(ends < 0), wrap(F.astype(F.where(sizes[:, 0] == 0, 0.0, -NEVER), x._array.dtype)), loss)
     never = loss._array > -NEVER / 10
     if of(never).device_type != "cpu" or bool(F.any(never)):  # a device is not asked
         # An infinite loss has the derivative nan, unless it does not count.
@@ -151,3 +155,14 @@ def _losses(x: Any, labels: Any, lengths: list[int], counts: list[int], blank: i
         loss = where(wrap(never), 0.0 if zero_infinity else float("inf"), loss + nothing * share)
     label(loss, "WhereBackward0" if zero_infinity else "CtcLossBackward0", (x,))
     return loss
+
+
+def _without_last_blank(emitted: Any, labels: Any, ends: Any, sizes: Any, blank: int) -> Any:
+    """`emitted`, without a derivative where torch's kernel for the CPU leaves it out: at the last step in the last blank,
+    if the last label is the blank, too."""
+    F, states = of(labels), emitted._array.shape[2]
+    ends_blank = (F.take_along_axis(labels, F.maximum(sizes, 1) - 1, 1) == blank) & (sizes > 0)
+    if F.device_type == "cpu" and not F.any(ends_blank):
+        return emitted
+    at_end = F.arange(emitted._array.shape[0]).reshape((-1, 1, 1)) == ends.reshape((1, -1, 1))
+    return where(wrap(at_end & ends_blank & (F.arange(states) == 2 * sizes)), emitted.detach(), emitted)

@@ -8,6 +8,7 @@ columns of x.
 
 from __future__ import annotations
 
+from itertools import product
 from math import prod
 from typing import Any
 
@@ -59,7 +60,11 @@ def convolve_transposed(F: Any, y: Array, w: Array, *, window: Window, groups: i
     if thin and (mirrored is None or runs(mirrored, out) is None):
         return _thin_transposed(F, y, w, window, groups, size)
     if mirrored is not None:
-        return convolve.primitive.forward(F, y, _mirror(F, w, groups), window=mirrored, groups=groups)  # type: ignore[attr-defined]
+        return _convolve(F, y, _mirror(F, w, groups), mirrored, groups)
+    if on_host and o <= 2 * groups * w.shape[1] and y.size * window.cells >= _LONG * prod(window.stride) > _LONG:
+        phased = _phased_transposed(F, y, w, window, groups, size)
+        if phased is not None:
+            return phased
     run, kernels = _runs(F, window, size), _matrices(w, groups).swapaxes(1, 2)
     parts = []
     for some in blocks(F, n, groups * prod(w.shape[1:]) * prod(out) * y.itemsize, _CACHE):
@@ -127,6 +132,37 @@ def _mirror(F: Any, w: Array, groups: int) -> Array:
     o, c, *kernel = w.shape
     turned = F.flip(w.reshape((groups, o // groups, c, *kernel)), tuple(range(3, 3 + len(kernel))))
     return F.ascontiguousarray(turned.swapaxes(1, 2)).reshape((groups * c, o // groups, *kernel))
+
+
+def _convolve(F: Any, x: Array, w: Array, window: Window, groups: int) -> Array:
+    return convolve.primitive.forward(F, x, w, window=window, groups=groups)  # type: ignore[attr-defined]
+
+
+# For so many products a cell of the stride, convolutions one by one take less time than adding up their columns.
+_LONG = 1 << 15
+
+
+def _phased_transposed(F: Any, y: Array, w: Array, window: Window, groups: int, size: Sizes) -> Array | None:
+    """The transpose where windows move by several cells: those at one distance from the next window see every so-manieth
+    cell of the kernels, which mirrored make a convolution. None if that would begin inside of `y`."""
+    if max(window.dilation) > 1:
+        return None
+    image, out = F.zeros((y.shape[0], groups * w.shape[1], *size), y.dtype), y.shape[2:]
+    for phase in product(*map(range, window.stride)):
+        starts = [(f - p[0], s) for f, p, s in zip(phase, window.padding, window.stride, strict=True)]
+        first = [-(start // s) for start, s in starts]
+        last = [-((start - n) // s) for (start, s), n in zip(starts, size, strict=True)]
+        kernels = w[(..., *(slice(f, None, s) for f, s in zip(phase, window.stride, strict=True)))]
+        ends = zip(kernels.shape[2:], first, last, out, strict=True)
+        padding = tuple((k - 1 - begin, end - n) for k, begin, end, n in ends)
+        if 0 in kernels.shape:
+            continue
+        if min(map(min, padding)) < 0:
+            return None
+        once = (1,) * window.ndim
+        part = _convolve(F, y, _mirror(F, kernels, groups), Window(kernels.shape[2:], once, once, padding), groups)
+        image[(..., *(slice(start % s, None, s) for start, s in starts))] = part
+    return image
 
 
 # The columns of so many bytes stay in a processor's cache while they are used.

@@ -44,24 +44,47 @@ def trellis(F: Any, x: Array, allowed: Array) -> Array:
     `allowed` (3, 1, N, S) says which states each move may reach, and matters for the last one; paths begin in the first
     two states.
     """
-    steps, _, states = x.shape
-    x = F.maximum(x, NEVER)
-    out = F.empty(x.shape, x.dtype)
-    out[0] = F.where(F.arange(states) < 2, x[0], NEVER)
-    wide = F.full((*x.shape[1:2], states + 2), NEVER, x.dtype)
-    here, around = wide[:, 2:], F.sliding_window_view(wide, (states,), (1,))  # (N, 3, S): leap, step, stay
-    skips = F.zeros(around.shape, x.dtype)
-    skips[:, 0] = F.where(allowed[2, 0], 0, NEVER)
+    steps, batch, states = x.shape
+    flat = batch * (states + _FIRST)
+    x = _wide(F, F.maximum(x, NEVER), NEVER)
+    out = F.full((steps, flat), NEVER, x.dtype)
+    first = (..., slice(_FIRST, _FIRST + 2))
+    out.reshape((steps, batch, -1))[(slice(1), *first)] = x.reshape((steps, batch, -1))[(slice(1), *first)]
+    skips = F.zeros((len(MOVES), 1, batch, states), x.dtype)
+    skips[-1] = F.where(allowed[-1], 0, NEVER)
+    skips = _wide(F, skips, NEVER)[::-1, 0, _FIRST:]
+    around = F.sliding_window_view(out, (flat - _FIRST,), (1,))  # (T, 3, states): leap, step, stay
+    paths = F.empty(skips.shape, x.dtype)
+    leap, step, stay = paths
     for t in range(1, steps):
-        here[...] = out[t - 1]
-        paths = around + skips
-        top = F.max(paths, 1)
-        paths -= top[:, None]
-        total = F.log(F.sum(F.exp(paths, paths), 1))
-        total += top
-        total += x[t]
-        out[t] = F.maximum(total, NEVER)
-    return out
+        F.add(around[t - 1], skips, paths)
+        top = F.maximum(leap, step)
+        F.maximum(top, stay, out=top)
+        paths -= top
+        F.exp(paths, paths)
+        leap += step
+        leap += stay
+        F.log(leap, leap)
+        leap += top
+        F.add(leap, x[t, _FIRST:], out[t, _FIRST:])
+    return F.maximum(_narrow(out, batch), NEVER)
+
+
+# Cells before the states of each sample, so that the samples can stand in one row that moves as a whole.
+_FIRST = len(MOVES) - 1
+
+
+def _wide(F: Any, x: Array, beyond: float) -> Array:
+    """(..., N, S) as (..., N * (_FIRST + S)), with `beyond` before the states of each sample."""
+    *lead, batch, states = x.shape
+    out = F.full((*lead, batch, _FIRST + states), beyond, x.dtype)
+    out[..., _FIRST:] = x
+    return out.reshape((*lead, batch * (_FIRST + states)))
+
+
+def _narrow(x: Array, batch: int) -> Array:
+    """The states of each sample in (..., N * (_FIRST + S)), as (..., N, S)."""
+    return x.reshape((*x.shape[:-1], batch, -1))[..., _FIRST:]
 
 
 def _flow_pull(
@@ -77,18 +100,20 @@ def _flow_pull(
 @primitive("general", vjp=_flow_pull)
 def flow(F: Any, x: Array, w: Array, *, back: bool) -> Array:
     """y[t, s] = x[t, s] + sum_d w[d, t-1, s] y[t-1, s-d] for the moves d; with `back`, the transpose of that map."""
-    out = F.copy(x)
     steps, batch, states = x.shape
-    last = len(MOVES) - 1
-    wide = F.zeros((batch, states + last), x.dtype)
-    here, around = wide[:, :states] if back else wide[:, last:], F.sliding_window_view(wide, (states,), (1,))
-    shares = F.zeros((max(steps - 1, 0), *around.shape), x.dtype)
+    out, shares = _wide(F, x, 0), F.zeros((len(MOVES), max(steps - 1, 0), batch, states), x.dtype)
     for d in MOVES[:states]:
-        if back:
-            shares[:, :, d, : states - d] = w[d, :, :, d:]
-        else:
-            shares[:, :, last - d, d:] = w[d, :, :, d:]
+        shares[d, ..., d:] = w[d, ..., d:]
+    shares = _wide(F, shares, 0)
+    moves = [(slice(out.shape[1] - d), slice(d, None)) for d in MOVES[:states]]
     for t in range(steps - 1, 0, -1) if back else range(1, steps):
-        here[...] = out[t if back else t - 1]
-        out[t - 1 if back else t] += F.sum(around * shares[t - 1], 1)
-    return out
+        before, here = out[t - 1], out[t]
+        for d, (origin, end) in enumerate(moves):
+            share = shares[d, t - 1, end]
+            if back:
+                to = before[origin]
+                to += share * here[end]
+            else:
+                to = here[end]
+                to += share * before[origin]
+    return F.ascontiguousarray(_narrow(out, batch))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import warnings
 import weakref
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -323,6 +325,43 @@ def attributes_of_the_node(lib: Any) -> Any:
     node.k = 6
     y.sum().backward()
     return out, seen, node.k
+
+
+@program
+def functions_are_not_instantiated(lib: Any) -> Any:
+    module = import_module(f"{lib.__name__}.autograd.function")
+
+    class Shift(module.InplaceFunction):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.mark_dirty(x)
+            return x.add_(1)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * 2
+
+    class Double(module.NestedIOFunction):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x * 2
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * 3
+
+    x = lib.ones(2, requires_grad=True)
+    y = Double.apply(Shift.apply(x * 1))
+    y.sum().backward()
+    found = []
+    for kind in (Shift, lib.autograd.Function):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            made = kind()
+        found.append([str(each.message).partition(" Methods")[0][-30:].split('.')[-1] for each in caught])
+        found.append([each.category.__name__ for each in caught])
+        found.append(attempt(lambda made=made: made(x)))
+    return y, x.grad, found, Shift(inplace=True).inplace, Shift().inplace
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)

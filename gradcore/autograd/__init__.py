@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     OptionalTensors = Tensor | Sequence[Tensor | None] | None
 
 __all__ = [
-    "Function", "Variable", "backward", "detect_anomaly", "enable_grad", "enforce_grad_layout_policy", "grad", "gradcheck",
-    "gradgradcheck", "inference_mode", "no_grad", "set_detect_anomaly", "set_grad_enabled", "set_multithreading_enabled",
-    "variable",
+    "Function", "NestedIOFunction", "Variable", "backward", "detect_anomaly", "enable_grad", "enforce_grad_layout_policy",
+    "grad", "gradcheck", "gradgradcheck", "inference_mode", "no_grad", "set_detect_anomaly", "set_grad_enabled",
+    "set_multithreading_enabled", "variable",
 ]  # fmt: skip
 
 # What most programs never use is imported when it is first asked for: names by their modules.
 _LATER = {
-    "Function": "function", "Variable": "variables", "detect_anomaly": "anomaly_mode",
-    "enforce_grad_layout_policy": "accepted", "set_detect_anomaly": "anomaly_mode", "variable": "variables",
+    "Function": "function", "NestedIOFunction": "function", "Variable": "variables", "detect_anomaly": "anomaly_mode",
+    "enforce_grad_layout_policy": "grad_mode", "set_detect_anomaly": "anomaly_mode", "variable": "variables",
 }  # fmt: skip
 _MODULES = {"anomaly_mode", "forward_ad", "function", "functional", "graph", "profiler"}
 

@@ -6,6 +6,7 @@ The context holds its node weakly and the node holds the context, so a graph wit
 from __future__ import annotations
 
 import functools
+import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +20,10 @@ from gradcore.recorder import inplace, views
 from gradcore.recorder.saved import Saved
 from gradcore.recorder.value import Value, wrap
 
-__all__ = ["BackwardCFunction", "Function", "FunctionCtx", "FunctionMeta", "once_differentiable"]
+__all__ = [
+    "BackwardCFunction", "Function", "FunctionCtx", "FunctionMeta", "InplaceFunction", "NestedIOFunction",
+    "once_differentiable",
+]  # fmt: skip
 
 
 class FunctionCtx:
@@ -128,10 +132,19 @@ class Function(metaclass=FunctionMeta):
     `backward`.
     """
 
-    def __init__(self, *args: Any, **keywords: Any) -> None:
-        raise RuntimeError(
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        warnings.warn(
             f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should invoke "
-            f"them on the class itself: {type(self).__name__}.apply(...)"
+            f"them on the class itself: {type(self).__name__}.apply(...)",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        """Raise RuntimeError: a Function is called by `apply`."""
+        raise RuntimeError(
+            "Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd function "
+            f"with static forward method, and call {type(self).__name__}.apply(...)."
         )
 
     @staticmethod
@@ -228,6 +241,18 @@ class Function(metaclass=FunctionMeta):
 
                 output = function_transforms.with_tangents(cls, args, keywords, output)
         return ctx, output
+
+
+class InplaceFunction(Function):
+    """Another name for Function, of old; an object of it remembers whether it is to work in place."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
+
+class NestedIOFunction(Function):
+    """Another name for Function, of old. It does not take nested inputs apart: torch's does so no longer, either."""
 
 
 def _is_transformed(args: tuple[Any, ...]) -> bool:

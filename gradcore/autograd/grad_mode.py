@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from gradcore.graph.modes import (
     enable_grad,
@@ -13,8 +15,12 @@ from gradcore.graph.modes import (
     set_grad_enabled,
 )
 
+if TYPE_CHECKING:
+    from gradcore.autograd.accepted import enforce_grad_layout_policy
+
 __all__ = [
     "enable_grad",
+    "enforce_grad_layout_policy",
     "inference_mode",
     "is_grad_enabled",
     "is_inference_mode_enabled",
@@ -22,6 +28,12 @@ __all__ = [
     "set_grad_enabled",
     "set_multithreading_enabled",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "enforce_grad_layout_policy":
+        return import_module("gradcore.autograd.accepted").enforce_grad_layout_policy
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
 
 
 class _Multithreading(threading.local):

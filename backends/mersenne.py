@@ -124,11 +124,15 @@ class Mersenne:
         return np.array(numbers)
 
     def _blocks(self, n: int, dtype: Any) -> Array:
-        out = self._uniform(n, dtype)
+        if not n % _BLOCK:
+            return _box_muller(self._uniform(n, dtype))
+        drawn = self._uniform(n + _BLOCK, dtype)  # the last block is drawn anew, over the end of the one before
         whole = n - n % _BLOCK
-        out[:whole] = _box_muller(out[:whole])
-        if whole < n:  # the last block is drawn anew, over the end of the one before
-            out[n - _BLOCK :] = _box_muller(self._uniform(_BLOCK, dtype))
+        drawn[whole : whole + _BLOCK] = drawn[n:]
+        made = _box_muller(drawn[: whole + _BLOCK])
+        out = np.empty(n, dtype)
+        out[:whole] = made[:whole]
+        out[n - _BLOCK :] = made[whole:]
         return out
 
     # -- the state -------------------------------------------------------------------------------------------
@@ -162,13 +166,19 @@ class Mersenne:
             self._kept = kept if has_kept else None
 
 
+# Arrays, which NumPy takes sooner than numbers: 1, -2 and two pi.
+_NUMBERS = {np.dtype(kind): [np.array(number, kind) for number in (1, -2, 2 * math.pi)] for kind in ("f4", "f8")}
+
+
 def _box_muller(uniform: Array) -> Array:
     """Turn blocks of 16 uniform numbers into normal ones: the first 8 give the radii, the others the angles."""
+    one, minus_two, circle = _NUMBERS[uniform.dtype]
     blocks = uniform.reshape(-1, 2, _BLOCK // 2)
-    radius = np.log(1 - blocks[:, 0])
-    radius *= -2
+    radius = one - blocks[:, 0]
+    np.log(radius, radius)
+    np.multiply(radius, minus_two, radius)
     np.sqrt(radius, radius)
-    angle = blocks[:, 1] * uniform.dtype.type(2 * math.pi)
+    angle = blocks[:, 1] * circle
     out = np.empty_like(blocks)
     np.multiply(radius, np.cos(angle), out[:, 0])
     np.multiply(radius, np.sin(angle), out[:, 1])

@@ -57,7 +57,7 @@ def shape(size: Sequence[Any], named: Any = None) -> Shape:
     is_one = len(size) == 1 and type(size[0]) is not int and isinstance(size[0], Iterable)
     if is_one and not (isinstance(size[0], Value) and size[0]._array.ndim == 0):
         size = tuple(size[0])
-    return tuple(index(n) for n in size)
+    return tuple(map(index, size))
 
 
 def need_tensor(x: Any, op: str, name: str = "input") -> None:

@@ -104,7 +104,7 @@ def _checked_chance(p: Any, name: str) -> Array | float:
     return array
 
 
-def _chances(x: Tensor, p: Any, name: str, generator: Generator | None) -> Array:
+def chances(x: Tensor, p: Any, name: str, generator: Generator | None = None) -> Array:
     """1 with probability `p`, a number or a tensor that broadcasts, else 0, of the shape and dtype of `x`."""
     chance = _checked_chance(p, name)
     kind = "f8" if isinstance(chance, float) or chance.itemsize == 8 else "f4"
@@ -116,7 +116,7 @@ def _chances(x: Tensor, p: Any, name: str, generator: Generator | None) -> Array
 @op(out=True)
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
     """Return 0s and 1s of the dtype of `input`: 1 with the probability that the element says, or with `p`."""
-    value = _chances(input.contiguous(), input if p is None else p, "bernoulli", generator)
+    value = chances(input.contiguous(), input if p is None else p, "bernoulli", generator)
     return _bernoulli(input, wrap(value))  # type: ignore[no-any-return]
 
 
@@ -216,7 +216,7 @@ _bernoulli_in_place = renamed(c.drawn, "BernoulliBackward2")
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
     """Overwrite with 1 with probability `p`, a number or a tensor that broadcasts, else 0."""
     check_writable(self, "bernoulli_")
-    value = _chances(self, p, "bernoulli_", generator)
+    value = chances(self, p, "bernoulli_", generator)
     return store(self, _bernoulli_in_place(self, wrap(value)), "bernoulli_")  # type: ignore[return-value]
 
 

@@ -7,14 +7,14 @@ from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
-from gradcore.graph import modes
 from gradcore.ops.arguments import need_tensor
-from gradcore.ops.distributions import bernoulli_
+from gradcore.ops.distributions import chances
 from gradcore.ops.filling import empty, zeros
 from gradcore.ops.registry import functions, op
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import shape as s
 from gradcore.recorder.inplace import inplace as in_place
+from gradcore.recorder.value import wrap
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
@@ -30,20 +30,18 @@ def _drop(x: Any, p: float, whole_channels: bool, saturated: bool) -> Tensor:
     """
     if p == 1:
         return e.multiply(x, zeros((), dtype=x.dtype, device=x.device))  # type: ignore[no-any-return]
-    with modes.no_grad():
-        noise = functions[""]["empty_like"](x)  # which draws in the order of x in memory
-        if whole_channels:
-            shape = (*x._array.shape[:2], *(1,) * (x._array.ndim - 2))
-            noise = empty(shape, dtype=x.dtype, device=x.device)
-        kept = bernoulli_(noise, 1 - p)
-        if saturated:
-            scale = 1 / sqrt((_ALPHA**2 * p + 1) * (1 - p))
-            lift = (kept - 1) * (_ALPHA * scale) + _ALPHA * scale * p
-            kept = kept * scale
-        else:
-            kept = kept / (1 - p)
-    out = e.multiply(x, kept)
-    return e.add(out, lift) if saturated else out  # type: ignore[no-any-return]
+    noise = x  # whose order in memory is that of the draws
+    if whole_channels:
+        shape = (*x._array.shape[:2], *(1,) * (x._array.ndim - 2))
+        noise = empty(shape, dtype=x.dtype, device=x.device)
+    elif hasattr(x._array, "beside"):  # an array of a transform, of which the numbers are made that it takes
+        noise = functions[""]["empty_like"](x)
+    kept = wrap(chances(noise, 1 - p, "bernoulli_"))
+    if not saturated:
+        return e.multiply(x, e.divide(kept, 1 - p))  # type: ignore[no-any-return]
+    scale = 1 / sqrt((_ALPHA**2 * p + 1) * (1 - p))
+    lift = (kept - 1) * (_ALPHA * scale) + _ALPHA * scale * p
+    return e.add(e.multiply(x, kept * scale), lift)  # type: ignore[no-any-return]
 
 
 _drop_ = in_place(_drop, "dropout_")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from gradcore import dtypes, layouts
 from gradcore.backends.determinism import mode
@@ -214,16 +214,18 @@ def arange(*bounds: Any, start: Any = None, end: Any = None, step: Any = None, *
     int64 if all numbers are integers, else of the default dtype. Raises RuntimeError for a zero step or one
     of the wrong sign.
     """
-    names = ("end",) if len(bounds) == 1 and end is None else ("start", "end", "step")
     if len(bounds) > 3:
         raise TypeError(f"arange() takes from 1 to 3 positional arguments but {len(bounds)} were given")
-    given = {"start": start, "end": end, "step": step, **dict(zip(names, bounds, strict=False))}
-    if given["end"] is None:
+    if len(bounds) == 1 and end is None:
+        end = bounds[0]
+    else:
+        start, end, step = (*bounds, *(start, end, step)[len(bounds) :])
+    if end is None:
         raise TypeError('arange() missing 1 required positional arguments: "end"')
-    given = {name: default if given[name] is None else given[name] for name, default in _DEFAULTS.items()}
-    first, last, by = (python_number(value, "arange", name) for name, value in given.items())
-    whole = all(isinstance(x, int) for x in (first, last, by))
-    dtype = dtypes.int64 if whole else None
+    first = 0 if start is None else python_number(start, "arange", "start")
+    last = python_number(end, "arange", "end")
+    by = 1 if step is None else python_number(step, "arange", "step")
+    whole = isinstance(first, int) and isinstance(last, int) and isinstance(by, int)
 
     def make(F: ModuleType, dtype: Any) -> Array:
         if dtype.kind not in "iufV":
@@ -234,14 +236,13 @@ def arange(*bounds: Any, start: Any = None, end: Any = None, step: Any = None, *
             if stride == 0 != by:
                 raise ValueError(f"step must be nonzero (arange, where {by} is 0 in int64)")
         n = _steps(begin, stop, stride)
+        if dtype == dtypes.int64.numpy and begin == 0 and stride == 1:
+            return F.arange(n)
         if dtype.kind in "iu":
             return F.astype(int(begin) + int(stride) * F.arange(n), dtype)
         return F.astype(begin + stride * F.astype(F.arange(n), "f8"), dtype)
 
-    return made("arange", make, options, default=dtype)
-
-
-_DEFAULTS: Final = {"start": 0, "end": None, "step": 1}
+    return made("arange", make, options, default=dtypes.int64 if whole else None)
 
 
 def _steps(start: float, end: float, step: float) -> int:

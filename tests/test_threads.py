@@ -188,6 +188,39 @@ assert len(results) == 8 and all(r == results[0] for r in results)
         assert done.returncode == 0, done.stderr
 
 
+def test_an_operation_is_given_out_when_its_module_is_whole(tmp_path: Path) -> None:
+    # Its function is known before what stands below it in the module.
+    (tmp_path / "slow.py").write_text("""
+import time
+from gradcore.ops.registry import op
+@op("slow_twin")
+def slow_one(input):
+    return helper(input)
+time.sleep(0.3)
+def helper(x):
+    return x * 2
+""")
+    code = f"""
+import threading, time, gradcore
+from gradcore import ops
+from gradcore.ops import later
+ops.__path__.append({str(tmp_path)!r})
+later.MODULES["slow"] = "slow_one slow_twin"
+x, results = gradcore.ones(2), []
+def work(name):
+    results.append(getattr(gradcore, name)(x).tolist())
+threads = [threading.Thread(target=work, args=(name,)) for name in ("slow_one", "slow_one", "slow_twin")]
+for thread in threads:
+    thread.start()
+    time.sleep(0.1)
+for thread in threads:
+    thread.join()
+assert results == [[2, 2]] * 3
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_writes_of_one_storage_by_two_threads_are_counted_and_the_newest_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     storage = np.zeros(3)
     drawn: dict[threading.Thread, int] = {}

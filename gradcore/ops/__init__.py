@@ -30,16 +30,15 @@ def load() -> None:
 
 
 def _load(name: str) -> None:
-    """Import the modules that have an operation called `name`, in whatever namespace."""
+    """Import the modules that have an operation called `name`, in whatever namespace; wait if another thread is doing so."""
     for module, names in MODULES.items():
-        if name in names.split():
+        if name in names and name in names.split():
             import_module(f"{__name__}.{module}")
 
 
 def function(namespace: str, name: str) -> Any:
     """The public function `name` of one of torch's namespaces. Raises AttributeError if there is none."""
-    if name not in functions[namespace]:
-        _load(name)
+    _load(name)
     try:
         return functions[namespace][name]
     except KeyError:
@@ -49,8 +48,7 @@ def function(namespace: str, name: str) -> Any:
 
 def method(name: str) -> Any:
     """The method or property `name` of Tensor, which has it."""
-    if name not in methods:
-        _load(name)
+    _load(name)
     return methods[name]
 
 

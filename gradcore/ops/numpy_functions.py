@@ -25,7 +25,8 @@ class _Operations:
         self._namespace = namespace
 
     def __getattr__(self, name: str) -> Any:
-        return ops.function(self._namespace, name)
+        self.__dict__[name] = found = ops.function(self._namespace, name)
+        return found
 
 
 op, linalg, functional = _Operations(""), _Operations("linalg"), _Operations("nn.functional")

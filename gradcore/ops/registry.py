@@ -133,9 +133,9 @@ def _write(public: FunctionType, plain: Callable[..., Any], out: Out) -> None:
     made: dict[str, Any] = {}
     exec(compiled(source), made)
     public.__globals__["again"] = again
-    public.__code__ = made[f.__name__].__code__
     public.__defaults__ = f.__defaults__
     public.__kwdefaults__ = {**(f.__kwdefaults__ or {}), **({"out": None} if out else {})}
+    public.__code__ = made[f.__name__].__code__  # last: another thread may call it between these lines
 
 
 def _again(

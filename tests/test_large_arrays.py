@@ -100,3 +100,12 @@ def test_what_is_computed_leaves_its_arguments_alone() -> None:
     with np.errstate(all="ignore"):
         host.gelu(x), host.gelu_backward(g, x), host.erf(x)
     np.testing.assert_array_equal((x, g), copies)
+
+
+def test_the_buffers_of_ufuncs_are_small_in_operations_alone() -> None:
+    before = np.getbufsize()
+    token = host.quiet()
+    within = np.getbufsize()
+    host.unquiet(token)
+    assert (within, host.quietly(np.getbufsize), np.getbufsize()) == (1024, 1024, before)
+    assert before != 1024

@@ -221,6 +221,39 @@ assert results == [[2, 2]] * 3
     assert done.returncode == 0, done.stderr
 
 
+def test_a_primitive_runs_when_its_family_is_whole(tmp_path: Path) -> None:
+    # Another thread imports the family, and has come to the primitive but not to what its forward calls.
+    (tmp_path / "slow.py").write_text("""
+import time
+from gradcore.recorder import primitive
+@primitive("linear", x=lambda F, g: F.thrice(g))
+def thrice(F, x):
+    return helper(F, x)
+time.sleep(0.5)
+def helper(F, x):
+    return F.multiply(x, 3)
+""")
+    code = f"""
+import threading, time, gradcore
+from gradcore import primitives
+from gradcore.recorder.steps import Raw, traced
+from gradcore.backends import numpy as host
+primitives.__path__.append({str(tmp_path)!r})
+primitives.FAMILIES = (*primitives.FAMILIES, "slow")
+results = []
+first = threading.Thread(target=lambda: results.append(Raw(host).thrice(host.ones(2, "f8")).tolist()))
+first.start()
+deadline = time.monotonic() + 20
+while "thrice" not in primitives.registry and time.monotonic() < deadline:
+    time.sleep(0.001)
+results.append(traced.thrice(gradcore.ones(2)).tolist())
+first.join()
+assert results == [[3, 3]] * 2, results
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_writes_of_one_storage_by_two_threads_are_counted_and_the_newest_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     storage = np.zeros(3)
     drawn: dict[threading.Thread, int] = {}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
+from importlib import import_module
 from types import MethodType
 from typing import Any, Final
 
@@ -60,6 +62,8 @@ class Kernel:
     __slots__ = ("F", "as_array", "bare", "forward", "op", "step1", "step2", "step3", "steps")
 
     def __init__(self, op: Primitive, F: Any) -> None:
+        if getattr(getattr(sys.modules.get(op.module), "__spec__", None), "_initializing", False):
+            import_module(op.module)  # another thread is doing so: wait until it is whole
         self.op = op
         self.F = F
         self.as_array = F.as_array

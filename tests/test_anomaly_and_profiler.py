@@ -262,8 +262,8 @@ def test_a_profile_is_not_reentrant_and_may_be_off() -> None:
     with profiler.profile(enabled=False) as nothing:
         gradcore.ones(2).exp()
     assert nothing is None
-    with pytest.raises(RuntimeError, match="didn't finish"):
-        _ = profiler.profile().function_events
+    assert profiler.profile().function_events == []
+    assert profiler.profile().table() == ""
 
 
 def test_an_operation_that_fails_is_recorded_and_the_profile_goes_on() -> None:

@@ -46,12 +46,12 @@ def enter_dual_level() -> int:
 def exit_dual_level(*, level: int | None = None) -> None:
     """End the newest level. Raises RuntimeError if there is none, or if `level` is another."""
     last = len(_levels.entered) - 1
-    if last < 0:
-        raise RuntimeError("Dual level must be a positive number.")
     if level is not None and level != last:
         raise RuntimeError(
             "Trying to exit a forward AD level that was not the last one that was created. This is not supported."
         )
+    if last < 0:
+        raise RuntimeError("Dual level must be a positive number.")
     lifted.leave(_levels.entered.pop())
 
 

@@ -144,10 +144,8 @@ class profile:
 
     @property
     def function_events(self) -> EventList:
-        """The events, in the order in which they began. Raises RuntimeError before the first."""
-        if self._events is None:
-            raise RuntimeError("Profiler didn't finish running")
-        return self._events
+        """The events, in the order in which they began."""
+        return EventList() if self._events is None else self._events
 
     def table(self, sort_by: str | None = None, row_limit: int = 100, **options: Any) -> str:
         """A table of the events; see `EventList.table`."""

@@ -143,6 +143,8 @@ class EventList(list[Any]):
         "self_cpu_memory_usage", "count". Times are in `time_unit` ("s", "ms", "us"; None: what fits). Raises AttributeError
         for another sum.
         """
+        if not self:
+            return ""
         rows = list(self) if sort_by is None else sorted(self, key=lambda e: getattr(e, sort_by), reverse=True)
         if top_level_events_only:
             rows = [event for event in rows if getattr(event, "cpu_parent", None) is None]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import gradcore
 from tests.twin import attempt, same
 
 torch = pytest.importorskip("torch")
@@ -281,3 +282,11 @@ def detach(lib: Any) -> Any:
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)
 def test_does_as_torch(program: Callable[[Any], Any]) -> None:
     same(program, torch)
+
+
+@pytest.mark.parametrize("piecewise", ["relu", "abs"])
+def test_second_derivatives_of_straight_pieces_are_zeros(piecewise: str) -> None:
+    x = gradcore.tensor([-1.5, 0.0, 2.0], requires_grad=True)
+    (slope,) = gradcore.autograd.grad(getattr(x, piecewise)().sum(), x, create_graph=True)
+    (bend,) = gradcore.autograd.grad(slope.sum(), x)
+    assert bend.tolist() == [0.0, 0.0, 0.0]

@@ -45,7 +45,7 @@ class Scale:
     def narrowed(self, wanted: tuple[bool, ...]) -> Scale:
         return Scale(*self.factors, keep=wanted, log=self.log, frees=self.frees)
 
-    def check(self, node: Node) -> None:
+    def check(self, node: Node, traced: bool) -> None:
         raise RuntimeError("overwritten")
 
 

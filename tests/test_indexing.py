@@ -26,7 +26,7 @@ READS = """
     x3[[0], ..., 1] | x3[[[0], [1]], [1, 2]] | x3[:, [[0, 1], [1, 2]], 1:] | x3[None, [0], :, None]
     u[x > 2] | u[None, x > 2] | x3[x > 2] | x3[x > 2, 1:] | x3[x > 2, 0] | x3[:, x3[0] > 5]
     x3[[0], x3[0] > 5] | x3[x3 > 99] | x[x > 2] | l[l > 2] | c[0, [0, 0]] | c[c.real > 0] | z[...] | z[None]
-    z[()] | z[True] | z[None, [0, 0]] | e[1] | e[[0, 2], 1] | x.T[[0, 1]] | x.T[x.T > 1]
+    z[()] | z[True] | z[None, [0, 0]] | e[1] | e[[0, 2], 1] | x.T[[0, 1]] | x.T[x.T > 1] | u[:,] | u[0:,] | u[:9, :]
 """
 REFUSED = """
     u[0, 0, 0] | u[0, [0], [1]] | u[5] | u[-3] | u[0, 5] | u[torch.tensor([5])] | u[[0, 5]] | u[x > 0, 0]
@@ -58,7 +58,8 @@ WRITES = """
     u.copy_(w); u | u.copy_(x); u | x.copy_(w); x | x.copy_(y); x | x.copy_(3); x | x.copy_(l); x
     l.copy_(x); l | x[0].copy_(y); x | x.data[0] = 5; x | u.data[0] = 5; u | u.detach()[0] = 5; u
     x.data[0] = 5; x._version | x.detach()[0] = 5; x._version | x[0][0] = 5; x._version | y.data *= 100; y
-    a = x[0]; x.add_(1); a._version
+    a = x[0]; x.add_(1); a._version | l[l > 2] = torch.tensor(1.7); l | l[l > 2] = torch.tensor([[2.5]]); l
+    x[x > 2] = torch.tensor([7]); x | l[:, l[0] > 2] = torch.tensor(1.7); l | u[u > 2] = y[:1].double(); u
 """
 WRITES_REFUSED = """
     x[0] = [1, 2, 3]; x | x[0] = np.array([1, 2, 3]); x | x[0] = 'a'; x | x[0] = None; x | x[0] = 1 + 2j; x
@@ -68,7 +69,7 @@ WRITES_REFUSED = """
     w[:] = 1; w | y.data = 3; y | x.copy_(torch.ones(2, 2)); x | z.copy_(x); z | w.zero_(); w
     w.fill_(1); w | a, b = u.unbind(); a.mul_(2); u | a, b = u.split(1); a[0] = 2; u
     a, b = u.chunk(2); a.view(3).mul_(2); u | a, b = u.unbind(); u.mul_(2); a * 2
-    a, b = u.unbind(); u.mul_(2); a.grad_fn
+    a, b = u.unbind(); u.mul_(2); a.grad_fn | l[l > 2] = torch.tensor([1.7, 2, 3, 4]); l
 """
 AT_INDICES = """
     u.gather(0, torch.tensor([[0, 1, 1]])) | u.gather(1, torch.tensor([[0], [2]]))

@@ -144,7 +144,7 @@ class Node(GraphNode):
     def name(self) -> str:
         """torch's name for the node: what it is shown as, or longer if that is no derivative's."""
         name = self.step.name
-        return f"torch::autograd::{name}" if name == "CopySlices" else name
+        return f"torch::autograd::{name}" if name in ("CopySlices", "CopyBackwards") else name
 
     @property
     def next_functions(self) -> tuple[tuple[Node | Leaf | None, int], ...]:

@@ -42,14 +42,21 @@ def setitem(x: Any, index: Any, value: Any) -> None:
     value = value if isinstance(value, Value) else wrap(number(x, value))
     if not left:
         assign(view, value, "__setitem__")
-    elif value._array.dtype != x._array.dtype:
+        return
+    if value._array.size == 1 and _is_one_mask(left):  # it fills, as in torch
+        value = c.astype(s.reshape(value, shape=()), dtype=x._array.dtype)
+    if value._array.dtype != x._array.dtype:
         raise RuntimeError(
             f"Index put requires the source and destination dtypes match, got {dtypes.of(x._array.dtype)._title} for the "
             f"destination and {dtypes.of(value._array.dtype)._title} for the source. (Convert the value with "
             f".to({x.dtype}))"
         )
-    else:
-        put(view, advanced(view, left), value, "__setitem__")
+    put(view, advanced(view, left), value, "__setitem__")
+
+
+def _is_one_mask(left: list[Any]) -> bool:
+    arrays = [item for item in left if type(item) is not slice]
+    return len(arrays) == 1 and arrays[0].dtype.kind == "b"
 
 
 def _written_plainly(x: Any, at: tuple[Any, ...], value: Any) -> bool:
@@ -139,6 +146,8 @@ def assign(view: Any, value: Any, name: str, non_blocking: bool = False) -> Any:
         if value._array.dtype.kind == "c":
             warnings.warn("Casting complex values to real discards the imaginary part", UserWarning, stacklevel=4)
         value = c.astype(value, dtype=view._array.dtype)
+        if value._array.dtype.kind not in "fc":  # integers that are written want no gradient, as in torch
+            value = wrap(value._array)
     F = of(view._array)
     if F.device_of(view._array) != of(value._array).device_of(value._array):
         on = non_blocking and F is not host  # what comes to the host is read there at once

@@ -38,11 +38,10 @@ def select_at(x: Any, axis: int, i: int) -> Any:
     return p.select(x, index=(*(_ALL,) * axis, i))
 
 
-def basic(x: Any, items: tuple[Any, ...], *, always: bool = False) -> tuple[Any, tuple[Any, ...], list[Any]]:
+def basic(x: Any, items: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...], list[Any]]:
     """The basic part of an index: what makes the view (None if it is all of `x`), at which index, and what is left.
 
-    That is, for each axis of the view, a slice or an array; a mask stands for as many axes as it has. `always` makes a
-    view for a single slice that leaves nothing out, too.
+    That is, for each axis of the view, a slice or an array; a mask stands for as many axes as it has.
     """
     array = x._array
     shape = array.shape
@@ -62,7 +61,7 @@ def basic(x: Any, items: tuple[Any, ...], *, always: bool = False) -> tuple[Any,
             record, at = p.select, at + 1
         elif type(item) is slice:
             cut = _cut(item, shape[at])
-            if cut is not _ALL or (always and len(items) == 1):
+            if cut is not _ALL:
                 record = p.basic_getitem
             view.append(cut)
             left.append(_ALL)
@@ -253,7 +252,7 @@ def getitem(x: Any, index: Any) -> Any:
             return p.basic_getitem(x, index=(_cut(index, array.shape[0]),))
         if isinstance(index, Value) and index._array.ndim and index._array.dtype.kind == "i":
             return p.getitem(x, index=(_array_item(x, index._array, of(index._array)),))
-    record, at, left = basic(x, items_of(x, index), always=True)
+    record, at, left = basic(x, items_of(x, index))
     view = x if record is None else record(x, index=at)
     if left:
         return p.getitem(view, index=advanced(view, left))

@@ -26,7 +26,7 @@ Shape = tuple[int, ...]
 # torch makes the results of `matmul` by views of other shapes; these nodes are called as its last ones.
 _vector_matrix = renamed(p.dot, "SqueezeBackward4")
 _batched = renamed(p.matmul, "UnsafeView")
-_unfolded = renamed(s.reshape, "UnsafeView")
+_unfolded = renamed(s.reshape, "UnsafeView", view=False)
 
 
 def product(x: Any, y: Any) -> Any:

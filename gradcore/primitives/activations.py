@@ -19,7 +19,14 @@ def relu(F: Any, x: Array) -> Array:
     return F.relu(x)
 
 
-@primitive("elementwise", x=lambda F, g, mask: F.masked(g, mask), unpromoted=("mask",), node="ThresholdBackward")
+# A mask of numbers has a derivative, of 0: so the second derivative of relu is 0 for who asks, not missing.
+@primitive(
+    "elementwise",
+    x=lambda F, g, mask: F.masked(g, mask),
+    mask=lambda F, g: F.zero(g),
+    unpromoted=("mask",),
+    node="ThresholdBackward",
+)
 def masked(F: Any, x: Array, mask: Array) -> Array:
     """`x` where `mask` is not 0, elsewhere 0 whatever `x` is: a product would make nan of inf * 0."""
     return F.masked(x, mask)
@@ -27,7 +34,8 @@ def masked(F: Any, x: Array, mask: Array) -> Array:
 
 @primitive("elementwise", x=lambda F, g, x, slope: F.where(x > 0, g, g * slope), refuses="biuc")
 def leaky_relu(F: Any, x: Array, *, slope: float) -> Array:
-    return F.astype(F.where(x > 0, x, x * slope), x.dtype)
+    other = x * slope
+    return F.astype(F.maximum(x, other) if 0 < slope <= 1 else F.where(x > 0, x, other), x.dtype)
 
 
 def _elu_rule(F: Any, g: Any, x: Any, alpha: float, scale: float, input_scale: float) -> Any:

@@ -162,7 +162,10 @@ def store(t: Value, result: Value, name: str) -> Value:
     write(t, result._array, name)
     if recorded:
         if result._array.dtype != t._array.dtype:
+            made = result._node
             result = cast(result, t._array.dtype)
+            if type(made) is Node and type(result._node) is Node:
+                result._node.step = result._node.step.relabelled(made.step.name)  # type: ignore[attr-defined]
         rebase(t, result)
     return t
 

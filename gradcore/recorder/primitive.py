@@ -225,11 +225,14 @@ def node_name(node: str) -> str:
     return node if "Backward" in node else f"{node}Backward0"
 
 
-def renamed(function: Callable[..., Any], node: str) -> Callable[..., Any]:
-    """The same primitive under another of torch's node names (`permute` recorded as TransposeBackward0, say)."""
+def renamed(function: Callable[..., Any], node: str, *, view: bool | None = None) -> Callable[..., Any]:
+    """The same primitive under another of torch's node names (`permute` recorded as TransposeBackward0, say).
+
+    With `view=False` nobody minds that the result shares memory with an input, which nothing else holds.
+    """
     original: Primitive = function.primitive  # type: ignore[attr-defined]
     alias = object.__new__(Primitive)
-    alias.__dict__.update(original.__dict__, node_name=node_name(node))
+    alias.__dict__.update(original.__dict__, node_name=node_name(node), view=original.view if view is None else view)
     aliases.add(alias.node_name)
     return function_of(alias)
 

@@ -55,6 +55,7 @@ ACTIVATIONS = [
     Case("hardtanh", lambda rng: (np.array([-1.0, 1.0]),), {"low": -1.0, "high": 1.0}, "edge", smooth=False),
     Case("masked", after([(3, 4)], lambda rng: rng.random((3, 4)) < 0.5), complex_=True),
     Case("masked", after([(3, 4)], lambda rng: rng.random((3, 1)) < 0.5), label="broadcast"),
+    Case("masked", lambda rng: (rng.normal(size=(3, 4)), rng.uniform(0.5, 1, (3, 1))), label="of numbers"),
     *pointwise("gelu"),
     *pointwise("gelu_tanh"),
     *pointwise("gelu_backward", 2),
@@ -153,6 +154,11 @@ POOLING = [
     ),
 ]
 
+ATTENTION = [
+    Case("attend", normal((2, 3, 4), (2, 5, 4), (2, 5, 4)), {"scale": 0.5, "causal": causal}, label)
+    for label, causal in (("all", False), ("causal", True))
+]
+
 NORMALISATION = [
     Case("standardize", normal((3, 4, 2)), {"axis": (1, 2), "eps": 1e-5}),
     *(
@@ -236,4 +242,4 @@ PADDING = [
     ),
 ]
 
-CASES = [*ACTIVATIONS, *convolutions(), *POOLING, *NORMALISATION, *LOSSES, *EMBEDDING, *PADDING]
+CASES = [*ACTIVATIONS, *ATTENTION, *convolutions(), *POOLING, *NORMALISATION, *LOSSES, *EMBEDDING, *PADDING]

@@ -15,6 +15,8 @@ _FEW = 64  # elements, for which everything else takes longer
 _MANY = 2048  # elements, from which on one index takes less time, making it included
 _WIDE = 16  # elements in a row that is worth more than its parts
 _LEAST = 8  # rows to add at once, for which a call pays
+_OFTEN = 16  # rows for one place, for which a sum of its own pays
+_FIRST = np.zeros(1, np.intp)
 
 
 def positions(index: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
@@ -56,22 +58,29 @@ def add_at(x: Any, index: tuple[Any, ...], values: Any) -> None:
 
 def _add_rows(x: Any, place: Any, rows: Any) -> None:
     """Add `rows` to those of `x` at `place`: the first that each place gets at once, then the second, and so on."""
-    # a sort of 16 bits takes a fifth of the time
-    order = np.argsort(place.astype("u2") if x.shape[0] <= 1 << 16 else place, kind="stable")
-    ordered = place[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    order = _sorting(place, x.shape[0])
+    ordered = place.take(order)
+    starts = np.concatenate([_FIRST, np.flatnonzero(ordered[1:] != ordered[:-1]) + 1])
     counts = np.diff(starts, append=place.size)
-    longest_first = np.argsort(-counts, kind="stable")
-    starts, counts = starts[longest_first], counts[longest_first]
-    total = rows.take(order[starts], 0)
-    done, several = 1, np.searchsorted(-counts, -np.arange(1, counts[0] + 1))  # places that get more than so many rows
-    for done, n in enumerate(several.tolist(), 1):
-        if n < _LEAST:
+    most = int(counts.max())
+    longest_first = _sorting(most - counts, most)
+    starts, counts = starts.take(longest_first), counts.take(longest_first)
+    total = rows.take(order.take(starts), 0)
+    done, several = 1, np.searchsorted(-counts, -np.arange(1, most + 1)).tolist()  # places that get more than so many rows
+    for done, n in enumerate(several, 1):
+        if n < _LEAST and (most - done > _OFTEN or not n):
             break
-        total[:n] += rows.take(order[starts[:n] + done], 0)
+        part = total[:n]
+        np.add(part, rows.take(order.take(starts[:n] + done), 0), part)
     for i in range(np.searchsorted(-counts, -done)):
         total[i] += np.add.reduce(rows.take(order[starts[i] + done : starts[i] + counts[i]], 0), 0)
-    x[ordered[starts]] += total
+    place = ordered.take(starts)
+    x[place] = np.add(total, x.take(place, 0), total)
+
+
+def _sorting(keys: Any, limit: int) -> Any:
+    """The order that sorts integers from 0 to `limit`, equal ones as they are."""
+    return np.argsort(keys.astype("u2") if limit < 1 << 16 else keys, kind="stable")  # in a fifth of the time
 
 
 def take_at(x: Any, index: tuple[Any, ...]) -> Any:
@@ -91,6 +100,8 @@ def take_along_axis(x: Any, indices: Any, axis: int) -> Any:
 def take_cells(x: Any, cells: Any) -> Any:
     """Return the elements of x (N, C, S) at `cells` (N, P), the same ones for all C: an array (N, C, P)."""
     n, c, _ = x.shape
+    if n == 1:
+        return x[0].take(cells[0], 1)[None]
     if n > 8 and c * cells.shape[1] < _FEW:
         return np.take_along_axis(x, cells[:, None], 2)
     out = np.empty((n, c, cells.shape[1]), x.dtype)

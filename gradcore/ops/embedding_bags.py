@@ -49,28 +49,36 @@ def embedding_bag(
     _check(input, weight, offsets, mode, per_sample_weights, scale_grad_by_freq, sparse)
     if max_norm is not None:
         renormalize(weight, input, float(max_norm), float(norm_type))
-    F, index, rows = of(weight._array), input._array.reshape(-1), weight._array.shape[0]
-    begins = _begins(F, input._array, offsets, include_last_offset)
-    bags, count = begins.shape[0] - 1, index.size
-    check_range(wrap(index), rows)
+    F, index, rows = of(weight._array), input._array, weight._array.shape[0]
+    check_range(input, rows)
+    side_by_side = index.ndim == 2 and mode != "max"
+    if side_by_side:  # bags as columns, since sums are fastest over the first dimension
+        bags, count = index.shape
+        index = F.ascontiguousarray(index.swapaxes(0, 1))
+        if per_sample_weights is not None:
+            per_sample_weights = matrix_transpose(per_sample_weights)
+    else:
+        begins, index = _begins(F, index, offsets, include_last_offset), index.reshape(-1)
+        bags, count = begins.shape[0] - 1, index.size
     taken = p.embedding(weight, wrap(index), by_frequency=bool(scale_grad_by_freq))
     kept = None if padding_idx is None else index != _padding(padding_idx, rows)
     if mode == "max":
         return _largest(F, taken, kept, begins, input._array.shape)
     if kept is not None:
-        taken = masked(taken, wrap(kept.reshape((count, 1))))
+        taken = masked(taken, wrap(kept[..., None]))
     if per_sample_weights is not None:
-        taken = e.multiply(taken, s.reshape(per_sample_weights, shape=(count, 1)))
-    bag = F.searchsorted(begins[1:], F.arange(count), "right")
-    if input._array.ndim == 2:
-        total = sum(s.reshape(taken, shape=(*input._array.shape, weight._array.shape[1])), 1)
+        taken = e.multiply(taken, s.reshape(per_sample_weights, shape=(*index.shape, 1)))
+    if side_by_side:
+        total = sum(taken, 0)
+        sizes = F.full((bags,), count, "int64") if kept is None else F.sum(F.astype(kept, "int64"), 0)
     else:
+        bag = F.searchsorted(begins[1:], F.arange(count), "right")
         total = p.add_rows(taken, wrap(F.minimum(bag, max(bags - 1, 0))), rows=bags)
+        sizes = begins[1:] - begins[:-1]
+        if kept is not None:
+            sizes = F.scatter_add(F.zeros((bags,), "int64"), (bag,), F.astype(kept, "int64"))
     if mode == "sum":
         return total
-    sizes = begins[1:] - begins[:-1]
-    if kept is not None:
-        sizes = F.scatter_add(F.zeros((bags,), "int64"), (bag,), F.astype(kept, "int64"))
     return e.divide(total, wrap(F.astype(F.maximum(sizes, 1), weight._array.dtype).reshape((bags, 1))))  # type: ignore[no-any-return]
 
 

@@ -123,6 +123,28 @@ def log_softmax_backward(F: Any, g: Array, out: Array, axis: Axes) -> Array:
     return g - F.exp(out) * F.sum(g, axis, keepdims=True)
 
 
+def attend(F: Any, q: Array, k: Array, v: Array, scale: float, causal: bool) -> tuple[Array, Array]:
+    """Return softmax(q k^T * scale) v of (..., L, E), (..., S, E) and (..., S, V), and what `attend_backward` wants kept.
+
+    If `causal`, no row looks at later ones. Here, the softmax is kept.
+    """
+    scores = F.matmul(F.astype(q * scale, q.dtype), F.matrix_transpose(k))
+    if causal:
+        rows, columns = scores.shape[-2:]
+        scores = F.where(F.arange(columns) > F.arange(rows).reshape((rows, 1)), scores.dtype.type("-inf"), scores)
+    shares = F.softmax(scores, (scores.ndim - 1,))
+    return F.matmul(shares, v), shares
+
+
+def attend_backward(
+    F: Any, g: Array, q: Array, k: Array, v: Array, out: Array, kept: Array, scale: float, causal: bool
+) -> tuple[Array, Array, Array]:
+    """Return the cotangents of q, k and v of `attend`, of the cotangent `g` of its result `out`."""
+    scores = F.softmax_backward(F.matmul(g, F.matrix_transpose(v)), kept, (kept.ndim - 1,))
+    scores = F.astype(scores * scale, q.dtype)
+    return F.matmul(scores, k), F.matmul(F.matrix_transpose(scores), q), F.matmul(F.matrix_transpose(kept), g)
+
+
 def standardize(F: Any, x: Array, axis: Axes, eps: float, centred: bool = True) -> tuple[Array, Array, Array]:
     """Return (x - mean) / sqrt(variance + eps) over `axis`, that mean and that (biased) variance; axes are kept.
 

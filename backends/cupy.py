@@ -53,7 +53,7 @@ from gradcore.backends.cuda import reporting as _reporting
 from gradcore.backends.cusolver import (
     cholesky, eig, eigh, eigvals, eigvalsh, inv, lstsq, pinv, qr, solve, svd,
 )
-from gradcore.backends.kernels import columns as _sums, normalization as _normalization
+from gradcore.backends.kernels import attention as _attention, columns as _sums, normalization as _normalization
 from gradcore.backends.kernels.activations import bound as _fused, masked as _masked
 from gradcore.backends.kernels.losses import bound as _cross_entropy
 from gradcore.backends.kernels.rules import run_rule as _run_rule
@@ -386,6 +386,7 @@ standardize, destandardize = _normalization.standardize(_bind), _normalization.d
 normalize, normalize_backward = _normalization.normalize(_bind), _normalization.normalize_backward(_bind)
 affine, cross_entropy = _fused("affine", _bind), _cross_entropy(_bind)
 columns, image = _columns(_bind), _image(_bind)
+attend, attend_backward = _attention.attend(_bind), _attention.attend_backward(_bind)
 run_rule = partial(_run_rule, _bind(composed.run_rule))
 log_softmax, log_softmax_backward = _over_rows("log_softmax", _bind), _over_rows("log_softmax_backward", _bind)
 

@@ -372,6 +372,7 @@ softmax, softmax_backward = _bind(composed.softmax), _bind(composed.softmax_back
 standardize, destandardize = _bind(composed.standardize), _bind(composed.destandardize)
 affine, cross_entropy = _bind(composed.affine), _bind(composed.cross_entropy)
 columns, image = _bind(composed.columns), _bind(composed.image)
+attend, attend_backward = _bind(composed.attend), _bind(composed.attend_backward)
 normalize, normalize_backward = _bind(composed.normalize), _bind(composed.normalize_backward)
 _run_rule = _bind(composed.run_rule)
 log_softmax, log_softmax_backward = _bind(composed.log_softmax), _bind(composed.log_softmax_backward)

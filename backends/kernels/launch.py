@@ -15,6 +15,8 @@ SERVED = set(WIDE)
 NAMES = {"e": "float16", "E": "bfloat16", "f": "float", "d": "double"}
 PREAMBLE = "typedef decltype(T(0) + 0.f) A;"
 
+USUAL_MEMORY = 48 << 10  # bytes that the threads of a block may share without asking
+
 elementwise_kernels: list[Any] = []
 raw_kernels: list[Kernel] = []
 
@@ -83,7 +85,10 @@ class Kernel:
 
     def blocks(self, grid: tuple[int, ...], threads: int, *arguments: Any, memory: int = 0) -> None:
         """Run a `grid` of blocks of so many threads, which share `memory` bytes."""
-        self.compiled(arguments[0].dtype.char)(grid, (threads,), arguments, shared_mem=memory)
+        compiled = self.compiled(arguments[0].dtype.char)
+        if memory > USUAL_MEMORY:
+            compiled.max_dynamic_shared_size_bytes = memory
+        compiled(grid, (threads,), arguments, shared_mem=memory)
 
     def rows(self, rows: int, length: int, *arguments: Any) -> None:
         """Run one block, of which each thread has a place to sum up, for each row; its length is the last argument."""

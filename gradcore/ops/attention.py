@@ -18,6 +18,7 @@ from gradcore.ops.registry import label, op
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import shape as s
 from gradcore.primitives.activations import masked
+from gradcore.primitives.attention import attend
 from gradcore.primitives.indexing import basic_getitem
 from gradcore.primitives.joining import concatenate
 from gradcore.primitives.products import matrix_transpose
@@ -71,6 +72,9 @@ def scaled_dot_product_attention(
     if attn_mask is not None and attn_mask._node is not None:
         one_kernel = False
     scale = 1 / sqrt(query._array.shape[-1]) if scale is None and query._array.shape[-1] else scale
+    same = len({each._array.shape[:2] for each in (query, key, value)}) == 1 and query._array.dtype.kind in "fV"
+    if one_kernel and attn_mask is None and same:
+        return attend(query, key, value, scale=1.0 if scale is None else scale, causal=bool(is_causal))[0]  # type: ignore[no-any-return]
     scores = matmul(e.multiply(query, 1.0 if scale is None else scale), matrix_transpose(key))
     shares = _shares(scores, attn_mask, is_causal)
     if dropout_p:

@@ -13,6 +13,7 @@ from gradcore.recorder.primitive import registry
 
 FAMILIES: Final = (
     "activations",
+    "attention",
     "bessel",
     "beta",
     "comparison",

@@ -34,7 +34,8 @@ COMPILER = shutil.which("g++")
 FLAGS = ["-std=c++17", "-O1", "-w", "-ffp-contract=off", "-shared", "-fPIC"]
 SERVED = {"e", "E", "f", "d"} if COMPILER else set()  # the types of T that kernels are run for here
 runs: list[str] = []  # the kernels that were run
-MEMORY = 48 << 10  # bytes that the threads of a block may share
+MEMORY = 48 << 10  # bytes that the threads of a block may share, unless asked for
+LARGEST_MEMORY = 64 << 10
 threads, backwards = 1, False  # of a block, at most; whether the last one goes first
 
 
@@ -57,7 +58,7 @@ PRELUDE = """
 #define __shared__
 #define __restrict__
 #define __launch_bounds__(...)
-#define INFINITY __builtin_inff()
+#define __int_as_float(bits) __builtin_bit_cast(float, bits)
 struct Three { unsigned int x, y, z; };
 static Three threadIdx = {0, 0, 0}, blockIdx = {0, 0, 0}, blockDim = {1, 1, 1}, gridDim = {1, 1, 1};
 static void (*barrier)() = nullptr;
@@ -199,12 +200,14 @@ class RawKernel:
 
     def __init__(self, code: str, name: str, options: tuple[str, ...] = (), **more: Any) -> None:
         self.code, self.name = re.sub(r"#include <cupy/.*\n", "", code), name
+        self.max_dynamic_shared_size_bytes = MEMORY
 
     def __call__(self, grid: Any, block: Any, args: Any, *, shared_mem: int = 0) -> None:
         assert 0 < block[0] <= 1024
         assert block[0] & (block[0] - 1) == 0, "the reductions halve"
         assert all(0 < n < 1 << (16 if axis else 31) for axis, n in enumerate(grid)), "a grid that no device takes"
-        assert "gradcore_memory" not in self.code or block[0] * 4 <= shared_mem <= MEMORY
+        assert "gradcore_memory" not in self.code or block[0] * 4 <= shared_mem <= self.max_dynamic_shared_size_bytes
+        assert self.max_dynamic_shared_size_bytes <= LARGEST_MEMORY
         assert all(x._host.flags.c_contiguous for x in args if isinstance(x, ndarray))
         given = [x for x in args if not isinstance(x, ndarray)]
         assert all(isinstance(x, np.generic) or x.size == 1 for x in given), "a number of a type nobody chose"

@@ -1,0 +1,300 @@
+"""Kernels of attention that never hold all scores: softmax over tiles of keys as they come; must not know masks but causal.
+
+Dao et al., "FlashAttention: Fast and Memory-Efficient Exact Attention with IO-Awareness" (2022). A block of threads has a
+tile of queries (or, for the cotangents of keys and values, of keys) in shared memory and goes through those of the others.
+Nothing is added up by atomics, so that the numbers are the same in every run. There are no tensor cores in it: in between
+few scores, where launches take the time, and more than memory has room for, products by cuBLAS are faster.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import cupy as cp
+import numpy as np
+
+from gradcore.backends import composed
+from gradcore.backends.kernels.launch import Kernel, named, serves, wide
+
+Bind = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+FEW, MANY = 1 << 20, 1 << 28  # scores
+MEMORY, THREADS = 64 << 10, 64  # bytes that a block of any device may have, if asked for
+
+# A thread computes EACH * EACH elements of a product at a time; a tile has 8 * EACH rows. Rows in shared memory are one
+# longer than they need be, so that threads on different rows read different banks.
+TILES = r"""
+#define TILE (8 * EACH)
+#define INFINITE A(__int_as_float(0x7f800000))
+extern __shared__ char gradcore_memory[];
+
+// Rows `first` and on of (count, n), times a scale; zeros after the last.
+__device__ void load(A* tile, const T* x, const long long first, const long long count, const int n, const A scale) {
+    for (int i = threadIdx.x; i < TILE * n; i += blockDim.x) {
+        const int r = i / n, c = i % n;
+        tile[r * (n + 1) + c] = first + r < count ? A(x[(first + r) * n + c]) * scale : A(0);
+    }
+}
+
+__device__ void store(T* x, const A* tile, const long long first, const long long count, const int n, const A scale) {
+    for (int i = threadIdx.x; i < TILE * n; i += blockDim.x) {
+        const int r = i / n, c = i % n;
+        if (first + r < count) x[(first + r) * n + c] = T(tile[r * (n + 1) + c] * scale);
+    }
+}
+
+__device__ void fill(A* x, const int n, const A value) {
+    for (int i = threadIdx.x; i < n; i += blockDim.x) x[i] = value;
+}
+
+// out (TILE, cols) = or += the product of x (TILE, depth) and y (depth, cols), each with its strides.
+__device__ void multiply(
+    A* out, const bool more, const A* x, const int xr, const int xk, const A* y, const int yk, const int yc,
+    const int depth, const int cols
+) {
+    const int across = (cols + EACH - 1) / EACH;
+    for (int item = threadIdx.x; item < 8 * across; item += blockDim.x) {
+        const int row = item / across, col = item % across;
+        A sum[EACH][EACH];
+        int place[EACH];
+        for (int j = 0; j < EACH; j++) {
+            place[j] = col + j * across < cols ? (col + j * across) * yc : 0;
+            for (int i = 0; i < EACH; i++) sum[i][j] = 0;
+        }
+        for (int k = 0; k < depth; k++) {
+            A left[EACH], right[EACH];
+            for (int i = 0; i < EACH; i++) left[i] = x[(row + 8 * i) * xr + k * xk];
+            for (int j = 0; j < EACH; j++) right[j] = y[k * yk + place[j]];
+            for (int i = 0; i < EACH; i++) for (int j = 0; j < EACH; j++) sum[i][j] += left[i] * right[j];
+        }
+        for (int i = 0; i < EACH; i++) for (int j = 0; j < EACH; j++) {
+            A* where = out + (row + 8 * i) * (cols + 1) + col + j * across;
+            if (col + j * across < cols) *where = more ? *where + sum[i][j] : sum[i][j];
+        }
+    }
+}
+
+// Whether this query may look at this key.
+__device__ bool sees(const long long query, const long long key, const long long keys, const long long causal) {
+    return key < keys && !(causal && key > query);
+}
+"""
+
+FORWARD = r"""
+extern "C" __global__ void gradcore_attend(
+    const T* q, const T* k, const T* v, T* out, A* levels, const A scale, const long long causal,
+    const long long queries, const long long keys, const long long depth, const long long width
+) {
+    const long long blocks = (queries + TILE - 1) / TILE, head = blockIdx.x / blocks, first = blockIdx.x % blocks * TILE;
+    const int e = int(depth), n = int(width);
+    q += head * queries * e, k += head * keys * e, v += head * keys * n, out += head * queries * n;
+    A* Q = (A*)gradcore_memory;
+    A *K = Q + TILE * (e + 1), *V = K + TILE * (e + 1), *O = V + TILE * (n + 1), *P = O + TILE * (n + 1);
+    A *top = P + TILE * (TILE + 1), *sum = top + TILE, *fade = sum + TILE;
+    load(Q, q, first, queries, e, scale);
+    fill(O, TILE * (n + 1), 0);
+    fill(top, TILE, -INFINITE);
+    fill(sum, TILE, 0);
+    const long long end = causal && first + TILE < keys ? first + TILE : keys;
+    for (long long at = 0; at < end; at += TILE) {
+        __syncthreads();
+        load(K, k, at, keys, e, 1);
+        load(V, v, at, keys, n, 1);
+        __syncthreads();
+        multiply(P, false, Q, e + 1, 1, K, 1, e + 1, e, TILE);
+        __syncthreads();
+        for (int r = threadIdx.x; r < TILE; r += blockDim.x) {
+            A* row = P + r * (TILE + 1);
+            A high = top[r], part = 0;
+            for (int c = 0; c < TILE; c++) {
+                if (!sees(first + r, at + c, keys, causal)) row[c] = -INFINITE;
+                high = row[c] > high ? row[c] : high;
+            }
+            for (int c = 0; c < TILE; c++) part += row[c] = exp(row[c] - high);
+            fade[r] = exp(top[r] - high);
+            sum[r] = sum[r] * fade[r] + part;
+            top[r] = high;
+        }
+        __syncthreads();
+        for (int i = threadIdx.x; i < TILE * n; i += blockDim.x) O[i / n * (n + 1) + i % n] *= fade[i / n];
+        __syncthreads();
+        multiply(O, true, P, TILE + 1, 1, V, n + 1, 1, TILE, n);
+    }
+    __syncthreads();
+    for (int i = threadIdx.x; i < TILE * n; i += blockDim.x) O[i / n * (n + 1) + i % n] /= sum[i / n];
+    __syncthreads();
+    store(out, O, first, queries, n, 1);
+    for (int r = threadIdx.x; r < TILE; r += blockDim.x) {
+        if (first + r < queries) levels[head * queries + first + r] = top[r] + log(sum[r]);
+    }
+}
+"""
+
+# The scores' shares P and their cotangents D, from products: of queries and keys, of the cotangent and values.
+SHARES = r"""
+__device__ void shares(
+    A* P, A* D, const A* levels, const A* inner, const long long query, const long long key, const long long queries,
+    const long long keys, const long long causal
+) {
+    for (int i = threadIdx.x; i < TILE * TILE; i += blockDim.x) {
+        const int r = i / TILE, c = i % TILE, place = r * (TILE + 1) + c;
+        const bool seen = query + r < queries && sees(query + r, key + c, keys, causal);
+        P[place] = seen ? exp(P[place] - levels[r]) : A(0);
+        D[place] = seen ? P[place] * (D[place] - inner[r]) : A(0);
+    }
+}
+"""
+
+BACKWARD_QUERY = r"""
+extern "C" __global__ void gradcore_attend_query(
+    const T* g, const T* q, const T* k, const T* v, const T* out, const A* levels, T* dq, A* inners, const A scale,
+    const long long causal, const long long queries, const long long keys, const long long depth, const long long width
+) {
+    const long long blocks = (queries + TILE - 1) / TILE, head = blockIdx.x / blocks, first = blockIdx.x % blocks * TILE;
+    const int e = int(depth), n = int(width);
+    q += head * queries * e, k += head * keys * e, v += head * keys * n, g += head * queries * n, out += head * queries * n;
+    A* Q = (A*)gradcore_memory;
+    A *K = Q + TILE * (e + 1), *DQ = K + TILE * (e + 1), *V = DQ + TILE * (e + 1), *G = V + TILE * (n + 1);
+    A *P = G + TILE * (n + 1), *D = P + TILE * (TILE + 1), *level = D + TILE * (TILE + 1), *inner = level + TILE;
+    load(Q, q, first, queries, e, scale);
+    load(G, g, first, queries, n, 1);
+    fill(DQ, TILE * (e + 1), 0);
+    __syncthreads();
+    for (int r = threadIdx.x; r < TILE; r += blockDim.x) {
+        A sum = 0;
+        if (first + r < queries) {
+            for (int c = 0; c < n; c++) sum += G[r * (n + 1) + c] * A(out[(first + r) * n + c]);
+            inners[head * queries + first + r] = sum;
+        }
+        inner[r] = sum;
+        level[r] = first + r < queries ? levels[head * queries + first + r] : A(0);
+    }
+    const long long end = causal && first + TILE < keys ? first + TILE : keys;
+    for (long long at = 0; at < end; at += TILE) {
+        __syncthreads();
+        load(K, k, at, keys, e, 1);
+        load(V, v, at, keys, n, 1);
+        __syncthreads();
+        multiply(P, false, Q, e + 1, 1, K, 1, e + 1, e, TILE);
+        multiply(D, false, G, n + 1, 1, V, 1, n + 1, n, TILE);
+        __syncthreads();
+        shares(P, D, level, inner, first, at, queries, keys, causal);
+        __syncthreads();
+        multiply(DQ, true, D, TILE + 1, 1, K, e + 1, 1, TILE, e);
+    }
+    __syncthreads();
+    store(dq + head * queries * e, DQ, first, queries, e, scale);
+}
+"""
+
+BACKWARD_KEY = r"""
+extern "C" __global__ void gradcore_attend_key(
+    const T* g, const T* q, const T* k, const T* v, const A* levels, const A* inners, T* dk, T* dv, const A scale,
+    const long long causal, const long long queries, const long long keys, const long long depth, const long long width
+) {
+    const long long blocks = (keys + TILE - 1) / TILE, head = blockIdx.x / blocks, first = blockIdx.x % blocks * TILE;
+    const int e = int(depth), n = int(width);
+    q += head * queries * e, k += head * keys * e, v += head * keys * n, g += head * queries * n;
+    A* Q = (A*)gradcore_memory;
+    A *K = Q + TILE * (e + 1), *DK = K + TILE * (e + 1), *V = DK + TILE * (e + 1), *DV = V + TILE * (n + 1);
+    A *G = DV + TILE * (n + 1), *P = G + TILE * (n + 1), *D = P + TILE * (TILE + 1);
+    A *level = D + TILE * (TILE + 1), *inner = level + TILE;
+    load(K, k, first, keys, e, 1);
+    load(V, v, first, keys, n, 1);
+    fill(DK, TILE * (e + 1), 0);
+    fill(DV, TILE * (n + 1), 0);
+    for (long long at = causal ? first : 0; at < queries; at += TILE) {
+        __syncthreads();
+        load(Q, q, at, queries, e, scale);
+        load(G, g, at, queries, n, 1);
+        for (int r = threadIdx.x; r < TILE; r += blockDim.x) {
+            level[r] = at + r < queries ? levels[head * queries + at + r] : A(0);
+            inner[r] = at + r < queries ? inners[head * queries + at + r] : A(0);
+        }
+        __syncthreads();
+        multiply(P, false, Q, e + 1, 1, K, 1, e + 1, e, TILE);
+        multiply(D, false, G, n + 1, 1, V, 1, n + 1, n, TILE);
+        __syncthreads();
+        shares(P, D, level, inner, at, first, queries, keys, causal);
+        __syncthreads();
+        multiply(DV, true, P, 1, TILE + 1, G, n + 1, 1, TILE, n);
+        multiply(DK, true, D, 1, TILE + 1, Q, e + 1, 1, TILE, e);
+    }
+    __syncthreads();
+    store(dk + head * keys * e, DK, first, keys, e, 1);
+    store(dv + head * keys * n, DV, first, keys, n, 1);
+}
+"""
+
+
+class Tiled:
+    """A kernel for tiles of two sizes: the larger, if shared memory has room for it.
+
+    That holds so many tiles as wide as queries are and as values are, `squares` of scores and `lines` of numbers.
+    """
+
+    def __init__(self, name: str, source: str, queries: int, values: int, squares: int, lines: int) -> None:
+        self.kernels = {each: Kernel(name, source, f"#define EACH {each}\n", TILES, SHARES) for each in (4, 2)}
+        self.held = queries, values, squares, lines
+
+    def memory(self, each: int, q: Any, v: Any) -> int:
+        """The bytes that a block shares."""
+        queries, values, squares, lines = self.held
+        row = queries * (q.shape[-1] + 1) + values * (v.shape[-1] + 1) + squares * (8 * each + 1) + lines
+        return int(8 * each * row * wide(q)().itemsize)
+
+    def each(self, q: Any, v: Any) -> int | None:
+        """The larger size that there is room for, None if there is for none."""
+        return next((each for each in self.kernels if self.memory(each, q, v) <= MEMORY), None)
+
+    def __call__(self, rows: int, arrays: tuple[Any, ...], scale: float, causal: bool, q: Any, k: Any, v: Any) -> None:
+        """Run a block for each tile of `rows` rows of each head."""
+        each = self.each(q, v) or 2
+        sizes = (q.shape[-2], k.shape[-2], q.shape[-1], v.shape[-1])
+        blocks = prod(q.shape[:-2]) * -(-rows // (8 * each))
+        numbers = wide(q)(scale), np.int64(causal), *map(np.int64, sizes)
+        self.kernels[each].blocks((blocks,), THREADS, *arrays, *numbers, memory=self.memory(each, q, v))
+
+
+ATTEND = Tiled("gradcore_attend", FORWARD, 2, 2, 1, 3)
+OF_QUERY = Tiled("gradcore_attend_query", BACKWARD_QUERY, 3, 2, 2, 2)
+OF_KEY = Tiled("gradcore_attend_key", BACKWARD_KEY, 3, 3, 2, 2)
+
+
+def _tiled(q: Any, k: Any, v: Any) -> bool:
+    """Whether these kernels can serve, forward and backward, and should."""
+    lead, scores = q.shape[:-2], q.size // max(q.shape[-1], 1) * k.shape[-2]
+    if not serves(q, k, v) or not (q.size and k.size and v.size) or k.shape[:-2] != lead or v.shape[:-2] != lead:
+        return False
+    return (scores <= FEW or scores > MANY) and all(each.each(q, v) for each in (ATTEND, OF_QUERY, OF_KEY))
+
+
+def attend(bind: Bind) -> Callable[..., Any]:
+    """Return the function `attend` of a backend, which keeps a number for each query."""
+    otherwise = bind(composed.attend)
+
+    def call(q: Any, k: Any, v: Any, scale: float, causal: bool) -> Any:
+        if not _tiled(q, k, v):
+            return otherwise(q, k, v, scale, causal)
+        out, levels = cp.empty((*q.shape[:-1], v.shape[-1]), q.dtype), cp.empty(q.shape[:-1], wide(q))
+        ATTEND(q.shape[-2], (*map(cp.ascontiguousarray, (q, k, v)), out, levels), scale, causal, q, k, v)
+        return out, levels
+
+    return named(call, "attend", otherwise)
+
+
+def attend_backward(bind: Bind) -> Callable[..., Any]:
+    """Return the function `attend_backward` of a backend."""
+    otherwise = bind(composed.attend_backward)
+
+    def call(g: Any, q: Any, k: Any, v: Any, out: Any, kept: Any, scale: float, causal: bool) -> Any:
+        if kept.ndim == q.ndim:  # all shares
+            return otherwise(g, q, k, v, out, kept, scale, causal)
+        g, q, k, v, out = map(cp.ascontiguousarray, (g, q, k, v, out))
+        inner, dq, dk, dv = cp.empty(kept.shape, kept.dtype), *(cp.empty(x.shape, x.dtype) for x in (q, k, v))
+        OF_QUERY(q.shape[-2], (g, q, k, v, out, kept, dq, inner), scale, causal, q, k, v)
+        OF_KEY(k.shape[-2], (g, q, k, v, kept, inner, dk, dv), scale, causal, q, k, v)
+        return dq, dk, dv
+
+    return named(call, "attend_backward", otherwise)

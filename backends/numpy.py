@@ -30,7 +30,7 @@ from numpy import (  # parts of a number
     copysign, nextafter, ldexp, frexp, heaviside, signbit, isnan, isinf, isfinite, real, imag, conj, angle,
 )
 from numpy import (  # comparison, logic, bits
-    equal, not_equal, less, less_equal, greater, greater_equal, isclose, where,
+    equal, not_equal, less, less_equal, greater, greater_equal, isclose,
     logical_and, logical_or, logical_not, logical_xor,
     bitwise_and, bitwise_or, bitwise_xor, bitwise_not, left_shift, right_shift,
 )
@@ -45,6 +45,8 @@ from numpy.linalg import (
 # isort: on
 
 from gradcore.backends import activations, composed, shared
+from gradcore.backends.activations import relu
+from gradcore.backends.choices import where
 from gradcore.backends.lapack import cholesky, lstsq, svd
 from gradcore.backends.orders import argsort, argtop
 from gradcore.backends.scans import cumsum
@@ -237,12 +239,6 @@ def masked(x: Any, mask: Any) -> Any:
     if mask.dtype.kind != "b":
         mask = np.not_equal(mask, _ZEROS.get(mask.dtype, 0))
     return np.multiply(x.view(bits), mask.astype(bits)).view(x.dtype)
-
-
-def relu(x: Any) -> Any:
-    """Return `x` where it is positive or NaN and 0 elsewhere."""
-    zero = _ZEROS.get(x.dtype)  # NumPy takes twice as long with a number
-    return np.maximum(x, 0 if zero is None else zero)
 
 
 def sigmoid(x: Any) -> Any:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-
 # The buffers of ufuncs are of the same state. NumPy copies what is broadcast along rows that fit into a buffer, which takes
 # longer than the operation; with 8192 elements, its default, two times as long in all.
 _BUFFER = 1024

@@ -102,6 +102,65 @@ def test_what_is_computed_leaves_its_arguments_alone() -> None:
     np.testing.assert_array_equal((x, g), copies)
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2", "i4"])
+@pytest.mark.parametrize("n", [1, 500, 20_001])
+def test_relu_keeps_what_is_positive_or_no_number(dtype: str, n: int) -> None:
+    x = np.random.default_rng().normal(size=n, scale=3).astype(dtype)
+    if dtype != "i4":
+        x[::7] = np.nan
+        x[3::7] = np.inf
+    np.testing.assert_array_equal(host.relu(x), np.where(x <= 0, np.zeros((), dtype), x))
+
+
+@pytest.mark.parametrize("n", [1, 10_000])
+def test_leaky_relu_at_extremes(n: int) -> None:
+    x = np.tile(EXTREMES, n)
+    with np.errstate(all="ignore"):
+        for slope in (0.0, 0.01, 1.0, 1.5, -0.5):
+            expected = np.where(x > 0, x, x * np.float32(slope))
+            np.testing.assert_array_equal(F.leaky_relu(gradcore.tensor(x), slope).numpy(), expected)
+            leaf = gradcore.tensor(x, requires_grad=True)
+            F.leaky_relu(leaf, slope).sum().backward()
+            np.testing.assert_array_equal(leaf.grad.numpy(), np.where(x > 0, 1, slope).astype("f4"))
+
+
+BITS = np.array([0x7FC00001, 0xFF800000, 0x80000000, 1, 0x3F800000, 0xFFFFFFFF], "u4").view("f4")  # nans of several kinds
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        lambda x: (x, x[::-1]),
+        lambda x: (x.astype("d"), x[::-1].astype("d")),
+        lambda x: (x, x[::-1].astype("d")),
+        lambda x: (x, 1.5),
+        lambda x: (float("-inf"), x),
+        lambda x: (1e300, x),
+        lambda x: (x, np.float32(2)),
+        lambda x: (x, np.array(2, "f4")),
+        lambda x: (x, True),
+        lambda x: (x.astype("i8"), 3),
+        lambda x: (x.astype("f2"), x[::-1].astype("f2")),
+        lambda x: (x[:1], x),
+        lambda x: (1.0, 2.0),
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("n", [4, 5_000])
+def test_where_is_numpys_bit_by_bit(pair: Callable[..., Any], turned: bool, n: int) -> None:
+    with np.errstate(all="ignore"):
+        x, y = pair(np.tile(BITS, n))
+        condition = np.random.default_rng().integers(0, 2, BITS.size * n).astype(bool)
+        if turned:
+            x, y = (np.tile(each, (2, 1)).T if isinstance(each, np.ndarray) and each.ndim else each for each in (x, y))
+            condition = np.stack([condition, ~condition], 1)
+        mine, numpys = host.where(condition, x, y), np.where(condition, x, y)
+        spread = host.where(condition[:1], x, y), np.where(condition[:1], x, y)
+    assert (mine.dtype, mine.shape) == (numpys.dtype, numpys.shape)
+    assert mine.tobytes() == numpys.tobytes()
+    assert spread[0].tobytes() == spread[1].tobytes()
+
+
 def test_the_buffers_of_ufuncs_are_small_in_operations_alone() -> None:
     before = np.getbufsize()
     token = host.quiet()

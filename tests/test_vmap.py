@@ -13,7 +13,9 @@ import pytest
 
 import gradcore
 import gradcore.func
-from gradcore.transforms import lifted
+from gradcore import ops
+from gradcore.recorder.primitive import registry
+from gradcore.transforms import batches, batching, lifted
 
 torch = pytest.importorskip("torch")
 
@@ -96,6 +98,33 @@ def test_values_that_decide_the_way_make_a_loop_that_warns_once_with_the_line() 
     assert linecache.getline(warning.filename, warning.lineno).strip() == "return x if x > 0 else -x"
     np.testing.assert_array_equal(out.numpy(), np.abs(x.numpy()))
     np.testing.assert_array_equal(again.numpy(), np.sign(x.numpy()))
+
+
+def test_all_primitives_have_a_way_to_be_batched() -> None:
+    ops.load()
+    registry.load()
+
+    def has(op: Any) -> bool:
+        return bool(op.name in batches.rules or op.kind == "elementwise" or op.composition or batches._goes_in_front(op))
+
+    assert batching.__name__.endswith("batching")
+    assert [op.name for op in registry.values() if not has(op)] == ["bincount"]  # whose size depends on values: a loop
+
+
+def test_what_has_no_rule_is_done_one_by_one_and_warns_once_with_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(batches.rules, "dot")
+    monkeypatch.setattr(batches, "_told", set())
+    x, y = gradcore.tensor(numbers(4, 3)), gradcore.tensor(numbers(3, 3), requires_grad=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            out = gradcore.func.vmap(lambda v: v @ y)(x)  # the line
+    (warning,) = caught
+    assert "no batching rule for dot" in str(warning.message)
+    assert linecache.getline(warning.filename, warning.lineno).endswith("# the line\n")
+    np.testing.assert_allclose(out.detach().numpy(), x.numpy() @ y.detach().numpy())
+    out.sum().backward()
+    np.testing.assert_allclose(y.grad.numpy(), np.repeat(x.numpy().sum(0)[:, None], 3, 1))
 
 
 @pytest.mark.filterwarnings("ignore:vmap")

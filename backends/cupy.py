@@ -53,12 +53,11 @@ from gradcore.backends.cuda import reporting as _reporting
 from gradcore.backends.cusolver import (
     cholesky, eig, eigh, eigvals, eigvalsh, inv, lstsq, pinv, qr, solve, svd,
 )
-from gradcore.backends.kernels import attention as _attention, columns as _sums, normalization as _normalization
+from gradcore.backends.kernels import attention as _attention, columns as _sums, normalization as _normalization, windows as _windows
 from gradcore.backends.kernels.activations import bound as _fused, masked as _masked
 from gradcore.backends.kernels.losses import bound as _cross_entropy
 from gradcore.backends.kernels.rules import run_rule as _run_rule
 from gradcore.backends.kernels.softmax import bound as _over_rows
-from gradcore.backends.kernels.windows import columns as _columns, image as _image
 from gradcore.backends.streams import fetch as _fetch, is_pinned as _is_pinned, pinned_empty as _pinned_empty, sent as _sent
 from gradcore.backends.writes import add_at, bincount, put_along_axis, setitem
 from gradcore.backends.shared import argmax, argmin, matrix_transpose, reshape, squeeze, swapaxes, transpose
@@ -140,9 +139,8 @@ def start() -> None:
 
 def sum(x: Any, axis: Any = None, *, keepdims: bool = False, dtype: Any = None) -> Any:
     """Return the sum over `axis`; float16 and bfloat16 add up in float32."""
-    first = 0 if dtype is not None or keepdims or type(axis) is not tuple else len(axis)
-    if first and axis == tuple(range(first)) and _sums.pays(x, first):
-        return _sums.column_sums(x, first)
+    if dtype is None and not keepdims and _sums.pays(x, axis):
+        return _sums.column_sums(x, len(axis))
     return x.sum(axis, dtype, None, keepdims)
 
 
@@ -385,7 +383,7 @@ softmax, softmax_backward = _over_rows("softmax", _bind), _over_rows("softmax_ba
 standardize, destandardize = _normalization.standardize(_bind), _normalization.destandardize(_bind)
 normalize, normalize_backward = _normalization.normalize(_bind), _normalization.normalize_backward(_bind)
 affine, cross_entropy = _fused("affine", _bind), _cross_entropy(_bind)
-columns, image = _columns(_bind), _image(_bind)
+columns, image = _windows.columns(_bind), _windows.image(_bind)
 attend, attend_backward = _attention.attend(_bind), _attention.attend_backward(_bind)
 run_rule = partial(_run_rule, _bind(composed.run_rule))
 log_softmax, log_softmax_backward = _over_rows("log_softmax", _bind), _over_rows("log_softmax_backward", _bind)

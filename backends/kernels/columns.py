@@ -98,11 +98,13 @@ def total(parts: Any, dtype: Any) -> Any:
     return out
 
 
-def pays(x: Any, axes: int) -> bool:
-    """Say whether these kernels sum faster over the first `axes` axes than CuPy."""
-    if not 0 < axes < x.ndim or x.size < 1 << 18 or not serves(x) or not x.flags.c_contiguous:
+def pays(x: Any, axis: Any) -> bool:
+    """Say whether these axes are the first ones, over which these kernels sum faster than CuPy."""
+    if x.size < 1 << 18 or type(axis) is not tuple or not 0 < len(axis) < x.ndim or axis != tuple(range(len(axis))):
         return False
-    n = x.strides[axes - 1] // x.itemsize
+    if not serves(x) or not x.flags.c_contiguous:
+        return False
+    n = x.strides[len(axis) - 1] // x.itemsize
     return bool(n <= 1 << 14 and x.size // n >= 4 * ROWS)
 
 

@@ -53,7 +53,7 @@ from gradcore.backends.cuda import reporting as _reporting
 from gradcore.backends.cusolver import (
     cholesky, eig, eigh, eigvals, eigvalsh, inv, lstsq, pinv, qr, solve, svd,
 )
-from gradcore.backends.kernels import attention as _attention, columns as _sums, normalization as _normalization, windows as _windows
+from gradcore.backends.kernels import attention as _attention, columns as _sums, normalization as _norms, windows as _windows
 from gradcore.backends.kernels.activations import bound as _fused, masked as _masked
 from gradcore.backends.kernels.losses import bound as _cross_entropy
 from gradcore.backends.kernels.rules import run_rule as _run_rule
@@ -380,8 +380,8 @@ gelu_tanh, gelu_tanh_backward = _fused("gelu_tanh", _bind), _fused("gelu_tanh_ba
 silu, silu_backward = _fused("silu", _bind), _fused("silu_backward", _bind)
 softplus, softplus_backward = _fused("softplus", _bind), _fused("softplus_backward", _bind)
 softmax, softmax_backward = _over_rows("softmax", _bind), _over_rows("softmax_backward", _bind)
-standardize, destandardize = _normalization.standardize(_bind), _normalization.destandardize(_bind)
-normalize, normalize_backward = _normalization.normalize(_bind), _normalization.normalize_backward(_bind)
+standardize, destandardize = _norms.standardize(_bind), _norms.destandardize(_bind)
+normalize, normalize_backward = _norms.normalize(_bind), _norms.normalize_backward(_bind)
 affine, cross_entropy = _fused("affine", _bind), _cross_entropy(_bind)
 columns, image = _windows.columns(_bind), _windows.image(_bind)
 attend, attend_backward = _attention.attend(_bind), _attention.attend_backward(_bind)

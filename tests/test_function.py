@@ -364,6 +364,21 @@ def functions_are_not_instantiated(lib: Any) -> Any:
     return y, x.grad, found, Shift(inplace=True).inplace, Shift().inplace
 
 
+@program
+def what_backward_may_return(lib: Any) -> Any:
+    returns = [
+        lambda g: g, lambda g: (g, g, g), lambda g: (g, g, None), lambda g: (g, g[:2]), lambda g: (g, 3.0), lambda g: None,
+        lambda g: (g, g.long()), lambda g: (g, g.sum()), lambda g: [g, g], lambda g: (g, g.float()), lambda g: (None, g),
+        lambda g: (None, None), lambda g: (g, g.expand(2, 3)), lambda g: (g, g.reshape(1, 3)), lambda g: (),
+    ]  # fmt: skip
+    found = []
+    for back in returns:
+        function = made(lib, lambda ctx, x, y: x * y, lambda ctx, g, back=back: back(g))
+        x, y = leaf(lib, 3), leaf(lib, 3, seed=1)
+        found.append([attempt(function.apply(x, y).sum().backward), x.grad, y.grad])
+    return found
+
+
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)
 def test_does_as_torch(program: Callable[[Any], Any]) -> None:
     same(program, torch)
@@ -387,6 +402,16 @@ def test_a_wrong_shape_names_function_input_and_both_shapes() -> None:
     x, y = leaf(gradcore, 3), leaf(gradcore, 5)
     with pytest.raises(RuntimeError, match=r"MyFnBackward .* index 1 .*\[3\].*\[5\]"):
         function.apply(x, y).sum().backward()
+    assert x.grad is None
+    assert y.grad is None
+
+
+def test_a_wrong_number_names_function_inputs_and_shapes() -> None:
+    function = made(gradcore, lambda ctx, x, n, y: x * 2, lambda ctx, g: (g, None))
+    x, y = leaf(gradcore, 3), leaf(gradcore, 5)
+    shapes = r"a tensor \[3\], no tensor, a tensor \[5\]; it returned a tensor \[3\], no tensor"
+    with pytest.raises(RuntimeError, match=rf"MyFnBackward .*expected 3, got 2.* {shapes}"):
+        function.apply(x, 2, y).sum().backward()
     assert x.grad is None
     assert y.grad is None
 

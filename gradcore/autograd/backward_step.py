@@ -74,11 +74,12 @@ class BackwardStep:
         n = len(self.inputs)
         while len(grads) > n and grads[-1] is None:
             grads = grads[:-1]
-        if len(grads) != n and not (len(grads) == 1 and grads[0] is None):
+        if len(grads) != n:
             raise RuntimeError(
-                f"function {self.name} returned an incorrect number of gradients (expected {n}, got {len(grads)})"
+                f"function {self.name} returned an incorrect number of gradients (expected {n}, got {len(grads)}): one for "
+                f"each argument of forward, which were {_told(self.inputs)}; it returned {_told(grads)}"
             )
-        checked = [self._checked(i, grad, traced) for i, grad in enumerate(grads if len(grads) == n else (None,) * n)]
+        checked = [self._checked(i, grad, traced) for i, grad in enumerate(grads)]
         return tuple(c if keep else None for c, keep, need in zip(checked, self.keep, self.needs, strict=True) if need)
 
     def _given(self, part: Any, like: Like | None) -> Value | None:
@@ -123,6 +124,12 @@ class BackwardStep:
                 else wrap(like.F.as_array(steps.sum_to(steps.raw(like.F), grad._array, like.shape)))
             )
         return grad if dtype == like.dtype else cast(grad, like.dtype)
+
+
+def _told(values: Sequence[Any]) -> str:
+    """The shape of each that has one."""
+    shapes = [x._array.shape if isinstance(x, Value) else getattr(x, "shape", None) for x in values]
+    return ", ".join("no tensor" if shape is None else f"a tensor {list(shape)}" for shape in shapes)
 
 
 def _underneath(F: Any) -> Any:

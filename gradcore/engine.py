@@ -211,7 +211,9 @@ def seeds(
     for i, t in enumerate(tensors):
         where = t._node if t._meta is None else target(t)
         if where is None:
-            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+            raise RuntimeError(
+                f"element {i} of tensors does not require grad and does not have a grad_fn: {errors.why_no_grad(t)}"
+            )
         targets.append(where)
         given = gradients[i]
         if given is None:

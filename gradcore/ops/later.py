@@ -200,7 +200,7 @@ MODULES: Final = {
         apply_ detach dim_order get_device is_hpu is_inference is_meta is_mkldnn is_mps is_nested is_nonzero is_pinned
         is_quantized is_same_size is_set_to is_shared is_sparse is_sparse_csr is_storage is_tensor is_vulkan
         is_warn_always_enabled is_xla is_xpu layout map_ numel pin_memory record_stream result_type set_warn_always
-        typename untyped_storage
+        typename untyped_storage why_no_grad
     """,
     "reflections": """
         householder_product lu lu_solve lu_unpack orgqr ormqr triangular_solve
@@ -301,7 +301,7 @@ METHODS: Final = """
         swapaxes swapaxes_ swapdims swapdims_ t t_ take take_along_dim tensor_split tile tolist topk trace transpose
         transpose_ triangular_solve tril tril_ triu triu_ trunc trunc_ type unbind unflatten unfold uniform_ unique
         unique_consecutive unsafe_chunk unsafe_split unsafe_split_with_sizes unsqueeze unsqueeze_ untyped_storage var
-        var_mean vdot view view_as vsplit where xlogy xlogy_ zero_
+        var_mean vdot view view_as vsplit where why_no_grad xlogy xlogy_ zero_
 """.split()
 
 # operations: end

@@ -11,6 +11,7 @@ from gradcore.backends import numpy as host
 from gradcore.backends import of
 from gradcore.ops import arguments
 from gradcore.ops.registry import methods, op
+from gradcore.recorder import errors
 from gradcore.recorder.inplace import check_writable, store
 from gradcore.recorder.value import Value, wrap
 
@@ -89,6 +90,14 @@ def set_warn_always(b: bool, /) -> None:
 def is_warn_always_enabled() -> bool:
     """Return what `set_warn_always` was told last."""
     return _warns_always[0]
+
+
+@op(function=False)
+def why_no_grad(input: Tensor) -> str:
+    """Say why the tensor has no history: where it was cut, if it was made inside `autograd.note_cuts()`."""
+    if input.requires_grad:
+        return "it requires grad: " + ("it is a leaf" if input.grad_fn is None else f"{input.grad_fn.name()} made it")
+    return errors.why_no_grad(input)
 
 
 @op()

@@ -108,3 +108,35 @@ def broadcast_mismatch(a: tuple[int, ...], b: tuple[int, ...]) -> str | None:
                 f"dimension {longest - back}"
             )
     return None
+
+
+# -- where a history ends ---------------------------------------------------------------------------------------------
+
+
+class Cut:
+    """What is known of a constant: what made it one, on which line, and the same of what it was computed from."""
+
+    __slots__ = ("before", "what", "where")
+
+    def __init__(self, what: str, where: str, before: tuple[Cut, ...] = ()) -> None:
+        self.what, self.where, self.before = what, where, before
+
+
+def why_no_grad(t: Value) -> str:
+    """Why `t` has no history: what was noted of it and what it was computed from, or what can be said without notes."""
+    if t._array.dtype.kind in "biu":
+        told = f"{dtypes.of(t._array.dtype)} has no derivative: only floating point and complex tensors can require grad"
+    else:
+        told = "it was made without requires_grad=True, in no_grad mode, or by detach()"
+    if "_cut" not in t.__dict__:
+        return f"{told}; make it inside `with gradcore.autograd.note_cuts():` to be told on which line"
+    cuts: dict[str, None] = {}
+    seen: set[int] = set()
+    stack: list[Cut] = [t.__dict__["_cut"]]
+    while stack:
+        cut = stack.pop()
+        if id(cut) not in seen:
+            seen.add(id(cut))
+            stack.extend(reversed(cut.before))
+            cuts.update({f"{cut.what} ({cut.where})" if cut.where else cut.what: None} if cut.what else {})
+    return "\n  ".join(["its history ends here:", *cuts])

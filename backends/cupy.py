@@ -33,7 +33,7 @@ from cupy import (  # comparison, logic, bits
     logical_and, logical_or, logical_not, logical_xor,
     bitwise_and, bitwise_or, bitwise_xor, bitwise_not, left_shift, right_shift,
 )
-from cupy import outer, vdot, dot, tensordot
+from cupy import outer, vdot, tensordot
 from cupy import nonzero, count_nonzero, searchsorted, histogram
 from cupy import concatenate, flip, roll, tile, diagonal, tril, triu
 from cupy import take, take_along_axis, copyto
@@ -48,6 +48,7 @@ from gradcore.backends.cuda import (
     synchronize, why_not,
 )
 from gradcore.backends.convolutions import convolution
+from gradcore.backends.cublas import dot, einsum, matmul
 from gradcore.backends.cuda import follow as _follow
 from gradcore.backends.cuda import reporting as _reporting
 from gradcore.backends.cusolver import (
@@ -59,7 +60,7 @@ from gradcore.backends.kernels.losses import bound as _cross_entropy
 from gradcore.backends.kernels.rules import run_rule as _run_rule
 from gradcore.backends.kernels.softmax import bound as _over_rows
 from gradcore.backends.streams import fetch as _fetch, is_pinned as _is_pinned, pinned_empty as _pinned_empty, sent as _sent
-from gradcore.backends.writes import add_at, bincount, put_along_axis, setitem
+from gradcore.backends.writes import add_at, bincount, put_along_axis, scatter_add as _scatter_add, setitem
 from gradcore.backends.shared import argmax, argmin, matrix_transpose, reshape, squeeze, swapaxes, transpose
 # isort: on
 
@@ -277,24 +278,9 @@ def fourier(transform: str, x: Any, shape: Any, axes: Any, norm: str) -> Any:
 # products
 
 
-_wide_matmul = shared.widened(cp.matmul, "V")
-
-
 def vecdot(x: Any, y: Any) -> Any:
     """Return the sums over the last axis of the products of real arrays."""
     return (x * y).sum(-1)
-
-
-def matmul(x: Any, y: Any) -> Any:
-    """Return the matrix product, batched over leading axes; float16 and bfloat16 add up in float32."""
-    # CuPy 14 multiplies matrices of bfloat16, but fails on batches of them
-    return (_wide_matmul if x.ndim > 2 or y.ndim > 2 else cp.matmul)(x, y)
-
-
-@partial(shared.widened, kinds="V")
-def einsum(subscripts: str, *operands: Any) -> Any:
-    """Return the sum of products that `subscripts` describes."""
-    return cp.einsum(subscripts, *operands, optimize=len(operands) > 2)
 
 
 # layout and memory
@@ -408,7 +394,7 @@ flat_storage = _bind(shared.flat_storage)
 as_strided = _bind(shared.as_strided)
 sliding_window_view = _bind(shared.sliding_window_view)
 spread = _bind(shared.spread)
-scatter_add = _bind(shared.scatter_add)
+scatter_add = _bind(_scatter_add)
 
 # random numbers
 
@@ -421,11 +407,11 @@ def generator(seed: int) -> Any:
 random_uniform = _bind(shared.random_uniform)
 random_normal = _bind(shared.random_normal)
 random_integers = _bind(shared.random_integers)
+random_poisson = _bind(shared.random_poisson)
 random_permutation = _bind(shared.random_permutation)
 
 # CUDA raises no floating-point warnings
 
-random_poisson = _bind(shared.random_poisson)
 
 def quiet() -> Any:
     """Do nothing; see numpy.py."""

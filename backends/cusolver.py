@@ -9,10 +9,13 @@ import cupy as cp
 import cupyx
 import numpy as np
 
+from gradcore.backends.graphs import refuse
+
 
 def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def call(*operands: Any, **options: Any) -> Any:
+        refuse("a decomposition by cuSOLVER")
         with cupyx.errstate(linalg="raise"):
             return function(*operands, **options)
 

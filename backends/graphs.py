@@ -48,6 +48,7 @@ class Capture:
     def __init__(self, pool: Pool, mode: str) -> None:
         self.pool, self.mode = pool, MODES[mode]
         self.kept: list[Any] = []  # what streams of the graph still use when the capture has no more use for it
+        self.workspaces: dict[int, Any] = {}  # of cuBLAS, by stream
         self.graph: Any = None
 
     def begin(self) -> None:

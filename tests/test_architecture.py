@@ -42,7 +42,7 @@ THIRD_PARTY = {
     "numpy": {
         f"gradcore.backends.{name}"
         for name in (
-            *"activations choices numpy cupy cusolver lapack mersenne normalizing orders scans scatters".split(),
+            *"activations choices cublas numpy cupy cusolver lapack mersenne normalizing orders scans scatters".split(),
             *"silence special streams sums writes".split(),
             *(f"kernels.{name}" for name in KERNELS),
         )
@@ -50,12 +50,13 @@ THIRD_PARTY = {
     "cupy": {
         f"gradcore.backends.{name}"
         for name in [
-            *"convolutions cupy cuda cusolver graphs streams writes".split(),
+            *"convolutions cublas cupy cuda cusolver graphs streams writes".split(),
             *(f"kernels.{name}" for name in KERNELS),
         ]
     },
     "cupyx": {f"gradcore.backends.{name}" for name in ("cupy", "cusolver", "streams", "writes")},
     "cudnn": {"gradcore.backends.cudnn"},
+    "cupy_backends": {"gradcore.backends.cublas"},
     "scipy": {"gradcore.backends.special"},
     "ml_dtypes": {"gradcore.dtypes"},
 }

@@ -16,7 +16,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from tests.double import kernels, methods, queues
+from tests.double import cublas, kernels, methods, queues
 from tests.double.arrays import ndarray
 from tests.double.machine import Ledger, ledger
 
@@ -29,7 +29,7 @@ KERNELS = [
 ]
 # The modules that import CuPy, in the order of their imports.
 PARTS = (
-    *(f"gradcore.backends.{name}" for name in "cuda streams graphs cusolver convolutions".split()),
+    *(f"gradcore.backends.{name}" for name in "cuda streams graphs cusolver cublas convolutions".split()),
     *KERNELS,
     "gradcore.backends.writes",
     BACKEND,
@@ -107,6 +107,7 @@ def parts() -> dict[str, ModuleType]:
     known = dict(vars(backends))
     with _in_place_of({**MODULES, **dict.fromkeys(PARTS)}):
         found = {name: import_module(name) for name in PARTS}
+        found["gradcore.backends.cublas"].library = lambda: cublas.library
         found[BACKEND].start()
         found[KERNELS[0]].SERVED &= kernels.SERVED
     for name in vars(backends).keys() - known.keys():  # where importing binds them

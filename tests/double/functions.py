@@ -18,7 +18,7 @@ import numpy as np
 
 from tests.double import arrays
 from tests.double.arrays import check_dtype, from_host, ndarray, to_host
-from tests.double.machine import ledger
+from tests.double.machine import current, ledger
 
 
 def words(text: str) -> frozenset[str]:
@@ -113,6 +113,8 @@ def _dtype(char: str) -> Any:
 ARRAYS = words("a b x y x1 x2 v ar arr array indices values condition mask m q src dst")
 WAITS = words("nonzero flatnonzero argwhere unique bincount histogram array_equal allclose extract compress")
 NARROW = words("matmul dot tensordot vdot inner outer einsum sum prod mean trace")
+# What CuPy gives to cuBLAS or cuSOLVER.
+LIBRARIES = words("matmul dot tensordot vdot inner einsum inv solve cholesky eigh eigvalsh svd qr eig eigvals lstsq pinv")
 DECOMPOSITIONS = words("inv solve cholesky eigh eigvalsh svd qr eig eigvals lstsq pinv tensorsolve tensorinv")
 
 
@@ -136,6 +138,9 @@ class Function:
         if name in WAITS:
             ledger.sync(name)
         hosts = [to_host(x, name) for x in args]
+        is_for_libraries = name in LIBRARIES and any(isinstance(x, np.ndarray) and x.dtype.kind not in "biu" for x in hosts)
+        if is_for_libraries and current.capturing is not None:
+            raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
         named = {k: to_host(x, name) for k, x in keywords.items()}
         sources = (*args, *keywords.values())
         with np.errstate(all="ignore"):

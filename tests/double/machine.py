@@ -78,6 +78,10 @@ class Device:
     def use(self) -> None:
         current.id = self.id
 
+    @property
+    def cublas_handle(self) -> int:
+        return 0xB1A5 + self.id
+
     def synchronize(self) -> None:
         ledger.sync("Device.synchronize")
 

@@ -11,6 +11,7 @@ import cupy as cp
 import cupyx
 import numpy as np
 
+from gradcore.backends import shared
 from gradcore.backends.determinism import mode, refuse
 from gradcore.backends.kernels.scatter import add_rows
 
@@ -65,6 +66,13 @@ def add_at(x: Any, index: tuple[Any, ...], values: Any) -> None:
         wide = x.astype(np.int32)
         cupyx.scatter_add(wide, index, values.astype(np.int32))
         x[...] = wide.astype(x.dtype)
+
+
+def scatter_add(F: Any, x: Any, index: Any, values: Any) -> Any:
+    """Add `values` to x[index] in place and return `x`; 16-bit sums are rounded once, by the kernel or from a wide copy."""
+    if shared.is_narrow(x) and add_rows(x, index if type(index) is tuple else (index,), values):
+        return x
+    return shared.scatter_add(F, x, index, values)
 
 
 def _add_in_order(x: Any, index: Any, values: Any) -> bool:

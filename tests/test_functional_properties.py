@@ -108,3 +108,13 @@ def test_warnings_say_what_torch_says() -> None:
         F.softmin(x)
     with pytest.warns(UserWarning, match="please use reduction='sum' instead"):
         F.mse_loss(x, x, size_average=False)
+
+
+@pytest.mark.parametrize("size", [lambda n: (n, n), lambda n: [n, n], lambda n: n])
+def test_sizes_that_compare_equal_are_not_taken_for_each_other(size: Any) -> None:
+    x = gradcore.rand(1, 1, 3, 3)
+    assert F.interpolate(x, size(7), mode="bilinear").shape == (1, 1, 7, 7)
+    with pytest.raises(TypeError):
+        F.interpolate(x, size(7.0), mode="bilinear")
+    assert F.interpolate(x, scale_factor=size(2), mode="bilinear").shape == (1, 1, 6, 6)
+    assert F.interpolate(x, scale_factor=size(2.0), mode="bilinear").shape == (1, 1, 6, 6)

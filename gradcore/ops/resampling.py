@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 from operator import index
 from typing import TYPE_CHECKING, Any
 
@@ -49,24 +50,73 @@ def interpolate(
     `scale_factor`, or with `recompute_scale_factor` from the sizes.
     """
     need_tensor(input, "interpolate")
+    plan = _kept_plan if _is_plain(size, _SIZES) and _is_plain(scale_factor, _FACTORS) else _plan
     shape = tuple(input._array.shape)
+    out, todo, node = plan(shape, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias)
+    if todo is None:
+        return _AREAS[len(shape)](input, out)
+    dtype = input._array.dtype
+    if dtype.kind in "bic" or (dtype.kind == "u" and not mode.startswith("nearest")):
+        name = node.removesuffix("Backward0").removesuffix("Aa").lower()
+        raise NotImplementedError(f"\"{name}\" not implemented for '{dtypes.of(dtype)._title}'")
+    made: Any = input
+    for axis, sampling in todo:
+        made = resample(made, axis=axis, sampling=sampling)
+    made = copy(made) if made is input else made
+    label(made, node, (input,))
+    return made  # type: ignore[no-any-return]
+
+
+def _is_plain(given: Any, kinds: frozenset[type]) -> bool:
+    """Whether `given` is None, a number or a tuple of numbers, which can be looked up."""
+    return given is None or type(given) in kinds or (type(given) is tuple and kinds.issuperset(map(type, given)))
+
+
+_SIZES: frozenset[type] = frozenset((int,))
+_FACTORS: frozenset[type] = frozenset((int, float))
+# What to make of the shape of the input and the arguments: the sizes, the axes with their samplings (the mode "area" has
+# none), and the name of the node.
+Plan = tuple[tuple[int, ...], tuple[tuple[int, Sampling], ...] | None, str]
+
+
+def _plan(
+    shape: tuple[int, ...], size: Any, scale_factor: Any, mode: str, align_corners: Any, recompute: Any, antialias: Any
+) -> Plan:
     out, factors = _sizes(shape, size, scale_factor)
     if mode in ("nearest", "nearest-exact", "area") and align_corners is not None:
         raise ValueError(
             "align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear"
         )
-    if recompute_scale_factor and size is not None:
+    if recompute and size is not None:
         raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
     if antialias and not (mode in ("bilinear", "bicubic", "lanczos") and len(shape) == 4):
         raise ValueError(
             "Anti-alias option is restricted to bilinear, bicubic, and lanczos modes and requires a 4-D tensor as input"
         )
     if mode == "area" and len(shape) in _AREAS:
-        return _AREAS[len(shape)](input, out)
+        return out, None, ""
     _check_mode(mode, len(shape), align_corners, antialias)
-    if recompute_scale_factor:
-        factors = None
-    return _resampled(input, out, factors, mode, bool(align_corners), antialias)
+    filter_, _, node = _MODES[mode]
+    if min(*out, *shape[2:]) < 1:
+        raise RuntimeError(
+            f"Input and output sizes should be greater than 0, but got input {list(shape[2:])} and output {list(out)} "
+            "(interpolate)"
+        )
+    if shape[1] == 0:
+        raise RuntimeError(f"Non-empty {len(shape)}D data tensor expected but got a tensor with sizes {list(shape)}")
+    todo = []
+    for i, (m, o) in enumerate(zip(shape[2:], out, strict=True)):
+        if align_corners:
+            scale = (m - 1) / (o - 1) if o > 1 else 0.0
+        else:
+            scale = 1 / factors[i] if factors is not None and factors[i] > 0 and not recompute else m / o
+        if m != o or (scale != 1 and not antialias):
+            todo.append((o / m, i + 2, Sampling(filter_, m, o, scale, bool(align_corners), antialias)))
+    shorter_first = tuple((axis, sampling) for _, axis, sampling in sorted(todo))
+    return out, shorter_first, node.format(len(out)) + ("AaBackward0" if antialias else "Backward0")
+
+
+_kept_plan = lru_cache(maxsize=512)(_plan)
 
 
 def _sizes(shape: tuple[int, ...], size: Any, scale_factor: Any) -> tuple[tuple[int, ...], Sequence[float] | None]:
@@ -108,36 +158,6 @@ def _check_mode(mode: str, ndim: int, align_corners: bool | None, antialias: boo
         raise ValueError("Lanczos mode does not support align_corners=True")
     if mode == "lanczos" and not antialias:
         raise ValueError("Lanczos mode requires antialias=True")
-
-
-def _resampled(
-    x: Any, out: tuple[int, ...], factors: Sequence[float] | None, mode: str, aligned: bool, wide: bool
-) -> Tensor:
-    filter_, _, node = _MODES[mode]
-    shape, dtype = tuple(x._array.shape), x._array.dtype
-    if min(*out, *shape[2:]) < 1:
-        raise RuntimeError(
-            f"Input and output sizes should be greater than 0, but got input {list(shape[2:])} and output {list(out)} "
-            "(interpolate)"
-        )
-    if shape[1] == 0:
-        raise RuntimeError(f"Non-empty {len(shape)}D data tensor expected but got a tensor with sizes {list(shape)}")
-    if dtype.kind in "bic" or (dtype.kind == "u" and not mode.startswith("nearest")):
-        title = dtypes.of(dtype)._title
-        raise NotImplementedError(f"\"{node.format(len(out)).lower()}\" not implemented for '{title}'")
-    made, todo = x, []
-    for i, (m, o) in enumerate(zip(shape[2:], out, strict=True)):
-        if aligned:
-            scale = (m - 1) / (o - 1) if o > 1 else 0.0
-        else:
-            scale = 1 / factors[i] if factors is not None and factors[i] > 0 else m / o
-        if m != o or (scale != 1 and not wide):
-            todo.append((o / m, i + 2, Sampling(filter_, m, o, scale, aligned, wide)))
-    for _, axis, sampling in sorted(todo):  # the axes that get shorter first
-        made = resample(made, axis=axis, sampling=sampling)
-    made = copy(made) if made is x else made
-    label(made, node.format(len(out)) + ("AaBackward0" if wide else "Backward0"), (x,))
-    return made  # type: ignore[no-any-return]
 
 
 # -- torch's older names -------------------------------------------------------------------------------------

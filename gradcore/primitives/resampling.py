@@ -50,21 +50,18 @@ class Taps(NamedTuple):
 )
 def resample(F: Any, x: Array, *, axis: int, sampling: Sampling, transposed: bool = False) -> Array:
     """`x` resampled along `axis`, or the transpose of that."""
-    return _resample(F, x, axis, sampling, transposed)
+    return (_widened if x.dtype.itemsize == 2 else _resample)(F, x, axis, sampling, transposed)
 
 
-@widened
 def _resample(F: Any, x: Array, axis: int, sampling: Sampling, transposed: bool) -> Array:
     kind = x.dtype.char if x.dtype.kind == "f" else "f"
-    taps = _kept(F, F.device_of(x)[1], sampling, kind, transposed)
-    whole, column = _whole(sampling, kind, transposed), (-1, *(1,) * (x.ndim - axis - 1))
     total: Any = None
-    for k, filled in enumerate(whole):
-        part = F.take(x, taps.places[k], axis)
-        if taps.weights is not None:
-            part *= taps.weights[k].reshape(column)
-        if not filled and taps.given is not None:
-            part = F.masked(part, taps.given[k].reshape(column))
+    for places, weights, given in _kept(F, F.device_of(x)[1], sampling, kind, transposed, x.ndim - axis - 1):
+        part = x.take(places, axis)
+        if weights is not None:
+            part *= weights
+        if given is not None:
+            part = F.masked(part, given)
         if total is None:
             total = part
         else:
@@ -72,11 +69,25 @@ def _resample(F: Any, x: Array, axis: int, sampling: Sampling, transposed: bool)
     return total
 
 
+_widened = widened(_resample)
+
+
 @lru_cache(maxsize=512)
-def _kept(F: Any, device: int | None, sampling: Sampling, kind: str, transposed: bool) -> Taps:
+def _kept(F: Any, device: int | None, sampling: Sampling, kind: str, transposed: bool, after: int) -> list[Taps]:
+    """The taps one by one, their weights and what says which are given for an axis that has `after` behind it."""
+    whole, column = _whole(sampling, kind, transposed), (-1, *(1,) * after)
     with F.on_device(device):
         taps = taps_of(F, sampling, kind)
-        return _transposed(F, sampling, taps, len(_whole(sampling, kind, True))) if transposed else taps
+        if transposed:
+            taps = _transposed(F, sampling, taps, len(whole))
+        return [
+            Taps(
+                taps.places[k],
+                None if taps.weights is None else taps.weights[k].reshape(column),
+                None if filled or taps.given is None else taps.given[k].reshape(column),
+            )
+            for k, filled in enumerate(whole)
+        ]
 
 
 @lru_cache(maxsize=512)

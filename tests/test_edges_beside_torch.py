@@ -157,7 +157,58 @@ def infinite_matrices(m: Any) -> list[Any]:
     return [m.linalg.svdvals(x), m.linalg.pinv(x), m.linalg.matrix_norm(x, 2)]
 
 
+def slopes_that_are_infinite(m: Any) -> list[Any]:
+    x, weight = float64(m, [[1.0, -2.0, nan], [-0.0, inf, -inf]]), float64(m, [inf, nan, -inf])
+    out = m.nn.functional.prelu(x, weight)
+    return [out, m.autograd.grad(out, x, m.ones_like(out))[0]]
+
+
+def neighbours_of_themselves(m: Any) -> list[Any]:
+    x, y = (float64(m, each) for each in ([1.0, nan, inf, 0.0, 1.0, -0.0], [2.0, 1.0, inf, 1.0, nan, 0.0]))
+    return pulled(m, m.nextafter(x, y), x, y)
+
+
+def zero_pivot(m: Any) -> Any:
+    return m.linalg.lu_factor(m.tensor([[1.0, 2.0], [2.0, 4.0]]))
+
+
+def zero_pivots(m: Any) -> Any:
+    return m.linalg.lu_factor(m.stack([m.eye(2), m.tensor([[1.0, 2.0], [2.0, 4.0]])]))
+
+
+def zero_pivot_of_a_factor(m: Any) -> Any:
+    return m.cholesky_inverse(m.tensor([[1.0, 0.0], [2.0, 0.0]]))
+
+
+def margins_of_huge_numbers(m: Any) -> list[Any]:
+    x, F = m.tensor([[1e30, 1e30, 2.0], [1e30, 2.0, -1e30]], dtype=m.float64), m.nn.functional
+    target, labels = m.tensor([1, 0]), m.tensor([[1, -1, 0], [0, 2, -1]])
+    return [F.multi_margin_loss(x, target, reduction="none"), F.multilabel_margin_loss(x, labels, reduction="none")]
+
+
+def quantiles_of_infinities(m: Any) -> list[Any]:
+    x, q = float64(m, [1.0, inf, 2.0, -inf]), float64(m, [0.1, 0.5, 0.8])
+    results = []
+    for how in ("linear", "midpoint", "nearest"):
+        out = m.quantile(x, q, interpolation=how)
+        results += [out, *m.autograd.grad(out, (x, q), m.ones_like(out), allow_unused=True)]
+    return results
+
+
+def bins_beside_huge_numbers(m: Any) -> list[Any]:
+    rows = [[-1e30, -7.0, 3.0, 4.0], [1e30, -1e30, 3.0, 4.0], [0.0, -0.0, 1e-30, 1e-30]]
+    return [m.histc(m.tensor(row, dtype=m.float64), bins=3) for row in rows]
+
+
 PROGRAMS: list[Program] = [
+    bins_beside_huge_numbers,
+    quantiles_of_infinities,
+    slopes_that_are_infinite,
+    neighbours_of_themselves,
+    zero_pivot,
+    zero_pivots,
+    zero_pivot_of_a_factor,
+    margins_of_huge_numbers,
     no_singular_values,
     infinite_matrices,
     parts_of_complex_numbers,

@@ -198,7 +198,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     x = input.detach()
     low, high = _range(x, min, max, 1.0, "torch.histc")
     places = converted((x - low) / (high - low) * bins, dtypes.int64, "histc")
-    places = where(equal(x, high), bins - 1, places)
+    places = where(places >= bins, bins - 1, places)  # the end, and what rounding takes there
     return _counts(x, where(logical_and(x >= low, x <= high), places, bins), bins, None)  # type: ignore[no-any-return]
 
 

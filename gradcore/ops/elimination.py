@@ -76,15 +76,28 @@ def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -
     zero = F.diagonal(U._array, 0, -2, -1) == 0 if k else F.zeros((*A._array.shape[:-2], 1), "bool")
     first = (F.argmax(zero, -1) + 1) * F.any(zero, -1)
     info = wrap(F.as_array(F.astype(F.as_array(first), "int32")))
-    if check_errors and info.any():
-        raise RuntimeError(f"{name}: U[{info.max().item()},{info.max().item()}] is zero and using it on lu_solve would fail")
+    if check_errors:
+        _refuse_zeros(info, name)
     return _LuFactorEx((LU, pivots, info))
+
+
+def _refuse_zeros(info: Tensor, name: str) -> None:
+    each = info._array.reshape(-1).tolist()
+    first = next((i for i, pivot in enumerate(each) if pivot), None)
+    if first is not None:
+        where, pivot = f" (Batch element {first}):" if info._array.ndim else "", each[first]
+        raise RuntimeError(
+            f"{name}:{where} U[{pivot},{pivot}] is zero and using it on lu_solve would result in a division by zero. If you "
+            "still want to perform the factorization, consider calling linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)"
+        )
 
 
 @op(namespace="linalg", method=False, out=True)
 def lu_factor(A: Tensor, *, pivot: bool = True) -> Named:
-    """Factorise as `lu`, in one matrix, with LAPACK's pivots."""
-    return _LuFactor(lu_factor_ex(A, pivot=pivot)[:2])
+    """Factorise as `lu`, in one matrix, with LAPACK's pivots. Raises RuntimeError for a zero pivot."""
+    LU, pivots, info = lu_factor_ex(A, pivot=pivot)
+    _refuse_zeros(info, "torch.linalg.lu_factor")
+    return _LuFactor((LU, pivots))
 
 
 @op(namespace="linalg", method=False, out=True, node="LinalgLuSolve")

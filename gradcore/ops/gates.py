@@ -122,7 +122,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
                 f"size = {channels}."
             )
     slopes = sh.reshape(weight, shape=(1, count, *(1,) * (ndim - 2)) if ndim > 1 else (1,) * ndim)
-    return s.where(c.greater(input, 0), input, e.multiply(slopes, input))  # type: ignore[no-any-return]
+    return e.multiply(input, s.where(c.greater(input, 0), 1.0, slopes))  # type: ignore[no-any-return]
 
 
 functions["nn.functional"]["prelu"] = functions[""]["prelu"]

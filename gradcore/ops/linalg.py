@@ -228,10 +228,10 @@ def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
 
 @op(out=True, node="CholeskyInverse")
 def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
-    """Invert A from its triangular factor `L`, A = L L^H, or A = L^H L if `upper`."""
+    """Invert A from its triangular factor `L`, A = L L^H, or A = L^H L if `upper`. Raises LinAlgError for a zero pivot."""
     check_matrices(L, "cholesky_inverse")
     factor = _triangle(L, upper)
-    inverse = p.inv(factor, checked=False)
+    inverse = attempt("cholesky_inverse", _SINGULAR, p.inv, factor)
     turned = adjoint(inverse)
     return products.matmul(inverse, turned) if upper else products.matmul(turned, inverse)  # type: ignore[no-any-return]
 

@@ -78,7 +78,7 @@ def multi_margin_loss(
     F = of(input._array)
     x, chosen = s.reshape(input, shape=(rows, classes)), target._array.reshape((rows, 1))
     own = pick(x, wrap(chosen), axis=1, keepdims=True, distinct=True)
-    excess = _positive(x - own + margin, wrap(F.arange(classes) != chosen))
+    excess = _positive((margin - own) + x, wrap(F.arange(classes) != chosen))
     each = sum(excess if p == 1 else e.multiply(excess, excess), 1)
     if weight is not None:
         each = each * wrap(F.take(weight._array, chosen[:, 0]))
@@ -124,7 +124,7 @@ def multilabel_margin_loss(
     times = F.scatter_add(F.zeros((rows, classes), "int64"), (row, labels), F.astype(given, "int64"))
     own = s.reshape(pick(x, wrap(labels), axis=1, keepdims=True, distinct=False), shape=(*labels.shape, 1))
     counted = given[:, :, None] & (times == 0)[:, None, :]
-    excess = _positive(s.reshape(x, shape=(rows, 1, classes)) - own + 1, wrap(counted))
+    excess = _positive((1 - own) + s.reshape(x, shape=(rows, 1, classes)), wrap(counted))
     each = sum(excess, (1, 2)) / classes
     made = reduced(s.reshape(each, shape=(rows,) if len(shape) == 2 else ()), how)
     label(made, "MultilabelMarginLossBackward0", (input,))

@@ -103,11 +103,7 @@ def _interpolated(rows: Tensor, q: Tensor, interpolation: str, *, skip_nan: bool
     below = choose.floor(rank)
     low, high = _at(rows, below, last), _at(rows, choose.ceil(rank), last)
     share = 0.5 if interpolation == "midpoint" else e.subtract(rank, below)
-    step = e.subtract(high, low)
-    # From the nearer end, as torch does: infinite steps tell.
-    from_low = e.add(low, e.multiply(step, share))
-    from_high = e.subtract(high, e.multiply(step, e.subtract(1.0, share) if isinstance(share, Value) else share))
-    return choose.where(compare.less(e.subtract(rank, below), 0.5), from_low, from_high)  # type: ignore[no-any-return]
+    return e.lerp(low, high, share)  # type: ignore[no-any-return]
 
 
 def _at(rows: Tensor, rank: Tensor, axis: int) -> Tensor:

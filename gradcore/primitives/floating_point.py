@@ -71,7 +71,7 @@ def frexp(F: Any, x: Array) -> tuple[Array, Array]:
     return F.astype(mantissa, x.dtype), F.astype(exponent, "int32")
 
 
-@primitive("elementwise", x=lambda g: g, y=lambda F, g: F.zero(g), refuses="biuc")
+@primitive("elementwise", x=lambda F, g, x, y: F.masked(g, x != y), y=lambda F, g: F.zero(g), refuses="biuc")
 def nextafter(F: Any, x: Array, y: Array) -> Array:
-    """Return the number next to `x` on the way to `y`."""
+    """Return the number next to `x` on the way to `y`; where both are equal, it is `y` that is returned."""
     return F.nextafter(x, y)

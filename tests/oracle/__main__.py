@@ -25,7 +25,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--op", nargs="+", default=[], metavar="NAME", help="ops, or variants such as max.binary")
     p.add_argument("--tier", nargs="+", default=[], metavar="N", help="1, 2, 3 or companion (non-differentiable)")
     p.add_argument("--dtype", nargs="+", default=["float64", "float32"], help="default: float64 float32")
-    p.add_argument("--check", nargs="+", default=[], help="only these checks (see --list)")
+    p.add_argument("--check", nargs="+", default=[], help="only these (see --list); or edges: NaN, infinities and zeros "
+                   "put into the samples, of which GRADCORE_SEED and EDGE_DRAWS choose others and more")
     p.add_argument("--sample", type=int, help="only this sample number")
     p.add_argument("--library", default="gradcore", help="what to test; `torch` tests the oracle itself")
     p.add_argument("--device", default="cpu", choices=("cpu", "cuda", "double"), help="double: the stand-in for a GPU")
@@ -47,9 +48,10 @@ def main(argv: list[str] | None = None) -> int:
     except KeyError as unknown:
         print(f"op_db has no op {unknown}", file=sys.stderr)
         return 2
-    unknown_checks = set(options.check) - set(plan.CHECKS)
+    known = {**plan.CHECKS, **plan.ASKED_FOR}
+    unknown_checks = set(options.check) - set(known)
     if unknown_checks:
-        print(f"no check {sorted(unknown_checks)}; there are {', '.join(plan.CHECKS)}", file=sys.stderr)
+        print(f"no check {sorted(unknown_checks)}; there are {', '.join(known)}", file=sys.stderr)
         return 2
     work = plan.planned(entries, options.dtype, options.check)
     grouped = groupby(work, key=lambda item: (item[0].label, trial.REFERENCE.dtype_name(item[1])))

@@ -283,7 +283,7 @@ def _single(func: Function, ins: Tensors, name: str, strict: bool) -> Tensor:
             f"The Tensor returned by the function given to {name} should contain a single element (its shape is "
             f"{list(outs[0].shape)})"
         )
-    return outs[0]  # type: ignore[no-any-return]
+    return outs[0]
 
 
 def _vector(v: Any, like: Tensors, several: bool, create_graph: bool, name: str, whose: str) -> Any:

@@ -48,7 +48,7 @@ class Plan(NamedTuple):
 
     graph: Any
     ends: tuple[Any, Any, Any]
-    index: int | None
+    number: int | None
     workspace: int
 
     def run(self, library: Any, handle: Any, arrays: tuple[Any, Any, Any]) -> None:
@@ -56,10 +56,10 @@ class Plan(NamedTuple):
         library.set_stream(handle, cp.cuda.get_current_stream().ptr)
         workspace = cp.empty(max(self.workspace, 1), "u1")
         bound = dict(zip(self.ends, (int(x.data.ptr) for x in arrays), strict=True))
-        if self.index is None:
+        if self.number is None:
             self.graph.execute(bound, int(workspace.data.ptr), handle=handle)
         else:
-            self.graph.execute_plan_at_index(bound, int(workspace.data.ptr), self.index, handle=handle)
+            self.graph.execute_plan_at_index(bound, int(workspace.data.ptr), self.number, handle=handle)
 
 
 class _Known(threading.local):
@@ -87,10 +87,9 @@ def convolution(
     wide = [(*s[:2], *more, *s[2:]) for s in (first.shape, second.shape, shape)]
     ahead = (0,) * len(more), (1,) * len(more), (1,) * len(more)
     steps = [(*extra, *given) for extra, given in zip(ahead, ([p[0] for p in padding], stride, dilation), strict=True)]
-    asked = Asked(
-        way, *wide, first.dtype.name, *steps,
-        exact=cudnn.deterministic or mode.enabled, single=not cudnn.allow_tf32 and first.dtype.name == "float32",
-    )  # fmt: skip
+    exact = cudnn.deterministic or mode.enabled
+    single = not cudnn.allow_tf32 and first.dtype.name == "float32"
+    asked = Asked(way, wide[0], wide[1], wide[2], first.dtype.name, steps[0], steps[1], steps[2], exact, single)
     device = int(first.data.device_id)
     arrays = cp.ascontiguousarray(first), cp.ascontiguousarray(second), cp.empty(shape, first.dtype)
     handle = _known.handles.get(device)

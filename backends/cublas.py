@@ -62,10 +62,11 @@ def library() -> Any:
     found.cublasSetStream_v2.argtypes = [pointer, pointer]
     found.cublasSetPointerMode_v2.argtypes = [pointer, number]
     found.cublasSetWorkspace_v2.argtypes = [pointer, pointer, ctypes.c_size_t]
-    found.cublasGemmStridedBatchedEx.argtypes = [
-        pointer, *[number] * 5, pointer, *[pointer, number, number, step] * 2, pointer, pointer, number, number, step,
-        number, number, number,
-    ]
+    matrices = (pointer, number, number, step)
+    found.cublasGemmStridedBatchedEx.argtypes = (
+        pointer, number, number, number, number, number, pointer, *matrices, *matrices, pointer, *matrices, number, number,
+        number,
+    )
     return found
 
 

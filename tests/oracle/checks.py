@@ -289,7 +289,7 @@ def check_errors(trial: Trial, sample: Any) -> str | None:
     if "descriptor" in str(expected.error):
         raise NotApplicable  # an unbound method of an extension type: no refusal of torch's own, and ours is a function
     if "out of bounds" in str(expected.error) and hasattr(trial.library, "device"):
-        raise NotApplicable  # the values of indices: to look at them, a device would have to wait; torch's then stops for good
+        raise NotApplicable  # indices are values, at which no device looks; torch's then stops for good
     function = trial.library.resolve(trial.info.op, trial.info.name)
     found = trial.verdict(expected, attempt(trial.library.call, function, ours.input, *ours.args, **ours.kwargs))
     if found:

@@ -71,6 +71,8 @@ if _TYPE_CHECKING:
     # What the registry has, for type checkers and editors; written by `python -m tests.public_names`.
     from gradcore import cuda, fft, linalg, nn, optim, special
     from gradcore.autograd.anomaly_mode import is_anomaly_check_nan_enabled, is_anomaly_enabled
+    from gradcore.autograd.held import memory
+    from gradcore.autograd.pulls import trace_backward
     from gradcore.determinism import (
         are_deterministic_algorithms_enabled, get_deterministic_debug_mode, is_deterministic_algorithms_warn_only_enabled,
         set_deterministic_debug_mode, use_deterministic_algorithms,
@@ -380,6 +382,8 @@ globals().update(ops.functions[""])
 _NAMESPACES = {"cuda", "fft", "func", "linalg", "masked", "nn", "optim", "special", "utils"}
 _LATER = {
     "autograd.anomaly_mode": "is_anomaly_check_nan_enabled is_anomaly_enabled",
+    "autograd.held": "memory",
+    "autograd.pulls": "trace_backward",
     "determinism": """are_deterministic_algorithms_enabled get_deterministic_debug_mode set_deterministic_debug_mode
         is_deterministic_algorithms_warn_only_enabled use_deterministic_algorithms""",
     "func": "vmap",

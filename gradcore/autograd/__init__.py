@@ -33,8 +33,8 @@ __all__ = [
 # What most programs never use is imported when it is first asked for: names by their modules.
 _LATER = {
     "Function": "function", "NestedIOFunction": "function", "Variable": "variables", "detect_anomaly": "anomaly_mode",
-    "enforce_grad_layout_policy": "grad_mode", "note_cuts": "cuts", "set_detect_anomaly": "anomaly_mode",
-    "variable": "variables",
+    "enforce_grad_layout_policy": "grad_mode", "memory": "held", "note_cuts": "cuts", "set_detect_anomaly": "anomaly_mode",
+    "trace_backward": "pulls", "variable": "variables",
 }  # fmt: skip
 _MODULES = {"anomaly_mode", "forward_ad", "function", "functional", "graph", "profiler"}
 

@@ -39,8 +39,11 @@ def positions(index: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
 def add_at(x: Any, index: tuple[Any, ...], values: Any) -> None:
     """Add `values` to x[index] in place, one after the other. Raise IndexError out of range."""
     values = np.asarray(values)
-    integers = all(type(i) is np.ndarray and i.dtype.kind in "iu" for i in index)
-    if values.size <= _FEW or not integers or not x.flags.c_contiguous:
+    if (
+        values.size <= _FEW
+        or not x.flags.c_contiguous
+        or not all(type(i) is np.ndarray and i.dtype.kind in "iu" for i in index)
+    ):
         np.add.at(x, index, values)
         return
     trailing = x.shape[len(index) :]
@@ -85,7 +88,7 @@ def _sorting(keys: Any, limit: int) -> Any:
 
 def take_at(x: Any, index: tuple[Any, ...]) -> Any:
     """Return x[index] for arrays of integers, one an axis. Raise IndexError out of range."""
-    if not x.flags.c_contiguous or max(i.size for i in index) < _MANY:
+    if not x.flags.c_contiguous or max([i.size for i in index]) < _MANY:
         return x[index]
     return x.reshape(-1).take(positions(index, x.shape), mode="wrap")  # which are in range: the fastest mode
 

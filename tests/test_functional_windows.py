@@ -108,6 +108,32 @@ def test_a_device_gives_the_same_and_never_waits(expression: str, strict_cuda: A
     compare(plain(found), plain(evaluated(expression, Space(gradcore))), rtol=1e-5)
 
 
+LOST = "[float('nan'), 0.1], [float('inf'), 0.2], [-float('inf'), 0.3], [0.4, float('nan')], [-2.5, 0.1], [0.3, 0.4]"
+DEEP = LOST.replace("]", ", 0.2]")
+NOT_FINITE = f"""
+F.grid_sample(x([[[[float("inf"), 1, 2], [3, float("nan"), 5], [6, 7, float("inf")]]]]), x([[[[-3.0, 0.1], [0.6, -0.1]]]]))
+F.grid_sample(x([[[[float("inf"), 1, 2], [3, float("nan"), 5]]]]), x([[[[-3.0, 0.1], [0.6, 4.0]]]]), "nearest")
+F.grid_sample(x([[[[float("nan"), 1, 2], [3, 4, 5]]]]), x([[[[-5.0, 0.1], [0.6, 9.0]]]]), "bicubic")
+F.grid_sample(t(1, 2, 3, 4), x([[[{LOST}]]]))
+F.grid_sample(t(1, 2, 3, 4), x([[[{LOST}]]]), "nearest")
+F.grid_sample(t(1, 2, 2, 3, 4), x([[[[{DEEP}]]]]))
+F.grid_sample(t(1, 2, 2, 3, 4), x([[[[{DEEP}]]]]), "nearest")
+""".strip().splitlines()
+NOT_FINITE += [  # where torch's derivative writes beyond its memory
+    f"F.grid_sample(t(1, 2, *{size}).detach(), x({places}).detach(), '{mode}', '{padding}')"
+    for size, places in (((3, 4), f"[[[{LOST}]]]"), ((2, 3, 4), f"[[[[{DEEP}]]]]"))
+    for mode in ("bilinear", "nearest")
+    for padding in ("border", "reflection")
+]
+
+
+@pytest.mark.filterwarnings("ignore:Default grid_sample")
+@pytest.mark.parametrize("expression", NOT_FINITE)
+def test_grids_and_images_that_are_not_finite(expression: str) -> None:
+    print(f"GRADCORE_SEED={SEED}")
+    same(lambda library: evaluated(expression, Space(library)), torch, rtol=1e-9)
+
+
 TRANSPOSED = """
 F.conv_transpose1d(t(2, 4, 5), t(4, 3, 3), t(3), 2, 1, 1)
 F.conv_transpose1d(t(4, 5), t(4, 3, 1), None, 3, 0, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from itertools import product
-from math import prod
+from math import nan, prod
 from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
@@ -15,9 +15,9 @@ from gradcore.ops.registry import functions, label, op
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import grids, selection
 from gradcore.primitives import shape as s
-from gradcore.primitives.activations import masked
 from gradcore.primitives.indexing import basic_getitem
 from gradcore.primitives.joining import concatenate
+from gradcore.primitives.padding import pad
 from gradcore.primitives.products import matmul, matrix_transpose
 from gradcore.primitives.resampling import cubic_weights
 from gradcore.recorder import wrap
@@ -58,9 +58,15 @@ def grid_sample(
     size, out = shape[2:], tuple(grid._array.shape[1:-1])
     narrow = input.dtype if input._array.dtype.itemsize == 2 else None
     wide = dtypes.float32 if narrow else None
-    flat = s.reshape(converted(input, wide, "grid_sampler"), shape=(*shape[:2], prod(size)))
+    # Zeros all around, which is what there is beyond: nothing there is multiplied by 0 instead, as infinities are not.
+    around = tuple(m + 2 for m in size)
+    inside = (slice(None), slice(None), *(slice(1, m + 1) for m in size))
+    image = pad(converted(input, wide, "grid_sampler"), index=inside, shape=(*shape[:2], *around), value=0)
+    flat = s.reshape(image, shape=(*shape[:2], prod(around)))
     rows = s.reshape(converted(grid, wide, "grid_sampler"), shape=(shape[0], prod(out), n))
     places = grids.in_cells(rows, size=size, aligned=bool(align_corners))
+    if n == 3 and padding_mode == "zeros":  # torch leaves out what is no place; not so of images
+        places = selection.where(wrap(of(places._array).isfinite(places._array)), places, -2.0)
     weights, cells = _around(places, size, mode, padding_mode, bool(align_corners))
     made = s.reshape(grids.gather_weighted(flat, weights, cells), shape=(*shape[:2], *out))
     made = converted(made, narrow, "grid_sampler")
@@ -112,14 +118,18 @@ def _check(x: Any, grid: Any, mode: str) -> None:
 # -- places --------------------------------------------------------------------------------------------------
 
 
-def _limited(at: Any, m: int, padding: str, aligned: bool) -> Any:
-    """Places inside the image, if `padding` brings them there; the derivative is 0 where they were brought to an end."""
+def _limited(at: Any, m: int, padding: str, aligned: bool, lost: int) -> Any:
+    """Places inside the image, if `padding` brings them there, what is none to one end (`lost` 0) or the other (1).
+
+    The derivative is 0 where they were brought to an end.
+    """
     if padding == "zeros":
         return at
     if padding == "reflection":
         at = _reflected(at, m, aligned)
     inside = (at._array > 0) & (at._array < m - 1)
-    ends = wrap(of(at._array).clip(at._array, 0, m - 1))
+    F = of(at._array)
+    ends = wrap(F.where(F.isnan(at._array), lost * (m - 1.0), F.clip(at._array, 0, m - 1)))
     return selection.where(wrap(inside), at, ends)
 
 
@@ -127,13 +137,15 @@ def _reflected(at: Any, m: int, aligned: bool) -> Any:
     low, span = (0.0, m - 1.0) if aligned else (-0.5, float(m))
     if span == 0:
         return selection.fill(at, 0.0)
-    F, array = of(at._array), at._array
+    F = of(at._array)
+    finite = F.isfinite(at._array)
+    array = F.where(finite, at._array, 0.0)
     times = F.floor(F.absolute(array - low) / span)
     odd, sign = times % 2 != 0, F.where(array < low, -1.0, 1.0)
     # |at - low| less so many spans, or what is left of the span, and `low` again: a line in `at` of slope 1 or -1.
     slope = F.where(odd, -sign, sign)
     offset = F.where(odd, (times + 1) * span, -times * span) + low - slope * low
-    return at * wrap(F.astype(slope, array.dtype)) + wrap(F.astype(offset, array.dtype))
+    return at * wrap(F.astype(slope, array.dtype)) + wrap(F.astype(F.where(finite, offset, nan), array.dtype))
 
 
 # -- which cells, and by what weight -------------------------------------------------------------------------
@@ -142,50 +154,45 @@ def _reflected(at: Any, m: int, aligned: bool) -> Any:
 def _around(places: Any, size: tuple[int, ...], mode: str, padding: str, aligned: bool) -> tuple[Any, Any]:
     """The weights and the flat numbers of the cells that make up each place (N, n, places), both (N, cells, places)."""
     if mode == "bilinear" and padding == "zeros":
-        return grids.corners(places, size=size)[:2]  # type: ignore[no-any-return]
+        return grids.corners(places, size=size)  # type: ignore[no-any-return]
+    lost = len(size) - 2  # as in torch
     columns = [basic_getitem(places, index=(slice(None), slice(i, i + 1))) for i in range(len(size))]
     if mode == "bilinear":
-        limited = [_limited(at, m, padding, aligned) for at, m in zip(columns, size, strict=True)]
-        return grids.corners(concatenate(*limited, axis=1), size=size)[:2]  # type: ignore[no-any-return]
+        limited = [_limited(at, m, padding, aligned, lost) for at, m in zip(columns, size, strict=True)]
+        return grids.corners(concatenate(*limited, axis=1), size=size)  # type: ignore[no-any-return]
     sides = []
     for at, m in zip(columns, size, strict=True):
-        sides.append((_cubic if mode == "bicubic" else _nearest)(at, m, padding, aligned))
+        sides.append((_cubic if mode == "bicubic" else _nearest)(at, m, padding, aligned, lost))
     weights, cells = [], []
     for chosen in product(*sides):
         number: Any = 0
         weight: Any = None
-        within: Any = None
-        for (share, cell, real), m in zip(chosen, size, strict=True):
-            number = number * m + cell
+        for (share, cell), m in zip(chosen, size, strict=True):
+            number = number * (m + 2) + cell
             weight = share if weight is None else weight * share
-            if real is not None:
-                within = real if within is None else within & real
-        weights.append(weight if within is None else masked(weight, wrap(within)))
+        weights.append(weight)
         cells.append(number)
     F = of(cells[0])
     return concatenate(*weights, axis=1), wrap(F.concatenate(cells, 1))
 
 
-def _cell(F: Any, whole: Any, m: int, padding: str) -> tuple[Any, Any]:
-    """The numbers of cells, limited to those there are, and which of them were there without that."""
-    within = (whole >= 0) & (whole <= m - 1)
-    number = F.astype(F.clip(F.where(F.isfinite(whole), whole, -1.0), 0, m - 1), "int64")
-    return number, within if padding == "zeros" else None
+def _cell(F: Any, whole: Any, m: int) -> Any:
+    return grids.numbers(F, F.clip(F.where(F.isnan(whole), -1.0, whole), -1, m), m)
 
 
-def _nearest(at: Any, m: int, padding: str, aligned: bool) -> list[Any]:
-    at = _limited(at, m, padding, aligned)
+def _nearest(at: Any, m: int, padding: str, aligned: bool, lost: int) -> list[Any]:
+    at = _limited(at, m, padding, aligned, lost)
     F = of(at._array)
-    return [(selection.fill(at, 1.0), *_cell(F, F.rint(at._array), m, padding))]
+    return [(selection.fill(at, 1.0), _cell(F, F.rint(at._array), m))]
 
 
-def _cubic(at: Any, m: int, padding: str, aligned: bool) -> list[Any]:
+def _cubic(at: Any, m: int, padding: str, aligned: bool, lost: int) -> list[Any]:
     F = of(at._array)
     first = F.floor(at._array)
     found = []
     for k, share in zip((-1, 0, 1, 2), cubic_weights(e.subtract(at, wrap(first))), strict=True):
-        place = _limited(wrap(first + k), m, padding, aligned)._array
-        found.append((share, *_cell(F, F.trunc(place), m, padding)))
+        place = _limited(wrap(first + k), m, padding, aligned, lost)._array
+        found.append((share, _cell(F, F.trunc(place), m)))
     return found
 
 
@@ -226,8 +233,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     for i, m in enumerate(out):
         step = F.astype(F.arange(m), dtype)
         ends = step * (2 / (m - 1)) - 1 if align_corners and m > 1 else (step * 2 + 1) / m - 1
-        along = (ends if m > 1 else ends * 0).reshape((-1, *(1,) * (n - 1 - i)))
-        base[..., n - 1 - i] = along
+        base[..., n - 1 - i] = ends.reshape((-1, *(1,) * (n - 1 - i)))
     rows = F.broadcast_view(base.reshape((1, prod(out), n + 1)), (shape[0], prod(out), n + 1))
     made = matmul(wrap(F.ascontiguousarray(rows)), matrix_transpose(theta))
     made = s.reshape(made, shape=(shape[0], *out, n))

@@ -7,7 +7,9 @@ sum(y * gather(x, w)) has the gradients `gather_weighted`, `scatter_weighted` (o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import product
+from math import prod
 from typing import Any
 
 from gradcore.primitives.blocks import blocks
@@ -37,8 +39,8 @@ def in_cells(F: Any, x: Array, *, size: Sizes, aligned: bool) -> Array:
     return out
 
 
-def _corners_rule(F: Any, g: Array, x: Array, within: Array, size: Sizes) -> Array:
-    g, n = F.masked(g, within), len(size)
+def _corners_rule(F: Any, g: Array, x: Array, size: Sizes) -> Array:
+    n = len(size)
     beyond = F.basic_getitem(x - F.floor(x), index=(..., None, slice(None)))  # (..., n, 1, places)
     slopes = []
     for i in range(n):
@@ -46,36 +48,40 @@ def _corners_rule(F: Any, g: Array, x: Array, within: Array, size: Sizes) -> Arr
         for j in range(n):
             half = 1 << (n - 1 - j)
             low = F.basic_getitem(part, index=(..., slice(0, half), slice(None)))
-            change = F.basic_getitem(part, index=(..., slice(half, None), slice(None))) - low
-            part = change if i == j else low + change * F.basic_getitem(beyond, index=(..., j, slice(None), slice(None)))
+            high = F.basic_getitem(part, index=(..., slice(half, None), slice(None)))
+            share = F.basic_getitem(beyond, index=(..., j, slice(None), slice(None)))
+            part = high - low if i == j else low * (1 - share) + high * share
         slopes.append(part)
     return F.concatenate(*slopes, axis=g.ndim - 2)
 
 
-@primitive("general", x=_corners_rule, outputs=("weights", "cells", "within"), constant=("cells", "within"))
-def corners(F: Any, x: Array, *, size: Sizes) -> tuple[Array, Array, Array]:
-    """For places x (..., n, places) counted in cells: the shares of the 2**n cells around each, by distance, the numbers of
-    these cells among all of `size`, and which of them there are, as (..., 2**n, places)."""
+@primitive("general", x=_corners_rule, outputs=("weights", "cells"), constant=("cells",))
+def corners(F: Any, x: Array, *, size: Sizes) -> tuple[Array, Array]:
+    """For places x (..., n, places) counted in cells: the shares of the 2**n cells around each, by distance, and the numbers
+    of these cells among all of `size` and one more around them, as (..., 2**n, places)."""
     first = F.floor(x)
     beyond = x - first
     sides = []
     for i, m in enumerate(size):
-        low, share = first[..., i, :], beyond[..., i, :]
-        ends = []
-        for whole, weight in ((low, 1 - share), (low + 1, share)):
-            number = F.fmin(F.fmax(whole, 0), m - 1)
-            ends.append((weight, F.astype(number, "int64"), number == whole))
-        sides.append(ends)
+        low, share, row = first[..., i, :], beyond[..., i, :], prod(n + 2 for n in size[i + 1 :])
+        ends = ((low, 1 - share), (low + 1, share))
+        sides.append([(weight, numbers(F, whole, m) * row) for whole, weight in ends])
     shape = (*x.shape[:-2], 1 << len(size), x.shape[-1])
-    weights, cells, within = (F.empty(shape, dtype) for dtype in (x.dtype, "int64", "bool"))
+    weights, cells = F.empty(shape, x.dtype), F.empty(shape, "int64")
     for k, chosen in enumerate(product(*sides)):
-        weight, cell, there = chosen[0]
-        for (share, number, real), m in zip(chosen[1:], size[1:], strict=True):
-            weight, cell, there = weight * share, cell * m + number, there & real
-        weights[..., k, :] = F.masked(weight, there)
+        weight, cell = chosen[0]
+        for share, number in chosen[1:]:
+            weight, cell = weight * share, cell + number
+        weights[..., k, :] = weight
         cells[..., k, :] = cell
-        within[..., k, :] = there
-    return weights, cells, within
+    return weights, cells
+
+
+def numbers(F: Any, whole: Array, m: int) -> Array:
+    """The numbers among m + 2 cells of those from -1 to m, for which all beyond are taken; of NaN some number."""
+    number = F.astype(whole, "int32") + 1
+    kind = number.dtype.type  # NumPy takes a while to see that numbers of Python's are in its range
+    return F.astype(F.clip(number, kind(0), kind(m + 1)), "int64")
 
 
 # -- weighted sums ---------------------------------------------------------------------------------------------------
@@ -89,14 +95,9 @@ def corners(F: Any, x: Array, *, size: Sizes) -> tuple[Array, Array, Array]:
 )
 def gather_weighted(F: Any, x: Array, w: Array, cells: Array) -> Array:
     """The sum over K of w (N, K, places) times the cells of x (N, C, cells) of that number."""
-    n, c = x.shape[:2]
-    places = cells.shape[2]
-    out = F.zeros((n, c, places), x.dtype)
-    for some in blocks(F, n, c * places * x.itemsize):
-        for k in range(cells.shape[1]):
-            part = F.take_cells(x[some], cells[some, k])
-            part *= w[some, k : k + 1]
-            out[some] += part
+    out = F.zeros((*x.shape[:2], cells.shape[2]), x.dtype)
+    for some, few, seen in _seen(F, x, cells):
+        out[some] += F.einsum("nckp,nkp->ncp", seen, w[some, few])
     return out
 
 
@@ -125,9 +126,20 @@ def scatter_weighted(F: Any, y: Array, w: Array, cells: Array, *, size: int) -> 
 def gather_products(F: Any, x: Array, y: Array, cells: Array) -> Array:
     """The sums over channels of y (N, C, places) times each of the K cells of x (N, C, cells) of their numbers."""
     out = F.empty(cells.shape, x.dtype)
-    for some in blocks(F, x.shape[0], x.shape[1] * cells.shape[2] * x.itemsize):
-        for k in range(cells.shape[1]):
-            part = F.take_cells(x[some], cells[some, k])
-            part *= y[some]
-            out[some, k] = F.sum(part, 1)
+    for some, few, seen in _seen(F, x, cells):
+        out[some, few] = F.einsum("nckp,ncp->nkp", seen, y[some])
     return out
+
+
+# So many of the cells around a place are read at once.
+_FEW = 4
+
+
+def _seen(F: Any, x: Array, cells: Array) -> Iterator[tuple[slice, slice, Array]]:
+    """Some samples, some of the K cells, and what x (N, C, cells) has there: (N, C, K, places)."""
+    (n, c, _), places = x.shape, cells.shape[2]
+    for some in blocks(F, n, c * places * x.itemsize * _FEW):
+        for start in range(0, cells.shape[1], _FEW):
+            part = cells[some, start : start + _FEW]
+            flat = part.reshape((part.shape[0], part.shape[1] * places))
+            yield some, slice(start, start + _FEW), F.take_cells(x[some], flat).reshape((part.shape[0], c, *part.shape[1:]))

@@ -51,11 +51,12 @@ def stages(workers: int) -> list[Stage]:
     rest = sorted(
         str(path.relative_to(ROOT))
         for path in (ROOT / "tests").glob("test_*.py")
-        if "mark.cuda" in path.read_text() and path.name not in ("test_gpu_programs.py", "test_cases.py")
+        if "mark.cuda" in path.read_text() and path.stem not in ("test_gpu_programs", "test_cases", "test_kernels_on_device")
     )
     bench = [sys.executable, "-m", "bench", "--device", "cuda", "--quick", "--goals"]
     return [
         Stage("machine", 0.1, [sys.executable, "-c", MACHINE]),
+        Stage("kernels", 0.15, pytest("tests/test_kernels_on_device.py")),
         Stage("programs", 0.25, pytest("tests/test_gpu_programs.py", workers=min(workers, 4))),
         Stage("bench", 0.25, bench),
         Stage("cases", 0.3, pytest("tests/test_cases.py", workers=workers)),
@@ -99,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=9.5, help="for all of it (default: 9.5)")
     parser.add_argument("--workers", type=int, default=min(8, os.cpu_count() or 1), help="test processes at a time")
     parser.add_argument("--out", type=Path, default=ROOT / "gpu-report", help="folder for the whole output")
-    parser.add_argument("--only", nargs="+", metavar="STAGE", help="machine programs bench cases rest oracle")
+    parser.add_argument("--only", nargs="+", metavar="STAGE", help="machine kernels programs bench cases rest oracle")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + 60 * options.minutes

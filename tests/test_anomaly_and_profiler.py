@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -286,3 +287,32 @@ def test_named_functions() -> None:
         f(gradcore.ones(2))
     assert [event.name for event in prof.function_events] == ["named", "aten::exp"]
     assert f.__name__ == "f"
+
+
+def test_stacks_for_a_flame_graph(tmp_path: Path) -> None:
+    x = gradcore.ones(300, 300)
+
+    def inner() -> Any:
+        return x @ x
+
+    with profiler.profile(with_stack=True) as prof:
+        inner()
+    prof.export_stacks(str(tmp_path / "stacks"))
+    (line,) = (tmp_path / "stacks").read_text().splitlines()
+    calls, microseconds = line.rsplit(" ", 1)
+    assert int(microseconds) > 0
+    assert [call.rsplit("_", 1)[1] for call in calls.split(";")][-1] == "inner"
+    assert all(" " not in call for call in calls.split(";"))
+    with pytest.raises(ValueError, match="metric should be one of"):
+        prof.export_stacks(str(tmp_path / "stacks"), "elegance")
+    with pytest.raises(AssertionError, match="with_stack"):
+        profiler.profile().export_stacks(str(tmp_path / "stacks"))
+
+
+def test_a_trace_has_what_it_is_given(tmp_path: Path) -> None:
+    with profiler.profile() as prof:
+        gradcore.ones(2).exp()
+    prof.export_chrome_trace(tmp_path / "trace", {"machine": "mine"})
+    trace = json.loads((tmp_path / "trace").read_text())
+    assert trace["machine"] == "mine"
+    assert [event["name"] for event in trace["traceEvents"]] == ["aten::exp"]

@@ -50,6 +50,32 @@ def test_every_name_is_there_and_takes_what_torchs_takes(name: str) -> None:
             assert shape(have) == shape(wanted), f"{name}.{public}"
 
 
+# Methods that are made by Kineto, the library whose records torch's profiles show.
+OF_KINETO = {"config", "default_trace_id", "create_trace_id", "toggle_collection_dynamic", "kineto_results"}
+CLASSES = [
+    "autograd.function.FunctionCtx", "autograd.function.Function", "autograd.graph.Node",
+    "autograd.graph.saved_tensors_hooks", "autograd.graph.save_on_cpu", "autograd.graph.GradientEdge",
+    "autograd.profiler.profile",
+    "autograd.profiler.record_function", "autograd.profiler.EventList", "autograd.forward_ad.dual_level",
+    "autograd.grad_mode.no_grad", "autograd.grad_mode.set_grad_enabled", "autograd.grad_mode.inference_mode",
+    "autograd.grad_mode.set_multithreading_enabled", "autograd.anomaly_mode.detect_anomaly",
+    "utils.checkpoint.CheckpointFunction", "utils.checkpoint.DefaultDeviceType", "utils.checkpoint.GraphExecGroup",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_method_is_there_and_takes_what_torchs_takes(name: str) -> None:
+    module, _, cls = name.rpartition(".")
+    theirs, ours = (getattr(import_module(f"{lib}.{module}"), cls) for lib in ("torch", "gradcore"))
+    for public in {each for each in vars(theirs) if not each.startswith("_")} - OF_KINETO:
+        assert hasattr(ours, public), f"{name}.{public} is missing"
+        if not inspect.isroutine(getattr(theirs, public)) or isinstance(getattr(ours, public), property):
+            continue  # `Node.metadata` is a method of torch's base class, but an attribute of its nodes
+        wanted = [p.name for p in inspect.signature(getattr(theirs, public)).parameters.values()]
+        have = [p.name for p in inspect.signature(getattr(ours, public)).parameters.values()]
+        assert have == wanted, f"{name}.{public}"
+
+
 def _default(parameter: inspect.Parameter) -> Any:
     value = parameter.default
     return value if isinstance(value, (bool, int, float, str, type(None))) else type(value).__name__

@@ -52,13 +52,16 @@ class FunctionCtx:
                 )
         self.saved_for_forward = tensors
 
-    def mark_dirty(self, *tensors: Any) -> None:
+    def mark_dirty(self, *args: Any) -> None:
         """Say which inputs `forward` changed in place; each must be an output too."""
-        self.dirty_tensors = tensors
+        self.dirty_tensors = args
 
-    def mark_non_differentiable(self, *tensors: Any) -> None:
+    def mark_shared_storage(self, *pairs: Any) -> None:
+        """Do nothing: who shares memory is seen."""
+
+    def mark_non_differentiable(self, *args: Any) -> None:
         """Say which outputs have no gradient."""
-        self.non_differentiable = tensors
+        self.non_differentiable = args
 
     def set_materialize_grads(self, value: bool) -> None:
         """Say whether `backward` gets zeros (the default) or None for the gradients that did not arrive."""
@@ -206,7 +209,7 @@ class Function(metaclass=FunctionMeta):
         return cls.vjp if has_vjp else cls.backward
 
     @classmethod
-    def apply(cls, *args: Any, **keywords: Any) -> Any:
+    def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run `forward` unrecorded and record the whole as one node. Returns what `forward` returns."""
         if modes.unusual and _is_transformed(args):
             from gradcore.autograd import function_transforms
@@ -217,7 +220,7 @@ class Function(metaclass=FunctionMeta):
             args = function_transforms.on_one_level(args)
         tensors = [a if isinstance(a, Value) else None for a in args]
         origins = [None if a is None else inplace.target(a) for a in tensors]
-        ctx, output = cls.run(args, keywords, tuple(origin is not None for origin in origins))
+        ctx, output = cls.run(args, kwargs, tuple(origin is not None for origin in origins))
         outs = output if isinstance(output, tuple) else (output,)
         results = _Results(cls.__name__, ctx, tensors, outs)
         made = results.recorded(origins) if modes.is_grad_enabled() and any(ctx.needs_input_grad) else results.plain()

@@ -147,21 +147,43 @@ class profile:
         """The events, in the order in which they began."""
         return EventList() if self._events is None else self._events
 
-    def table(self, sort_by: str | None = None, row_limit: int = 100, **options: Any) -> str:
+    def table(
+        self,
+        sort_by: str | None = None,
+        row_limit: int = 100,
+        max_src_column_width: int = 75,
+        max_name_column_width: int = 55,
+        max_shapes_column_width: int = 80,
+        header: str | None = None,
+        top_level_events_only: bool = False,
+    ) -> str:
         """A table of the events; see `EventList.table`."""
-        return self.function_events.table(sort_by, row_limit, **options)
+        return self.function_events.table(
+            sort_by, row_limit, max_src_column_width, max_name_column_width, max_shapes_column_width, header,
+            top_level_events_only,
+        )  # fmt: skip
 
-    def key_averages(self, group_by_input_shape: bool = False, group_by_stack_n: int = 0) -> EventList:
+    def key_averages(
+        self, group_by_input_shape: bool = False, group_by_stack_n: int = 0, group_by_overload_name: bool = False
+    ) -> EventList:
         """The events summed by name; see `EventList.key_averages`."""
-        return self.function_events.key_averages(group_by_input_shape, group_by_stack_n)
+        return self.function_events.key_averages(group_by_input_shape, group_by_stack_n, group_by_overload_name)
+
+    def export_stacks(self, path: str, metric: str = "self_cpu_time_total") -> None:
+        """Write stacks for a flame graph; see `EventList.export_stacks`. Raises AssertionError without `with_stack`."""
+        if not self.with_stack:
+            raise AssertionError("export_stacks() requires with_stack=True")
+        self.function_events.export_stacks(path, metric)
 
     def total_average(self) -> FunctionEventAvg:
         """The sum of all events."""
         return self.function_events.total_average()
 
-    def export_chrome_trace(self, path: Any) -> None:
-        """Write the events to a file for chrome://tracing or Perfetto."""
-        self.function_events.export_chrome_trace(path)
+    def export_chrome_trace(
+        self, path: Any, metadata: dict[str, Any] | None = None, use_python_export: bool = False
+    ) -> None:
+        """Write the events, and `metadata` beside them, to a file for chrome://tracing or Perfetto."""
+        self.function_events.write_trace(path, metadata or {})
 
     @property
     def self_cpu_time_total(self) -> float:

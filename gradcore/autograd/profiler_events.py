@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -113,8 +114,13 @@ class EventList(list[Any]):
         """The microseconds of all events, what contains others counted without these."""
         return float(sum(event.self_cpu_time_total for event in self))
 
-    def key_averages(self, group_by_input_shapes: bool = False, group_by_stack_n: int = 0) -> EventList:
-        """Sum events of one name (and the same input shapes, the same innermost lines of the user's, if asked)."""
+    def key_averages(
+        self, group_by_input_shapes: bool = False, group_by_stack_n: int = 0, group_by_overload_name: bool = False
+    ) -> EventList:
+        """Sum events of one name (and the same input shapes, the same innermost lines of the user's, if asked).
+
+        Operations have no overloads to tell apart.
+        """
         groups: dict[Any, list[FunctionEvent]] = {}
         for event in self:
             shapes = str(event.input_shapes) if group_by_input_shapes else ""
@@ -187,8 +193,29 @@ class EventList(list[Any]):
         )
         return "\n".join([*lines, rule, f"Self CPU time total: {_time(total, time_unit)}", ""])
 
+    def supported_export_stacks_metrics(self) -> list[str]:
+        """What `export_stacks` may be told to count."""
+        return ["self_cpu_time_total"]
+
+    def export_stacks(self, path: str, metric: str = "self_cpu_time_total") -> None:
+        """Write the user's calls that led to each event, the outermost first, and its microseconds: for a flame graph.
+
+        Raises ValueError for another metric.
+        """
+        if metric not in self.supported_export_stacks_metrics():
+            raise ValueError(f"metric should be one of: {self.supported_export_stacks_metrics()}")
+        with open(path, "w", encoding="utf-8") as file:
+            for event in self:
+                if event.stack and int(getattr(event, metric)) > 0:
+                    calls = (re.sub(r"[\s;]", "_", call.strip().splitlines()[0]) for call in reversed(event.stack))
+                    file.write(f"{';'.join(calls)} {int(getattr(event, metric))}\n")
+
     def export_chrome_trace(self, path: Any) -> None:
         """Write the events to a file that chrome://tracing and Perfetto show."""
+        self.write_trace(path, {})
+
+    def write_trace(self, path: Any, metadata: dict[str, Any]) -> None:
+        """Write the events, and `metadata` beside them."""
         process = os.getpid()
         events = [
             {
@@ -204,7 +231,7 @@ class EventList(list[Any]):
             for event in self
         ]
         with open(path, "w", encoding="utf-8") as file:
-            json.dump({"schemaVersion": 1, "displayTimeUnit": "ms", "traceEvents": events}, file)
+            json.dump({"schemaVersion": 1, "displayTimeUnit": "ms", **metadata, "traceEvents": events}, file)
 
     def __str__(self) -> str:
         return self.table()

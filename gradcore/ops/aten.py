@@ -83,16 +83,23 @@ def overload_of(op: Primitive) -> OpOverload:
     return OpOverload(aten_name(op.node_name))
 
 
-@functools.cache
-def _names() -> frozenset[str]:
+def _is_known(name: str) -> bool:
+    """Whether a primitive is called so; what has not been imported yet is looked through last."""
     from gradcore.ops import load
 
+    if name == "detach" or name in _names():
+        return True
     registry.load()
     load()
-    return frozenset(_canonical(aten_name(node)) for node in (*aliases, *(op.node_name for op in registry.values())))
+    return name in _names()
+
+
+def _names() -> set[str]:
+    nodes = (*aliases, *(op.node_name for op in registry.values()))
+    return {_canonical(aten_name(node)) for node in nodes}
 
 
 def __getattr__(name: str) -> OpOverloadPacket:
-    if name.startswith("__") or _canonical(name) not in _names():
+    if name.startswith("__") or not _is_known(_canonical(name)):
         raise AttributeError(f"'_OpNamespace' 'aten' object has no attribute '{name}' (no single operation has this name)")
     return OpOverloadPacket(name)

@@ -104,7 +104,7 @@ class CheckpointFunction(Function):
             return run_function(*args)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
+    def backward(ctx: Any, *args: Any) -> Any:
         """Run the function again, and a sweep through it."""
         if not sweeps.accumulates():
             raise RuntimeError(
@@ -119,7 +119,7 @@ class CheckpointFunction(Function):
         with nullcontext() if ctx.random is None else ctx.random.again(), modes.enable_grad():
             outputs = ctx.run_function(*inputs)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-        paired = [(out, g) for out, g in zip(outputs, grads, strict=True) if isinstance(out, Value) and out.requires_grad]  # type: ignore[attr-defined]
+        paired = [(out, g) for out, g in zip(outputs, args, strict=True) if isinstance(out, Value) and out.requires_grad]  # type: ignore[attr-defined]
         if not paired:
             raise RuntimeError("none of output has requires_grad=True, this checkpoint() is not necessary")
         backward([out for out, _ in paired], [g for _, g in paired])  # type: ignore[misc]

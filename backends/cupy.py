@@ -7,6 +7,7 @@ masks, bincount) and decompositions, which check that they succeeded. Importing 
 # ruff: noqa: F401  (the imported names are the surface)
 from __future__ import annotations
 
+import builtins
 import operator
 import sys
 from collections.abc import Callable
@@ -35,7 +36,7 @@ from cupy import (  # comparison, logic, bits
 )
 from cupy import outer, vdot, tensordot
 from cupy import nonzero, count_nonzero, searchsorted, histogram
-from cupy import concatenate, flip, roll, tile, diagonal, tril, triu
+from cupy import flip, roll, tile, diagonal, tril, triu
 from cupy import take, take_along_axis, copyto
 from cupy import linspace, ascontiguousarray, from_dlpack, frombuffer
 from cupy.linalg import det, slogdet, matrix_power
@@ -56,7 +57,7 @@ from gradcore.backends.cusolver import (
 )
 from gradcore.backends.kernels import attention as _attention, columns as _sums, normalization as _norms, windows as _windows
 from gradcore.backends.kernels.activations import bound as _fused, masked as _masked
-from gradcore.backends.kernels.losses import bound as _cross_entropy
+from gradcore.backends.kernels import losses as _losses
 from gradcore.backends.kernels.rules import run_rule as _run_rule
 from gradcore.backends.kernels.softmax import bound as _over_rows
 from gradcore.backends.streams import fetch as _fetch, is_pinned as _is_pinned, pinned_empty as _pinned_empty, sent as _sent
@@ -299,6 +300,19 @@ def copy(x: Any) -> Any:
 owned = copy
 
 
+def concatenate(arrays: Any, axis: int = 0) -> Any:
+    """Return arrays of one dtype side by side along `axis`."""
+    if not _captures:
+        return cp.concatenate(arrays, axis)
+    axis, lengths = axis % arrays[0].ndim, [x.shape[axis] for x in arrays]
+    out = cp.empty((*arrays[0].shape[:axis], builtins.sum(lengths), *arrays[0].shape[axis + 1 :]), arrays[0].dtype)
+    start = 0
+    for x, length in zip(arrays, lengths, strict=True):  # CuPy's kernel reads a table that the host has just sent
+        out[(*(slice(None),) * axis, slice(start, start + length))] = x
+        start += length
+    return out
+
+
 def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
     """Return `x` with each element along `axis` repeated: by a number, or by an array, whose sum it awaits."""
     if not isinstance(repeats, cp.ndarray):
@@ -368,7 +382,7 @@ softplus, softplus_backward = _fused("softplus", _bind), _fused("softplus_backwa
 softmax, softmax_backward = _over_rows("softmax", _bind), _over_rows("softmax_backward", _bind)
 standardize, destandardize = _norms.standardize(_bind), _norms.destandardize(_bind)
 normalize, normalize_backward = _norms.normalize(_bind), _norms.normalize_backward(_bind)
-affine, cross_entropy = _fused("affine", _bind), _cross_entropy(_bind)
+affine, cross_entropy, cross_entropy_backward = _fused("affine", _bind), _losses.bound(_bind), _losses.backward(_bind)
 columns, image = _windows.columns(_bind), _windows.image(_bind)
 attend, attend_backward = _attention.attend(_bind), _attention.attend_backward(_bind)
 run_rule = partial(_run_rule, _bind(composed.run_rule))

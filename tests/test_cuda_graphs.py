@@ -76,6 +76,21 @@ def test_streams_that_fork_and_join_take_part(strict_cuda: Any) -> None:
     np.testing.assert_allclose(host(x.grad), np.exp(v) * (np.sin(v) + np.cos(v)))
 
 
+def test_joining_needs_nothing_of_the_host(strict_cuda: Any) -> None:
+    x, made = on_device(2, 3).requires_grad_(), cuda.CUDAGraph()
+    with cuda.graph(made):
+        parts = x.split(1, 0)
+        y = gc.cat([gc.cat(parts[::-1], -1), gc.stack(parts, -1).reshape(1, 6)], 1)
+        (y * y).sum().backward()
+    for _ in range(2):
+        with gc.no_grad():
+            x.mul_(1.5)
+        made.replay()
+        v = host(x)
+        np.testing.assert_allclose(host(y), np.concatenate([v[1], v[0], v.T.reshape(-1)])[None])
+        np.testing.assert_allclose(host(x.grad), 4 * v)
+
+
 def test_new_random_numbers_every_time(strict_cuda: Any) -> None:
     made, seen = cuda.CUDAGraph(), []
     with cuda.graph(made):

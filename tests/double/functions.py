@@ -112,6 +112,7 @@ def _dtype(char: str) -> Any:
 # Arguments of these names are arrays: a list would be copied from the host.
 ARRAYS = words("a b x y x1 x2 v ar arr array indices values condition mask m q src dst")
 WAITS = words("nonzero flatnonzero argwhere unique bincount histogram array_equal allclose extract compress")
+TABLES = words("concatenate stack vstack hstack dstack column_stack")  # of addresses, which the host sends
 NARROW = words("matmul dot tensordot vdot inner outer einsum sum prod mean trace")
 # What CuPy gives to cuBLAS or cuSOLVER.
 LIBRARIES = words("matmul dot tensordot vdot inner einsum inv solve cholesky eigh eigvalsh svd qr eig eigvals lstsq pinv")
@@ -137,6 +138,7 @@ class Function:
                     raise TypeError(f"{name}: argument '{parameter}' is a {type(value).__name__}, not a device array")
         if name in WAITS:
             ledger.sync(name)
+        assert name not in TABLES or current.capturing is None, f"{name}: a replay would read a table that is gone"
         hosts = [to_host(x, name) for x in args]
         is_for_libraries = name in LIBRARIES and any(isinstance(x, np.ndarray) and x.dtype.kind not in "biu" for x in hosts)
         if is_for_libraries and current.capturing is not None:

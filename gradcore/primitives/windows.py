@@ -40,9 +40,7 @@ class Window(NamedTuple):
 
     def out(self, size: Sizes) -> Sizes:
         """The number of windows along each axis of an array of `size`."""
-        return tuple(
-            (n + sum(p) - r) // s + 1 for n, p, r, s in zip(size, self.padding, self.reach, self.stride, strict=True)
-        )
+        return _out(self, size)
 
     def around(self, size: Sizes) -> Sizes:
         """`size` with the padding."""
@@ -50,14 +48,13 @@ class Window(NamedTuple):
 
     def padded(self, F: Any, x: Array, value: float) -> Array:
         """`x` with cells of `value` around it; `x` itself where there is no padding."""
-        if not any(map(any, self.padding)):
+        shape = x.shape
+        around, inside = _frame(self, shape[len(shape) - len(self.kernel) :])
+        if around is None:
             return x
-        out = F.full((*x.shape[: -self.ndim], *self.around(x.shape[-self.ndim :])), value, x.dtype)
-        out[(..., *self._inside(x.shape[-self.ndim :]))] = x
+        out = F.full((*shape[: len(shape) - len(around)], *around), value, x.dtype)
+        out[inside] = x
         return out
-
-    def _inside(self, size: Sizes) -> tuple[slice, ...]:
-        return tuple(slice(p[0], p[0] + n) for p, n in zip(self.padding, size, strict=True))
 
     def taps(self, out: Sizes) -> list[tuple[Sizes, tuple[Any, ...]]]:
         """Each place in the kernel, with the index of the cells that all windows see there."""
@@ -83,7 +80,23 @@ class Window(NamedTuple):
 
     def inside(self, F: Any, image: Array, size: Sizes) -> Array:
         """The cells of `size` of an array that has the padding around them."""
-        return F.ascontiguousarray(image[(..., *self._inside(size))])
+        return F.ascontiguousarray(image[_frame(self, size)[1]])
+
+
+# Geometry takes longer to work out than to look up.
+
+
+@lru_cache(1024)
+def _out(window: Window, size: Sizes) -> Sizes:
+    sides = zip(window.around(size), window.reach, window.stride, strict=True)
+    return tuple((n - r) // s + 1 for n, r, s in sides)
+
+
+@lru_cache(1024)
+def _frame(window: Window, size: Sizes) -> tuple[Sizes | None, tuple[Any, ...]]:
+    """`size` with the padding, None where there is none; and where in it `size` is."""
+    inside = tuple(slice(p[0], p[0] + n) for p, n in zip(window.padding, size, strict=True))
+    return window.around(size) if any(map(any, window.padding)) else None, (..., *inside)
 
 
 @lru_cache(256)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import re
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,26 +57,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     for library in libraries:
         library.set_threads(options.threads)
-    name = "" if options.device == "cpu" else f" ({libraries[0].module.cuda.get_device_name()})"
+    gpu = "" if options.device == "cpu" else f" ({libraries[0].module.cuda.get_device_name()})"
     told = report.Report(
-        settings={**vars(options), "out": str(options.out), "device": options.device + name},
+        settings={**vars(options), "out": str(options.out), "device": options.device + gpu},
         versions={library.name: library.version for library in libraries} | {"numpy": np.__version__},
     )
     plan = measure.QUICK if options.quick else measure.Plan()
     gc.collect()
     gc.freeze()
     clock = measure.clock_for(options.device, options.threads)
-    for name, has_goal, job in measure.jobs(libraries, plan, clock):
-        if all(word in name for word in options.filter.split()) and (has_goal or not options.goals):
-            print(f"\r\033[K{name}" if sys.stderr.isatty() else name, end="", file=sys.stderr, flush=True)
-            told.results.append(job())
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        for name, has_goal, job in measure.jobs(libraries, plan, clock):
+            if all(word in name for word in options.filter.split()) and (has_goal or not options.goals):
+                print(f"\r\033[K{name}" if sys.stderr.isatty() else name, end="", file=sys.stderr, flush=True)
+                told.results.append(job())
+    except KeyboardInterrupt:
+        print("\nstopped before the end: what follows was measured until then", file=sys.stderr)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     print(file=sys.stderr)
 
     print(report.table(told))
     if options.device != "cpu":
         print(report.rates(told))
     options.out.mkdir(parents=True, exist_ok=True)
-    stem = options.out / f"{told.when[:19].replace(':', '')}-{options.device}"
+    slug = re.sub(r"\W+", "-", f"{options.device}{gpu}".lower()).strip("-")
+    stem = options.out / f"{told.when[:19].replace(':', '')}-{slug}"
     stem.with_suffix(".json").write_text(told.as_json())
     try:
         report.plot(told, stem.with_suffix(".png"))

@@ -54,6 +54,7 @@ def stages(workers: int) -> list[Stage]:
         if "mark.cuda" in path.read_text() and path.stem not in ("test_gpu_programs", "test_cases", "test_kernels_on_device")
     )
     bench = [sys.executable, "-m", "bench", "--device", "cuda", "--quick", "--goals"]
+    bench += ["--libraries", "gradcore", "torch", "gradcore-graphs", "torch-graphs"]  # torch.compile takes minutes
     return [
         Stage("machine", 0.1, [sys.executable, "-c", MACHINE]),
         Stage("kernels", 0.15, pytest("tests/test_kernels_on_device.py")),

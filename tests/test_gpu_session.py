@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +46,28 @@ def test_failures_are_told_and_time_is_kept(tmp_path: Path, monkeypatch: Any, ca
     assert (tmp_path / "slow.txt").read_text() == "begun\n"
     assert gpu.main(["--out", str(tmp_path), "--only", "good"]) == 0
     assert "Nothing failed." in capsys.readouterr().out
+
+
+def test_a_stopped_bench_tells_what_it_has(tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from bench import __main__ as bench
+    from bench import measure
+
+    def stopped() -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+    def jobs(*given: Any) -> Any:
+        yield "one", True, lambda: measure.Result("one", "", {"gradcore": [1e-6]})
+        yield "two", True, stopped
+
+    monkeypatch.setattr(measure, "jobs", jobs)
+    before = signal.getsignal(signal.SIGTERM)
+    assert bench.main(["--quick", "--out", str(tmp_path), "--libraries", "gradcore"]) == 0
+    said = capsys.readouterr()
+    assert "stopped before the end" in said.err
+    assert "one" in said.out
+    assert [path.suffix for path in sorted(tmp_path.iterdir())][:1] == [".json"]
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_without_a_gpu_it_stops_and_says_why(tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]) -> None:

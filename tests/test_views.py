@@ -62,6 +62,27 @@ VALUES = """
     T.stack([a, a])
     T.cat([a.view(-1), b.view(-1)])
     a * a
+    a / (b * b + 1)
+    1 / (a * a + 1)
+    a.sigmoid()
+    a.relu()
+    (a * 0.1).exp()
+    a.amax(0)
+    a.max(-1)[0]
+    a.sort(-1)[0]
+    a.cumsum(0)
+    a.norm()
+    a.logsumexp(-1)
+    a.std()
+    a.softmax(-1)
+    a.roll(1, 0)
+    a.flip(0)
+    a.mT @ a
+    T.where(a > 0, a, b)
+    T.maximum(a, b)
+    T.lerp(a, b, 0.3)
+    T.nn.functional.pad(a, (1, 1))
+    a.chunk(2)[0] * 2
 """.split("\n")[1:-1]
 WRITES = """
     a.mul_(b)
@@ -71,6 +92,12 @@ WRITES = """
     a += b
     a *= 3
     a.tanh_()
+    a.sigmoid_()
+    a.relu_()
+    a.clamp_(-1, 1)
+    a.div_(b * b + 1)
+    a.lerp_(b, 0.3)
+    a.square_()
     a.zero_()
     a.fill_(2)
     a.copy_(b)
@@ -115,6 +142,8 @@ class World:
         names = {"a": self.tensors[a], "b": self.tensors[b], "i": i, "T": self.T}
         if line in STATEMENTS and 0 in names["a"].stride():
             return "refused"  # an expanded tensor: torch warns, and its gradients fail
+        if line == "a[[1, 0]] = b" and np.shares_memory(names["a"].detach().numpy(), names["b"].detach().numpy()):
+            return "refused"  # what is read may have been written before, in an order that nobody says
         if "index_add_" in line and names["a"].ndim == 0:
             return "refused"  # gradcore takes a source of one element
         try:
@@ -168,9 +197,12 @@ RESHAPES = {"a.t_()", "a.unsqueeze_(0)", "a.squeeze_()", "a.transpose_(0, -1)"}
 STATEMENTS = {line.strip() for line in WRITES}
 
 
+KEEPS_ITS_OWN = ("a.tanh_()", "a.sigmoid_()", "a.relu_()", "a.clamp_(", "a.div_(", "a.square_()", "a.index_add_")
+
+
 def more_is_kept(line: str, a: Any, b: Any) -> bool:
     """Whether gradcore saves a copy or nothing where torch saves a tensor, which a later write then spoils."""
-    return line.startswith(("a.tanh_()", "a.index_add_")) or ("mul_(b)" in line and np.shares_memory(a._array, b._array))
+    return line.startswith(KEEPS_ITS_OWN) or ("mul_(b)" in line and np.shares_memory(a._array, b._array))
 
 
 def shown(value: Any) -> Any:
@@ -236,7 +268,7 @@ def test_random_programs_do_as_in_torch(data: Any) -> None:
     chosen = sorted({last, *data.draw(st.lists(st.integers(0, last), max_size=3))})
     told = "\n".join([*program, f"gradients of {chosen}"])
     one, other = ours.gradients(chosen), theirs.gradients(chosen)
-    if other == "RuntimeError" and not both:
+    if not both and (other == "RuntimeError" or ".data" in told):  # which spoils what is saved, and tells nobody
         return
     assert_same(one, other, told)
 

@@ -9,6 +9,7 @@ import numpy as np
 from gradcore.backends.scatters import take_along_axis
 
 _MANY = 256  # elements, from which on NumPy's unstable sort, of vectors, takes half the time of its stable one
+_SMALL = 2048  # elements of which NumPy finds a few sooner than its own calls would be made one by one
 _FEW = 8  # elements that are found sooner one after the other
 
 
@@ -28,7 +29,7 @@ def argsort(x: Any, axis: int = -1) -> Any:
 
 def argtop(x: Any, count: int, axis: int, largest: bool) -> Any:
     """Return the indices of the `count` largest (or smallest) elements along `axis`, in any order; NaN is above all."""
-    if count <= _FEW and x.dtype.char in "fd":
+    if count <= _FEW and x.dtype.char in "fd" and x.size > _SMALL:
         rows, shape = _rows(x, axis)
         left, out, each = rows.copy(), np.empty((rows.shape[0], count), np.intp), np.arange(rows.shape[0])
         never = -np.inf if largest else np.inf
@@ -39,7 +40,7 @@ def argtop(x: Any, count: int, axis: int, largest: bool) -> Any:
         if np.all(found > never if largest else found < never):  # else an element may have been found twice, or a NaN
             return out.reshape((*shape[:-1], count)).swapaxes(axis, -1)
     n = x.shape[axis]
-    order = np.argpartition(x, n - count if largest else count - 1, axis)
+    order = x.argpartition(n - count if largest else count - 1, axis)
     return order.swapaxes(axis, -1)[..., n - count if largest else 0 :][..., :count].swapaxes(axis, -1)
 
 

@@ -40,17 +40,23 @@ def _given(tensors: Any, name: str) -> list[Any]:
         if name == "cat":
             raise ValueError("torch.cat(): expected a non-empty list of Tensors")
         raise RuntimeError(f"{name} expects a non-empty TensorList")
-    kinds = list(dict.fromkeys(t._array.dtype for t in found))
-    if len(kinds) == 1:
+    kinds = [t._array.dtype for t in found]
+    if kinds.count(kinds[0]) == len(kinds):
         return list(found)
-    dtype = reduce(dtypes.promote_types, map(dtypes.of, kinds))
+    dtype = reduce(dtypes.promote_types, map(dtypes.of, dict.fromkeys(kinds)))
     return [arguments.converted(t, dtype, name) for t in found]
+
+
+_NO_PARTS = ((), (0,))  # shapes of which cat makes an error, or nothing
 
 
 @op("concat", "concatenate", method=False, out=True)
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Join tensors along dimension `dim`; all other lengths must agree. Tensors of shape (0,) are left out."""
     found = _given(tensors, "cat")
+    shapes = [t._array.shape for t in found]
+    if shapes[0] not in _NO_PARTS and shapes.count(shapes[0]) == len(shapes):
+        return p.concatenate(*found, axis=axis(dim, len(shapes[0])))  # type: ignore[no-any-return]
     for i, t in enumerate(found):
         if not t._array.ndim:
             raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from operator import gt
 from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
+from gradcore.backends import numpy as host
 from gradcore.backends import of
 from gradcore.ops import arguments, assigning, indexing
 from gradcore.ops.arguments import axis
@@ -45,11 +47,14 @@ def check_range(array: Any, n: int, low: int, error: Callable[[int], Exception])
     F = of(array)
     if F.device_type != "cpu" or not array.size:
         return
-    if low == 0 and array.dtype.itemsize == 8 and array.view("u8").max() < n:  # as which negative ones are very large
+    if low == 0 and array.dtype.itemsize == 8 and F.max(array.view(_UNSIGNED)) < n:  # as which negative ones are very large
         return
     for i in (int(array.min()), int(array.max())):
         if not low <= i < n:
             raise error(i)
+
+
+_UNSIGNED = host.dtype("u8")
 
 
 def out_of_bounds(kind: type[Exception], name: str, x: Any, dim: int) -> Callable[[int], Exception]:
@@ -98,10 +103,20 @@ def scalar_again(out: Any, function: Any) -> Any:
 
 def grid(array: Any, at: int) -> tuple[Any, ...]:
     """The index that runs through all positions, except along axis `at`, where it reads `array`."""
-    F = of(array)
-    return tuple(
-        array if i == at else F.arange(n).reshape((-1,) + (1,) * (array.ndim - i - 1)) for i, n in enumerate(array.shape)
-    )
+    F, shape = of(array), array.shape
+    place = _kept_place if F is host and max(shape, default=0) <= _SHORT else _place
+    return tuple([array if i == at else place(F, n, len(shape) - i - 1) for i, n in enumerate(shape)])
+
+
+_SHORT = 1024
+
+
+def _place(F: Any, n: int, after: int) -> Any:
+    """The integers below `n` along an axis that has `after` behind it."""
+    return F.arange(n).reshape((-1,) + (1,) * after)
+
+
+_kept_place = functools.lru_cache(1024)(_place)
 
 
 @op(out="apart")
@@ -119,8 +134,8 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
             f"Index tensor must have the same number of dimensions as input tensor (gather: {list(array.shape)} and "
             f"{list(input._array.shape)})"
         )
-    for i, (m, n) in enumerate(zip(array.shape, x._array.shape, strict=False)):
-        if i != at and m > n:
+    for i, m in enumerate(array.shape):
+        if i != at and m > x._array.shape[i]:
             raise RuntimeError(
                 f"Size does not match at dimension {i} expected index {list(array.shape)} to be no larger than self "
                 f"{list(x._array.shape)} apart from dimension {at}"
@@ -302,8 +317,9 @@ def checked(x: Any, dim: Any, index: Any, src: Any, name: str) -> tuple[int, Any
     if len(other) != len(shape):
         raise RuntimeError(f"Index tensor must have the same number of dimensions as src tensor ({name})")
     array = array.reshape(array.shape or (1,))
-    small = all(m <= n for i, (m, n) in enumerate(zip(array.shape, shape, strict=True)) if i != at)
-    if not small or any(m > n for m, n in zip(array.shape, other, strict=True) if src is not None):
+    if True in [m > shape[i] for i, m in enumerate(array.shape) if i != at] or (
+        src is not None and True in map(gt, array.shape, other)
+    ):
         raise RuntimeError(
             f"Expected index {list(array.shape)} to be no larger than self {list(shape)} apart from dimension {at}"
             + ("" if src is None else f" and to be no larger size than src {list(other)}")

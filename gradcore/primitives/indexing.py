@@ -35,11 +35,12 @@ def embed(F: Any, x: Array, *, index: Any, shape: tuple[int, ...]) -> Array:
 @primitive("linear", x=lambda F, g, x_shape, index: F.scatter_zeros(g, index=index, shape=x_shape), node="Index")
 def getitem(F: Any, x: Array, *, index: Any) -> Array:
     """The elements of `x` at an index with arrays, in C order."""
-    *before, last = index
-    if last.dtype != bool and all(type(each) is slice for each in before):
-        return x.take(last, len(before))
-    if len(index) == x.ndim and all(hasattr(each, "dtype") and each.dtype != bool for each in index):
-        return F.take_at(x, index)
+    last = index[-1]
+    if last.dtype.kind != "b":
+        if len(index) == 1 or {slice}.issuperset(map(type, index[:-1])):
+            return x.take(last, len(index) - 1)
+        if len(index) == x.ndim and "b" not in [each.dtype.kind if hasattr(each, "dtype") else "b" for each in index]:
+            return F.take_at(x, index)
     return F.ascontiguousarray(F.getitem(x, index))
 
 

@@ -337,3 +337,50 @@ def test_an_exception_leaves_operations_as_they_were() -> None:
     assert not gradcore.graph.modes.forwards
     assert not gradcore.graph.modes.unusual
     assert (x * 2).tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("keep", ["all", "every other", "none"])
+def test_random_numbers_come_again_whatever_is_kept(keep: str) -> None:
+    count = [0]
+
+    def policy(ctx: Any, op: Any, *args: Any, **keywords: Any) -> bool:
+        count[0] += 1
+        return keep == "all" or (keep == "every other" and count[0] % 2 == 0)
+
+    def f(x: Any) -> Any:
+        for _ in range(4):
+            x = gradcore.nn.functional.dropout(x.sin(), 0.5, True)
+        return x
+
+    found = []
+    for checkpointed in (False, True):
+        gradcore.manual_seed(1)
+        x = leaf(gradcore, 40, seed=2)
+        out = run(gradcore.utils.checkpoint, f, x, policy=policy) if checkpointed else f(x)
+        gradcore.rand(3)
+        out.sum().backward()
+        found.append((x.grad.numpy(), gradcore.rand(2).numpy()))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    np.testing.assert_array_equal(found[0][1], found[1][1])
+    assert np.any(found[0][0])
+
+
+def test_a_model_is_trained_with_selective_checkpoints() -> None:
+    """Memory for time: products are kept, and the gradients are those of the whole graph."""
+    C, aten, F = gradcore.utils.checkpoint, gradcore.ops.aten, gradcore.nn.functional
+    model = gradcore.nn.Sequential(*(gradcore.nn.Linear(6, 6) for _ in range(3))).double()
+    x, target = leaf(gradcore, 4, 6).detach(), leaf(gradcore, 4, 6, seed=1).detach()
+    kept = []
+
+    def policy(ctx: Any, op: Any, *args: Any, **keywords: Any) -> Any:
+        kept.append(op)
+        return op in (aten.addmm.default, aten.mm.default)
+
+    def block(x: Any) -> Any:
+        return F.gelu(model(x)).softmax(-1)
+
+    wanted = gradcore.autograd.grad(F.mse_loss(block(x), target), list(model.parameters()))
+    loss = F.mse_loss(run(C, block, x, policy=policy), target)
+    for ours, theirs in zip(gradcore.autograd.grad(loss, list(model.parameters())), wanted, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-12)
+    assert kept.count(aten.addmm.default) == 3

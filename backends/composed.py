@@ -252,6 +252,14 @@ def image(F: Any, columns: Array, window: Any, size: Axes) -> Array:
     return window.image(F, columns, size)
 
 
+def cross_entropy_backward(F: Any, g: Array, p: Array, target: Array, share: float) -> Array:
+    """Return the cotangent of the logits of `cross_entropy`, of the cotangent g, a number, of its loss."""
+    out = F.copy(p)
+    out[pairs(F, target, 1)] -= 1
+    out *= F.astype(g * share, p.dtype)
+    return out
+
+
 def run_rule(F: Any, rule: Any, sets: Any, names: tuple[str, ...], numbers: dict[str, Any]) -> None:
     """Let `rule` change each set of arrays but for their first, with `numbers` and those called `names` that end the set."""
     for arrays in sets:

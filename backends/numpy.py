@@ -367,6 +367,7 @@ softplus, softplus_backward = _bind(composed.softplus), _bind(composed.softplus_
 softmax, softmax_backward = _bind(composed.softmax), _bind(composed.softmax_backward)
 standardize, destandardize = _bind(composed.standardize), _bind(composed.destandardize)
 affine, cross_entropy = _bind(composed.affine), _bind(composed.cross_entropy)
+cross_entropy_backward = _bind(composed.cross_entropy_backward)
 columns, image = _bind(composed.columns), _bind(composed.image)
 attend, attend_backward = _bind(composed.attend), _bind(composed.attend_backward)
 normalize, normalize_backward = _bind(composed.normalize), _bind(composed.normalize_backward)

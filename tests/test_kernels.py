@@ -95,8 +95,8 @@ def test_a_broken_barrier_would_be_seen(how: str, strict_cuda: Any) -> None:
 
 
 OTHERS = (
-    "add_pieces add_rows attend attend_key attend_query column_parts column_total columns cross_entropy destandardize image "
-    "normalize_backward normalize_weights standardize"
+    "add_pieces add_rows attend attend_key attend_query column_parts column_total columns cross_entropy "
+    "cross_entropy_backward destandardize image normalize_backward normalize_weights standardize"
 ).split()
 WINDOWS = {
     "line": ((2, 3, 9), Window((3,), (2,), (1,), ((1, 1),))),
@@ -264,6 +264,11 @@ def test_cross_entropy(dtype: str, strict_cuda: Any) -> None:
     assert loss.dtype == p.dtype == dtype
     np.testing.assert_allclose(strict_cuda.host(p), expected, rtol=1e-5)
     np.testing.assert_allclose(strict_cuda.host(loss), -0.25 * np.log(expected[np.arange(5), target]).sum(), rtol=1e-5)
+    g = strict_cuda.array(np.asarray(3.0, dtype))
+    back = strict_cuda.backend.cross_entropy_backward(g, p, strict_cuda.array(target), 0.25)
+    assert pretended.runs[before:] == ["gradcore_cross_entropy", "gradcore_cross_entropy_backward"]
+    expected[np.arange(5), target] -= 1
+    np.testing.assert_allclose(strict_cuda.host(back), expected * 0.75, rtol=1e-5, atol=1e-6)
 
 
 EDGES = np.array([0.0, -0.0, 1e-30, -1e-30, 88.0, -88.0, 1e4, -1e4, np.inf, -np.inf, np.nan])

@@ -63,7 +63,7 @@ def spread_score(
 
 @primitive(
     "general",
-    x=lambda F, g, target, p, share: F.less_at(p, target) * (g * share),
+    x=lambda F, g, target, p, share: F.cross_entropy_backward(g, p, target, share=share),
     outputs=("loss", "p"),
     constant=("p",),
     again={"p": lambda F, x: F.softmax(x, axis=(1,))},
@@ -72,6 +72,12 @@ def spread_score(
 def cross_entropy(F: Any, x: Array, target: Array, *, share: float) -> tuple[Array, Array]:
     """`share` times the sum of -log(p) of logits (N, C) at the classes (N,); and the softmax p."""
     return F.cross_entropy(x, target, share)  # type: ignore[no-any-return]
+
+
+@primitive("general", composition=lambda F, x, p, target, share: F.less_at(p, target) * (x * share))
+def cross_entropy_backward(F: Any, x: Array, p: Array, target: Array, *, share: float) -> Array:
+    """The cotangent of the logits of `cross_entropy`, of the cotangent x of its loss."""
+    return F.cross_entropy_backward(x, p, target, share)
 
 
 @primitive("general", x=lambda g: g)

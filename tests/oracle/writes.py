@@ -52,11 +52,10 @@ def check_writes(trial: Trial, sample: Any) -> str | None:
     positions = differentiable(sample)
     if not positions:
         raise NotApplicable
-    reference = RIGHT.get(trial.info.name, trial.info.op)
     function = trial.library.resolve(trial.info.op, trial.info.name)
     applied = False
     for place in (None, *positions[:INPUTS]):
-        expected = attempt(written_over, trial, REFERENCE, reference, sample, place)
+        expected = attempt(written_over, trial, REFERENCE, trial.info.op, sample, place)
         if expected.error:
             continue  # going further is allowed
         applied = True
@@ -73,7 +72,7 @@ def check_writes(trial: Trial, sample: Any) -> str | None:
 
 
 def applies(entry: Entry, dtype: torch.dtype) -> bool:
-    told = entry.info.name in KEPT_OTHERWISE or entry.info.name in GAUGE
+    told = any(entry.info.name in names for names in (KEPT_OTHERWISE, GAUGE, RIGHT))
     return dtype is torch.float64 and has_gradient(entry, dtype) and not told
 
 

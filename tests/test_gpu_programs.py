@@ -64,6 +64,7 @@ def test_a_fused_kernel_and_its_derivative(name: str, dtype: Any, length: int, w
     if where == "double" and length > 31:
         pytest.skip("one thread a block")
     values, labels = rng.normal(size=(7, length)), rng.integers(0, length, 7)
+    values += 0.1 * np.sign(values)  # the derivative of rms_norm of one number near 0 is nothing but rounding
     found = []
     for device, kind in (("cuda", dtype), ("cpu", gc.float64)):
         x = gc.tensor(values, dtype=dtype).to(device, kind).requires_grad_()

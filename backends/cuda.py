@@ -39,10 +39,10 @@ def why_not() -> str | None:
     if driver == 0:
         return f"no CUDA driver was found ({failure}). Install NVIDIA's driver, for CUDA {built} or later"
     if driver < built:
-        extra = "cuda" if driver == 12 else f"cuda{driver}"
+        other = 'the matching CuPy with pip install "gradcore[cuda]", or ' if driver == 12 else ""
         return (
             f"CuPy is built for CUDA {built} and the driver supports CUDA {driver} at most ({failure}). "
-            f'Install the matching CuPy with pip install "gradcore[{extra}]", or a newer driver'
+            f"Install {other}a newer driver"
         )
     return f"the CUDA driver finds no GPU ({failure}). Check nvidia-smi and CUDA_VISIBLE_DEVICES"
 

@@ -106,6 +106,16 @@ def table(report: Report) -> str:
     return "\n".join([report.where(), "", *text])
 
 
+# Goals on a device: the share of the rate of a copy, and how many times as long others take as a captured step.
+MOVED_GOAL = 0.8
+GRAPH_GOALS = {"torch": 3.0, "torch-graphs": 1.0}
+
+
+def judged(text: str, value: float, goal: float | None) -> str:
+    """`text` with the goal, if there is one, and whether it is missed."""
+    return text if goal is None else f"{text} (goal {goal:g}{'' if value >= goal else ', missed'})"
+
+
 def rates(report: Report) -> str:
     """What was moved and calculated in a second, beside what a copy moves and a product of matrices calculates."""
     lines = []
@@ -114,16 +124,21 @@ def rates(report: Report) -> str:
         for r in (each for each in report.results if getattr(each, what)):
             found = {name: getattr(r, what) / Spread.of(samples).median / scale for name, samples in r.samples.items()}
             best = best or max(found.values(), default=0)  # the first of them is the limit
-            each = (f"{name} {rate:.4g} {unit} ({100 * rate / best:.0f} %)" for name, rate in found.items())
+            goals = {"gradcore": MOVED_GOAL} if what == "moved" and r.goal is not None else {}
+            each = (
+                judged(f"{name} {rate:.4g} {unit} ({100 * rate / best:.0f} %)", rate / best, goals.get(name))
+                for name, rate in found.items()
+            )
             lines.append(f"{r.name}: {', '.join(each)}")
     for r in report.results:
         ours = r.samples.get("gradcore-graphs")
         if ours:
             others = {name: samples for name, samples in r.samples.items() if name != "gradcore-graphs"}
-            ratios = (
-                f"{name} {spread(Spread.of([b / a for a, b in zip(ours, samples, strict=True)]))}"
-                for name, samples in others.items()
-            )
+            spreads = {
+                name: Spread.of([b / a for a, b in zip(ours, samples, strict=True)]) for name, samples in others.items()
+            }
+            goals = GRAPH_GOALS if "64" in r.name.split() else {}  # of small networks
+            ratios = (judged(f"{name} {spread(s)}", s.median, goals.get(name)) for name, s in spreads.items())
             lines.append(f"{r.name}, times of others to that of gradcore-graphs: {', '.join(ratios)}")
     return "\n".join(["", "Rates, in percent of the first:", *lines])
 

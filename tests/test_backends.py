@@ -344,10 +344,11 @@ class NoDevice(RuntimeError):
 @pytest.mark.parametrize(
     ("driver", "devices", "says"),
     [
-        (0, None, "no CUDA driver was found.*Install NVIDIA's driver, for CUDA 12"),
-        (11040, None, r"built for CUDA 12 and the driver supports CUDA 11 at most.*gradcore\[cuda11\]"),
+        (0, None, "no CUDA driver was found.*Install NVIDIA's driver, for CUDA 13"),
+        (11040, None, r"built for CUDA 13 and the driver supports CUDA 11 at most.*detected\)\. Install a newer driver$"),
+        (12090, None, r"built for CUDA 13 and the driver supports CUDA 12 at most.*gradcore\[cuda\]\", or a newer driver$"),
         (13000, None, "finds no GPU.*nvidia-smi"),
-        (12090, 0, "finds no GPU.*no devices"),
+        (13010, 0, "finds no GPU.*no devices"),
     ],
 )
 def test_why_there_is_no_gpu(
@@ -361,7 +362,7 @@ def test_why_there_is_no_gpu(
     runtime = SimpleNamespace(
         getDeviceCount=count,
         CUDARuntimeError=NoDevice,
-        runtimeGetVersion=lambda: 12090,
+        runtimeGetVersion=lambda: 13000,
         driverGetVersion=lambda: driver,
     )
     empty_registry.setattr(strict_cuda.cupy.cuda, "runtime", runtime)

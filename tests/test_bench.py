@@ -251,6 +251,13 @@ def test_a_device_is_timed_by_its_events_and_rates_are_told(strict_cuda) -> None
     told = report.rates(report.Report({"threads": 1, "device": "cuda"}, {}, [result, other]))
     assert f"copy: gradcore {64e6 / seconds / 1e9:.4g} GB/s (100 %)" in told
     assert "(50 %)" in told
-    captured = Result("step", "", {"gradcore": [2.0], "gradcore-graphs": [1.0], "torch": [3.0]})
-    told = report.rates(report.Report({"threads": 1, "device": "cuda"}, {}, [captured]))
-    assert "step, times of others to that of gradcore-graphs: gradcore 2.00 [2.00, 2.00], torch 3.00" in told
+    goal = Result("gelu", "", {"gradcore": [2 * seconds], "torch": [seconds]}, goal=0.9, moved=64e6)
+    told = report.rates(report.Report({"threads": 1, "device": "cuda"}, {}, [result, goal]))
+    assert "(50 %) (goal 0.8, missed)" in told
+    assert told.endswith("(100 %)")
+    samples = {"gradcore": [2.0], "gradcore-graphs": [1.0], "torch": [3.0], "torch-graphs": [0.9]}
+    for name in ("step", "step 64"):
+        told = report.rates(report.Report({"threads": 1, "device": "cuda"}, {}, [Result(name, "", samples)]))
+        assert f"{name}, times of others to that of gradcore-graphs: gradcore 2.00 [2.00, 2.00], torch 3.00" in told
+        assert ("torch 3.00 [3.00, 3.00] (goal 3)" in told) == (name == "step 64")
+        assert ("(goal 1, missed)" in told) == (name == "step 64")

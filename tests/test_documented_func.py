@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -85,6 +86,24 @@ def no_grad_inside_and_outside(lib: Any) -> Any:
     with lib.no_grad():
         outside = grad(f)(x)
     return inside, outside, grad(lambda x: x - x.detach() ** 2)(x)
+
+
+@program
+def trees_of_every_kind(lib: Any) -> Any:
+    grad, x, y = lib.func.grad, numbers(lib, 2), numbers(lib, 2, seed=1)
+    pair = namedtuple("pair", "a b")
+    product = lambda p: (p[0] * p[1]).sum()  # noqa: E731
+    of_names = lambda p: (p["a"] * p["b"]).sum()  # noqa: E731
+    trees = [(x, y), [x, y], pair(x, y), deque([x, y], 5)]
+    names = [{"a": x, "b": y}, OrderedDict(b=x, a=y), defaultdict(list, a=x, b=y)]
+    found = [*(grad(product)(t) for t in trees), *(grad(of_names)(t) for t in names)]
+    mapped = [lib.func.vmap(lambda t: t)(t) for t in (*trees, *names)]
+    return [
+        [list(t.values()) if isinstance(t, dict) else list(t) for t in found], [type(t).__name__ for t in (*found, *mapped)],
+        found[3].maxlen, found[6].default_factory is list, list(found[5]), lib.func.jvp(product, (trees[3],), (trees[3],)),
+        attempt(lambda: grad(product)({0: x, 1: 3})), attempt(lambda: grad(product)((x, None))),
+        attempt(lambda: lib.func.jvp(product, ([x, y],), ((x, y),))), attempt(lambda: grad(product)({x, y})),
+    ]  # fmt: skip
 
 
 # -- vjp, jvp, linearize ----------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
-"""Nested dicts, lists and tuples: their leaves, and other leaves in the same nesting. It must not know what a leaf is."""
+"""Nested dicts, lists, tuples, deques: their leaves, and other leaves in that nesting. It must not know what a leaf is."""
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
@@ -12,10 +12,11 @@ _DICTS: Final = (dict, OrderedDict, defaultdict)
 class Shape:
     """The nesting of a tree: the type of its container, what it needs to be made again, the shapes of what is in it."""
 
-    __slots__ = ("context", "inner", "kind")
+    __slots__ = ("context", "extra", "inner", "kind")
 
-    def __init__(self, kind: type | None, context: Any = None, inner: tuple[Shape, ...] = ()) -> None:
+    def __init__(self, kind: type | None, context: Any = None, inner: tuple[Shape, ...] = (), extra: Any = None) -> None:
         self.kind, self.context, self.inner = kind, context, inner
+        self.extra = extra  # a defaultdict's factory, a deque's greatest length: trees may differ in it
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Shape) or self.kind is not other.kind or len(self.inner) != len(other.inner):
@@ -44,9 +45,11 @@ class Shape:
             return next(leaves)
         inner = [each._tree(leaves) for each in self.inner]
         if self.kind in _DICTS:
-            made: Any = self.kind() if self.kind is not defaultdict else defaultdict(None)
+            made: Any = self.kind() if self.kind is not defaultdict else defaultdict(self.extra)
             made.update(zip(self.context, inner, strict=True))
             return made
+        if self.kind is deque:
+            return deque(inner, self.extra)
         return self.kind(*inner) if hasattr(self.kind, "_fields") else self.kind(inner)
 
 
@@ -54,13 +57,17 @@ _LEAF: Final = Shape(None)
 
 
 def shape_of(tree: Any) -> Shape:
-    """The nesting of `tree`; what is no dict, list, tuple or named tuple is a leaf."""
+    """The nesting of `tree`; what is no dict, list, tuple, named tuple or deque is a leaf."""
     kind = type(tree)
     if kind in _DICTS:
-        return Shape(kind, tuple(tree), tuple(map(shape_of, tree.values())))
-    if kind is list or kind is tuple or (isinstance(tree, tuple) and hasattr(tree, "_fields")):
-        return Shape(kind, None, tuple(map(shape_of, tree)))
+        return Shape(kind, tuple(tree), tuple(map(shape_of, tree.values())), getattr(tree, "default_factory", None))
+    if _is_sequence(tree, kind):
+        return Shape(kind, None, tuple(map(shape_of, tree)), getattr(tree, "maxlen", None))
     return _LEAF
+
+
+def _is_sequence(tree: Any, kind: type) -> bool:
+    return kind is list or kind is tuple or kind is deque or (isinstance(tree, tuple) and hasattr(tree, "_fields"))
 
 
 def leaves_of(tree: Any) -> list[Any]:
@@ -68,7 +75,7 @@ def leaves_of(tree: Any) -> list[Any]:
     kind = type(tree)
     if kind in _DICTS:
         return [leaf for each in tree.values() for leaf in leaves_of(each)]
-    if kind is list or kind is tuple or (isinstance(tree, tuple) and hasattr(tree, "_fields")):
+    if _is_sequence(tree, kind):
         return [leaf for each in tree for leaf in leaves_of(each)]
     return [tree]
 

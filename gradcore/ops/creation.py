@@ -266,16 +266,18 @@ def converted(data: Any, dtype: dtypes.dtype | None, device: Any, *, copy: bool)
 
     An array that is on a device stays there unless a device, or a default one, is named.
     """
+    if type(data) in _PYTHONS:
+        return moved(literals.array(data, dtype), *place(device))
     if isinstance(data, Value):
         data = data._array
     if not _is_array(data):
         if isinstance(data, (str, bytes)):
             raise TypeError(f"new(): invalid data type '{type(data).__name__}'")
-        if type(data) not in (list, tuple) and _is_on_device(data):
+        if _is_on_device(data):
             data = from_dlpack(data)._array
-        elif type(data) not in (list, tuple) and hasattr(data, "__cuda_array_interface__"):
+        elif hasattr(data, "__cuda_array_interface__"):
             data = devices.backend("cuda").asarray(data)
-        elif type(data) not in (list, tuple) and hasattr(data, "__array__"):
+        elif hasattr(data, "__array__"):
             data = host.asarray(data)
         else:
             return moved(literals.array(data, dtype), *place(device))
@@ -293,6 +295,9 @@ def converted(data: Any, dtype: dtypes.dtype | None, device: Any, *, copy: bool)
         finally:
             F.unquiet(token)
     return F.copy(array) if copy and array is data else array
+
+
+_PYTHONS = frozenset((list, tuple, bool, int, float, complex))
 
 
 def _is_on_device(x: Any) -> bool:

@@ -28,7 +28,7 @@ def array(data: Any, dtype: dtypes.dtype | None) -> Any:
         data = _without_tensors(data)
     if dtype is None:
         dtype = dtypes.get_default_dtype()
-        known = sorted(found, key=lambda each: each.name)
+        known = sorted(found, key=lambda each: each.name) if len(found) > 1 else list(found)
         if known:
             dtype = known[0]
             for each in known[1:]:
@@ -86,7 +86,9 @@ def _survey(data: Sequence[Any], found: set[Any]) -> bool:
     for x in data:
         if type(x) in _NUMBERS:
             continue
-        if isinstance(x, Value):
+        if type(x) in _LISTS:
+            has_tensors |= _survey(x, found)
+        elif isinstance(x, Value):
             found.add(dtypes.of(x._array.dtype))
             has_tensors = True
         elif isinstance(x, (host.Array, host.generic)):

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
         erf as erf, sigmoid as expit, expm1 as expm1, log1p as log1p,
     )
     from gradcore.ops.scipy_special import (  # fmt: skip
-        boxcox as boxcox, cosm1 as cosm1, exp10 as exp10, huber as huber, inv_boxcox as inv_boxcox, log_expit as
-        log_expit, pseudo_huber as pseudo_huber,
+        boxcox as boxcox, cosm1 as cosm1, exp10 as exp10, fresnel as fresnel, huber as huber, inv_boxcox as inv_boxcox,
+        log1pexp as log1pexp, log_expit as log_expit, pseudo_huber as pseudo_huber, voigt_profile as voigt_profile, wofz
+        as wofz,
     )
     from gradcore.ops.selection import (  # fmt: skip
         round as round,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     bessel_y1: _Any
     beta: _Any
     betainc: _Any
+    betaincc: _Any
     betaln: _Any
     chebyshev_polynomial_t: _Any
     chebyshev_polynomial_u: _Any
@@ -45,7 +47,9 @@ if TYPE_CHECKING:
     chebyshev_polynomial_w: _Any
     dawsn: _Any
     ellipe: _Any
+    ellipeinc: _Any
     ellipk: _Any
+    ellipkinc: _Any
     erfcinv: _Any
     exp1: _Any
     expi: _Any
@@ -58,15 +62,20 @@ if TYPE_CHECKING:
     hyp1f1: _Any
     hyp2f1: _Any
     iv: _Any
+    ive: _Any
+    jn: _Any
     jv: _Any
     kl_div: _Any
     kv: _Any
+    kve: _Any
     laguerre_polynomial_l: _Any
     lambertw: _Any
     legendre_polynomial_p: _Any
     modified_bessel_k0: _Any
     modified_bessel_k1: _Any
+    poch: _Any
     rel_entr: _Any
+    rgamma: _Any
     scaled_modified_bessel_k0: _Any
     scaled_modified_bessel_k1: _Any
     shifted_chebyshev_polynomial_t: _Any
@@ -74,6 +83,8 @@ if TYPE_CHECKING:
     shifted_chebyshev_polynomial_v: _Any
     shifted_chebyshev_polynomial_w: _Any
     spence: _Any
+    struve: _Any
+    yn: _Any
     yv: _Any
     # operations: end
 

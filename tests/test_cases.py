@@ -347,7 +347,7 @@ def test_half_precision_is_kept(case: Case, name: str, request: Any, device: Pla
     run = Run(case, request)
     wide = [np.asarray(x._array) for x in run.call(HOST, run.points)[0]]
     run.inputs = [x.astype(dtype) if kind(x) == "f" else x for x in run.inputs]
-    run.points = [x.astype(dtype) for x in run.points]
+    run.points = [x.astype(dtype) if kind(x) == "f" else x for x in run.points]
     for place in (HOST, device):
         outs, xs = run.call(place, run.points, grad=True)
         for x, y in zip(outs, wide, strict=True):

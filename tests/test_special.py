@@ -104,8 +104,8 @@ def test_polynomials_are_scipys_with_their_derivatives(name: str, reference: Any
 
 
 def test_parameters_without_a_derivative_are_refused() -> None:
-    with pytest.raises(TypeError, match="'order' must be a number, not Tensor"):
-        gradcore.special.jv(gradcore.ones(2), gradcore.ones(2))
+    with pytest.raises(TypeError, match="'v' must be a number, not Tensor"):
+        gradcore.special.struve(gradcore.ones(2), gradcore.ones(2))
     with pytest.raises(TypeError, match="takes a, b and x"):
         gradcore.special.hyp1f1(1, gradcore.ones(2))
 
@@ -158,8 +158,18 @@ def test_scipys_functions_take_tensors(name: str) -> None:
         ("inv_boxcox", (), [(-0.5, 0.5), (0.2, 1)]),
         ("huber", (1.1,), [(-3, 3)]),
         ("pseudo_huber", (), [(0.5, 2), (-3, 3)]),
+        *((name, (), [(0.3, 9), (0.5, 9)]) for name in ("jv", "yv", "iv", "kv", "ive", "kve")),
         ("jv", (1.5,), [(0.5, 9)]),
         ("yv", (2,), [(0.5, 9)]),
+        ("jn", (2,), [(0.5, 9)]),
+        ("yn", (1,), [(0.5, 9)]),
+        ("struve", (0.7,), [(0.5, 9)]),
+        ("betaincc", (), [(0.5, 9), (0.5, 9), (0.1, 0.9)]),
+        ("poch", (), [(0.5, 3), (0.5, 3)]),
+        ("rgamma", (), [(-0.9, 3)]),
+        ("ellipkinc", (), [(0.1, 1.5), (-2, 0.9)]),
+        ("ellipeinc", (), [(0.1, 1.5), (-2, 0.9)]),
+        ("voigt_profile", (), [(-3, 3), (0.5, 2), (0.1, 2)]),
         ("expn", (3,), [(0.5, 3)]),
         ("hyp1f1", (0.5, 1.5), [(-2, 2)]),
         ("hyp2f1", (0.5, 1.5, 2.5), [(-2, 0.8)]),
@@ -179,8 +189,44 @@ def test_functions_of_several_arguments_have_the_derivatives_of_all(name: str, n
         np.testing.assert_allclose(grad.numpy(), (ends[0] - ends[1]) / (2 * h), rtol=1e-5, atol=1e-6)
 
 
+def test_derivatives_by_the_order_of_bessel_functions() -> None:
+    s, x = gradcore.special, np.random.default_rng().uniform(0.3, 30, 9)
+    half = np.full(9, 0.5)
+    np.testing.assert_allclose(slope(s.kv, half, x), np.sqrt(np.pi / (2 * x)) * np.exp(x) * special.exp1(2 * x), rtol=1e-9)
+    ci, si = special.sici(2 * x)[::-1]
+    expected = np.sqrt(2 / (np.pi * x)) * (np.sin(x) * ci - np.cos(x) * si)  # DLMF 10.15.6
+    np.testing.assert_allclose(slope(s.jv, half, x), expected, rtol=1e-9, atol=1e-11)
+    expected = np.sqrt(2 / (np.pi * x)) * (np.cos(x) * ci + np.sin(x) * (si - np.pi))  # DLMF 10.15.8
+    np.testing.assert_allclose(slope(s.yv, half, x), expected, rtol=1e-9, atol=1e-11)
+    v = np.random.default_rng().uniform(20, 30, 9)
+    for name in ("jv", "iv", "kve"):
+        f, h = getattr(special, name), 1e-3
+        five = [f(v + i * h, x) for i in (-2, -1, 1, 2)]
+        numeric = (five[0] - 8 * five[1] + 8 * five[2] - five[3]) / (12 * h)
+        np.testing.assert_allclose(slope(getattr(s, name), v, x), numeric, rtol=1e-6, atol=1e-9)
+    assert np.isnan(slope(s.jv, [1.0], [-2.0])).all()  # a number of no meaning is none
+
+
+def test_fresnel_faddeeva_and_softplus_are_scipys() -> None:
+    x = np.random.default_rng().uniform(-2, 2, 6)
+    leaf = gradcore.tensor(x, requires_grad=True)
+    for ours, theirs in zip(gradcore.special.fresnel(leaf), special.fresnel(x), strict=True):
+        np.testing.assert_allclose(ours.detach().numpy(), theirs, rtol=1e-12)
+    np.testing.assert_allclose(slope(lambda t: gradcore.special.fresnel(t)[0], x), np.sin(np.pi / 2 * x**2), rtol=1e-9)
+    np.testing.assert_allclose(slope(lambda t: gradcore.special.fresnel(t)[1], x), np.cos(np.pi / 2 * x**2), rtol=1e-9)
+    np.testing.assert_allclose(gradcore.special.wofz(leaf).detach().numpy(), special.wofz(x), rtol=1e-12)
+    real = slope(lambda t: gradcore.special.wofz(t).real, x)
+    np.testing.assert_allclose(real, -2 * x * np.exp(-(x**2)), rtol=1e-9, atol=1e-14)
+    np.testing.assert_allclose(slope(gradcore.special.log1pexp, x * 400), special.expit(x * 400), rtol=1e-9)
+
+
 def test_one_of_several_arguments_must_be_a_tensor() -> None:
     assert gradcore.special.betainc(2, 3.0, gradcore.tensor(0.5)).item() == pytest.approx(0.6875)
+    wide = gradcore.tensor(0.3, dtype=gradcore.float64)  # what is a number keeps the precision of a tensor beside it
+    assert gradcore.special.betainc(2.1, 3.3, wide).item() == pytest.approx(special.betainc(2.1, 3.3, 0.3), rel=1e-14)
+    assert gradcore.special.boxcox(2.1, wide).item() == pytest.approx(special.boxcox(2.1, 0.3), rel=1e-14)
+    expected = special.voigt_profile(0.7, 1.1, 0.3)
+    assert gradcore.special.voigt_profile(0.7, 1.1, wide).item() == pytest.approx(expected, rel=1e-13)
     with pytest.raises(TypeError, match="one of a, b, x must be a Tensor"):
         gradcore.special.betainc(2, 3, 0.5)
     with pytest.raises(TypeError, match="takes a, b, not 1 arguments"):

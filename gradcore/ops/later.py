@@ -216,8 +216,9 @@ MODULES: Final = {
         scatter scatter_ scatter_add scatter_add_ take take_along_dim
     """,
     "scipy_special": """
-        beta betainc betaln boxcox cosm1 dawsn ellipe ellipk erfcinv exp1 exp10 expi expn exprel gamma gammaincinv huber
-        hyp1f1 hyp2f1 inv_boxcox iv jv kl_div kv lambertw log_expit pseudo_huber rel_entr spence yv
+        beta betainc betaincc betaln boxcox cosm1 dawsn ellipe ellipeinc ellipk ellipkinc erfcinv exp1 exp10 expi expn
+        exprel fresnel gamma gammaincinv huber hyp1f1 hyp2f1 inv_boxcox iv ive jn jv kl_div kv kve lambertw log1pexp
+        log_expit poch pseudo_huber rel_entr rgamma spence struve voigt_profile wofz yn yv
     """,
     "segments": """
         index_reduce index_reduce_ scatter_reduce scatter_reduce_ segment_reduce

@@ -15,6 +15,7 @@ FAMILIES: Final = (
     "activations",
     "attention",
     "bessel",
+    "bessel_orders",
     "beta",
     "comparison",
     "complex_parts",

@@ -115,53 +115,6 @@ def scaled_modified_bessel_k1(F: Any, x: Array) -> Array:
     return F.special("k1e", x)
 
 
-# -- of any real order -----------------------------------------------------------------------------------------------
-
-
-@primitive(
-    "elementwise",
-    x=lambda F, g, x, order: g * (F.jv(x, order=order - 1) - F.jv(x, order=order + 1)) / 2,
-    to_float=True,
-    refuses="c",
-)
-def jv(F: Any, x: Array, *, order: float) -> Array:
-    """Return the Bessel function of the first kind."""
-    return F.special("jv", order, x)
-
-
-@primitive(
-    "elementwise",
-    x=lambda F, g, x, order: g * (F.yv(x, order=order - 1) - F.yv(x, order=order + 1)) / 2,
-    to_float=True,
-    refuses="c",
-)
-def yv(F: Any, x: Array, *, order: float) -> Array:
-    """Return the Bessel function of the second kind."""
-    return F.special("yv", order, x)
-
-
-@primitive(
-    "elementwise",
-    x=lambda F, g, x, order: g * (F.iv(x, order=order - 1) + F.iv(x, order=order + 1)) / 2,
-    to_float=True,
-    refuses="c",
-)
-def iv(F: Any, x: Array, *, order: float) -> Array:
-    """Return the modified Bessel function of the first kind."""
-    return F.special("iv", order, x)
-
-
-@primitive(
-    "elementwise",
-    x=lambda F, g, x, order: g * (F.kv(x, order=order - 1) + F.kv(x, order=order + 1)) / -2,
-    to_float=True,
-    refuses="c",
-)
-def kv(F: Any, x: Array, *, order: float) -> Array:
-    """Return the modified Bessel function of the second kind."""
-    return F.special("kv", order, x)
-
-
 # -- Airy's function -------------------------------------------------------------------------------------------------
 
 

@@ -52,6 +52,19 @@ def betainc(F: Any, a: Array, b: Array, x: Array) -> Array:
     return F.special("betainc", a, b, x)
 
 
+@primitive(
+    "elementwise",
+    a=lambda F, g, a, b, x: -g * F.beta_moment(a, b, x, j=1, k=0),
+    b=lambda F, g, a, b, x: -g * F.beta_moment(a, b, x, j=0, k=1),
+    x=lambda F, g, a, b, x: -g * _density(F, a, b, x),
+    to_float=True,
+    refuses="c",
+)
+def betaincc(F: Any, a: Array, b: Array, x: Array) -> Array:
+    """Return 1 - betainc(a, b, x), accurate where betainc(a, b, x) is near 1."""
+    return F.special("betaincc", a, b, x)
+
+
 def _moment(F: Any, a: Array, b: Array, x: Array, j: int, k: int) -> Array:
     return F.betainc(a, b, x) if j == k == 0 else F.beta_moment(a, b, x, j=j, k=k)
 

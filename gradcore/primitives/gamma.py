@@ -43,6 +43,24 @@ def gamma(F: Any, x: Array) -> Array:
     return F.special("gamma", x)
 
 
+@primitive("elementwise", x=lambda F, g, x, out: -g * out * F.digamma(x), to_float=True, refuses="c")
+def rgamma(F: Any, x: Array) -> Array:
+    """Return 1 / gamma(x)."""
+    return F.special("rgamma", x)
+
+
+@primitive(
+    "elementwise",
+    z=lambda F, g, z, m, out: g * out * (F.digamma(z + m) - F.digamma(z)),
+    m=lambda F, g, z, m, out: g * out * F.digamma(z + m),
+    to_float=True,
+    refuses="c",
+)
+def poch(F: Any, z: Array, m: Array) -> Array:
+    """Return gamma(z + m) / gamma(z), Pochhammer's symbol."""
+    return F.special("poch", z, m)
+
+
 # -- Hurwitz's zeta function -----------------------------------------------------------------------------------------
 
 _TERMS = 10

@@ -126,6 +126,37 @@ def kl_div(F: Any, x: Array, y: Array) -> Array:
     return F.special("kl_div", x, y)
 
 
+# -- Fresnel's, Faddeeva's and Struve's functions ----------------------------------------------------------------------
+
+
+@primitive("elementwise", x=lambda F, g, x: g * F.sin(x * x * (math.pi / 2)), to_float=True, refuses="c")
+def fresnel_s(F: Any, x: Array) -> Array:
+    """Return Fresnel's integral of sin(pi t**2 / 2) up to `x`."""
+    return F.special("fresnel", x)[0]
+
+
+@primitive("elementwise", x=lambda F, g, x: g * F.cos(x * x * (math.pi / 2)), to_float=True, refuses="c")
+def fresnel_c(F: Any, x: Array) -> Array:
+    """Return Fresnel's integral of cos(pi t**2 / 2) up to `x`."""
+    return F.special("fresnel", x)[1]
+
+
+@primitive("elementwise", x=lambda g, x, out: g * ((-2 * x) * out + 2j / _ROOT_PI), refuses="biuf")
+def wofz(F: Any, x: Array) -> Array:
+    """Return Faddeeva's function exp(-x**2) erfc(-i x) of complex numbers."""
+    return F.special("wofz", x)
+
+
+def _struve_pull(F: Any, g: Array, x: Array, out: Array, v: float) -> Array:
+    return g * (F.struve(x, v=v - 1) - out / x * v)
+
+
+@primitive("elementwise", x=_struve_pull, to_float=True, refuses="c")
+def struve(F: Any, x: Array, *, v: float) -> Array:
+    """Return Struve's function of order `v`."""
+    return like(F, F.special("struve", v, x), x)
+
+
 # -- integrals and inverses of exponentials --------------------------------------------------------------------------
 
 
@@ -212,3 +243,38 @@ def ellipk(F: Any, x: Array) -> Array:
 def ellipe(F: Any, x: Array) -> Array:
     """Return the complete elliptic integral of the second kind with the parameter `x`."""
     return F.special("ellipe", x)
+
+
+def _root(F: Any, phi: Array, m: Array) -> Array:
+    sine = F.sin(phi)
+    return F.sqrt(1 - m * (sine * sine))
+
+
+def _incomplete_pull(F: Any, g: Array, phi: Array, m: Array, out: Array) -> Array:
+    rest = 1 - m
+    part = F.ellipeinc(phi, m) / (m * rest) - out / m - F.sin(phi + phi) / (rest * _root(F, phi, m)) / 2
+    return g * part / 2
+
+
+@primitive(
+    "elementwise",
+    phi=lambda F, g, phi, m: g / _root(F, phi, m),
+    m=_incomplete_pull,
+    to_float=True,
+    refuses="c",
+)
+def ellipkinc(F: Any, phi: Array, m: Array) -> Array:
+    """Return the elliptic integral of the first kind up to `phi`; the derivative by `m` at 0 is NaN."""
+    return F.special("ellipkinc", phi, m)
+
+
+@primitive(
+    "elementwise",
+    phi=lambda F, g, phi, m: g * _root(F, phi, m),
+    m=lambda F, g, phi, m, out: g * (out - F.ellipkinc(phi, m)) / (m + m),
+    to_float=True,
+    refuses="c",
+)
+def ellipeinc(F: Any, phi: Array, m: Array) -> Array:
+    """Return the elliptic integral of the second kind up to `phi`; the derivative by `m` at 0 is NaN."""
+    return F.special("ellipeinc", phi, m)

@@ -67,8 +67,16 @@ _HOST = [
     *(case for name in ("ellipk", "ellipe") for case in pointwise(name, low=-0.8, high=0.8, host=True)),
     *pointwise("hyp1f1", a=0.7, b=1.6, host=True),
     *pointwise("hyp2f1", low=-0.8, high=0.7, a=0.7, b=-1.4, c=2.2, host=True),
-    *(case for name in ("jv", "yv", "iv", "kv") for case in pointwise(name, low=0.8, high=4.0, order=1.3, host=True)),
-    *(case for name in ("jv", "iv") for case in pointwise(name, order=3, host=True)),
+    *(case for name in ("jv", "yv", "iv", "kv", "ive", "kve") for case in pointwise(name, 2, low=0.8, high=4.0, host=True)),
+    *(case for kind in "jyik" for case in pointwise("bessel_by_order", 2, low=0.8, kind=kind, k=1, host=True)),
+    *pointwise("bessel_by_order", 2, low=0.8, kind="k", k=2, host=True),
+    *(case for name in ("fresnel_s", "fresnel_c") for case in pointwise(name, host=True)),
+    *pointwise("struve", low=0.4, v=1.3, host=True),
+    *pointwise("rgamma", low=0.4, host=True),
+    *pointwise("poch", 2, low=0.4, host=True),
+    *(case for name in ("ellipkinc", "ellipeinc") for case in pointwise(name, 2, low=0.2, high=0.8, host=True)),
+    Case("wofz", lambda rng: (rng.uniform(-1, 1, 4) + 1j * rng.uniform(-0.5, 1, 4),), complex_=True, host=True),
+    Case("betaincc", _beta((2, 3), (2, 3), (2, 3)), host=True),
 ]
 
 CASES = [

@@ -18,7 +18,7 @@ from typing import Any
 
 from gradcore import backends
 from gradcore.autograd import grad
-from gradcore.autograd.function import Function
+from gradcore.autograd.function import Function, once_differentiable
 from gradcore.graph import modes
 from gradcore.graph.modes import no_grad
 from gradcore.nn.modules.module import Module
@@ -284,7 +284,11 @@ class _Part:
         self.function = function
         given, self.form = flat(tuple(sample))
         if not all(isinstance(x, Tensor) for x in given):
-            raise TypeError("In the beta API, sample_args for each callable must contain only Tensors.")
+            raise AssertionError(
+                "In the beta API, sample_args for each callable must contain only Tensors. Other types are not allowed."
+            )
+        if isinstance(function, Module):
+            _check(function)
         self.inputs = [x.detach().clone().requires_grad_(x.requires_grad) for x in given]
         self.parameters = list(function.parameters()) if isinstance(function, Module) else []
         self.forward, self.backward = CUDAGraph(), CUDAGraph()
@@ -326,6 +330,7 @@ class _Part:
                 return tuple(result.detach() for result in part.results)
 
             @staticmethod
+            @once_differentiable
             def backward(ctx: Any, *cotangents: Any) -> Any:
                 for seed, given in zip(part.seeds, cotangents, strict=True):
                     if seed is not None and seed._array is not given._array:
@@ -340,6 +345,20 @@ class _Part:
         return call
 
 
+def _check(module: Module) -> None:
+    """Raise torch's AssertionError for a module of which a graph would leave something out."""
+    if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
+        raise AssertionError(
+            "Modules must not have hooks registered at the time they are passed. However, registering hooks on modules "
+            "after passing them through make_graphed_callables is allowed."
+        )
+    if any(buffer.requires_grad for buffer in module.buffers()):
+        raise AssertionError(
+            "In any :class:`~torch.nn.Module` passed to :func:`~make_graphed_callables`, only parameters may be trainable. "
+            "All buffers must have ``requires_grad=False``."
+        )
+
+
 def make_graphed_callables(
     callables: Any,
     sample_args: Any,
@@ -351,7 +370,8 @@ def make_graphed_callables(
 
     `sample_args` are a tuple of tensors of the sizes to come, for several callables a tuple of such tuples. Several must be
     called in the order in which they stand, and their backwards in the opposite one. A module runs without its graphs in
-    another mode (`train()`, `eval()`) than it was captured in. Results are overwritten by the next call.
+    another mode (`train()`, `eval()`) than it was captured in. Results are overwritten by the next call. Raises
+    AssertionError for other arguments than tensors, and for modules with hooks or with buffers that ask for gradients.
     """
     several = isinstance(callables, tuple)
     parts = [

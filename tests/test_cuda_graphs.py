@@ -369,5 +369,24 @@ def test_several_callables_in_their_order(strict_cuda: Any) -> None:
         v, w = host(x), host(y)
         np.testing.assert_allclose(host(x.grad), 2 * np.cos(v * w) * w + np.exp(v))
         assert y.grad is None
-    with pytest.raises(TypeError, match="must contain only Tensors"):
-        cuda.make_graphed_callables(second, (3.0,))
+    x = on_device(4).requires_grad_()
+    (found,) = gc.autograd.grad((f(x, y)[0] ** 2).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="trying to differentiate twice a function that was marked with @once_diff"):
+        gc.autograd.grad(found.sum(), x)
+
+
+def test_callables_that_no_graph_can_stand_for(strict_cuda: Any) -> None:
+    sample = gc.zeros(6, 5, device="cuda")
+    with pytest.raises(AssertionError, match="must contain only Tensors"):
+        cuda.make_graphed_callables(lambda x: x, (3.0,))
+    for register in ("register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook"):
+        hooked = network("cuda")
+        handle = getattr(hooked, register)(lambda *given: None)
+        with pytest.raises(AssertionError, match="Modules must not have hooks registered at the time they are passed"):
+            cuda.make_graphed_callables(hooked, (sample,))
+        handle.remove()
+        cuda.make_graphed_callables(hooked, (sample,))
+    trained = network("cuda")
+    trained.register_buffer("scale", gc.ones(2, device="cuda", requires_grad=True))
+    with pytest.raises(AssertionError, match="only parameters may be trainable"):
+        cuda.make_graphed_callables(trained, (sample,))

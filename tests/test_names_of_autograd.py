@@ -28,7 +28,7 @@ NOT_HERE = {
     },
 }
 AUTOGRAD = ["", *".graph .functional .forward_ad .anomaly_mode .function .gradcheck .profiler .grad_mode".split()]
-MODULES = ["torch.func", "torch.utils.checkpoint", *(f"torch.autograd{each}" for each in AUTOGRAD)]
+MODULES = ["torch.func", "torch.utils.checkpoint", "torch.utils.dlpack", *(f"torch.autograd{each}" for each in AUTOGRAD)]
 # Where Python's parameters are written another way: `no_grad` takes a function as torch's does, of which it is a class.
 SPELLED_OTHERWISE = {"no_grad", "enable_grad", "FunctionMeta", "Function"}
 

@@ -70,6 +70,38 @@ def silu_backward(F: Any, g: Array, x: Array) -> Array:
     return g * (s * (x * (1 - s) + 1))
 
 
+def leaky_relu(F: Any, x: Array, slope: float) -> Array:
+    """Return x where it is positive and x * slope elsewhere."""
+    other = x * slope
+    return F.astype(F.maximum(x, other) if 0 < slope <= 1 else F.where(x > 0, x, other), x.dtype)
+
+
+def leaky_relu_backward(F: Any, g: Array, x: Array, slope: float) -> Array:
+    """Return g times the derivative of `leaky_relu` at x."""
+    return F.astype(F.where(x > 0, g, g * slope), x.dtype)
+
+
+def elu(F: Any, x: Array, alpha: float, scale: float, input_scale: float) -> Array:
+    """Return scale * x above 0, scale * alpha * (exp(input_scale * x) - 1) elsewhere."""
+    return F.astype(F.where(x > 0, x * scale, F.expm1(x * input_scale) * (alpha * scale)), x.dtype)
+
+
+def elu_backward(F: Any, g: Array, x: Array, alpha: float, scale: float, input_scale: float) -> Array:
+    """Return g times the derivative of `elu` at x."""
+    slope = F.exp(F.masked(x, x <= 0) * input_scale) * (alpha * scale * input_scale)
+    return F.astype(g * F.where(x > 0, scale, slope), x.dtype)
+
+
+def log_sigmoid(F: Any, x: Array) -> Array:
+    """Return the logarithm of the sigmoid, where that underflows, too."""
+    return F.minimum(x, 0) - F.log1p(F.exp(-F.absolute(x)))
+
+
+def log_sigmoid_backward(F: Any, g: Array, x: Array) -> Array:
+    """Return g times the derivative of `log_sigmoid` at x."""
+    return g * F.sigmoid(-x)
+
+
 def softplus(F: Any, x: Array, beta: float, threshold: float) -> Array:
     """Return log(1 + exp(beta * x)) / beta; `x` itself where beta * x is above `threshold`."""
     z = x * beta

@@ -272,10 +272,14 @@ def test_cross_entropy(dtype: str, strict_cuda: Any) -> None:
 
 
 EDGES = np.array([0.0, -0.0, 1e-30, -1e-30, 88.0, -88.0, 1e4, -1e4, np.inf, -np.inf, np.nan])
-NUMBERS: dict[str, tuple[float, ...]] = {"softplus": (2.0, 5.0), "softplus_backward": (2.0, 5.0)}
+NUMBERS: dict[str, tuple[float, ...]] = {
+    **dict.fromkeys(("softplus", "softplus_backward"), (2.0, 5.0)),
+    **dict.fromkeys(("leaky_relu", "leaky_relu_backward"), (0.3,)),
+    **dict.fromkeys(("elu", "elu_backward"), (1.7, 1.1, 0.6)),
+}
 ELEMENTWISE = (
     "affine sigmoid sigmoid_backward tanh_backward gelu gelu_backward gelu_tanh gelu_tanh_backward silu silu_backward "
-    "softplus softplus_backward"
+    "softplus softplus_backward leaky_relu leaky_relu_backward elu elu_backward log_sigmoid log_sigmoid_backward"
 ).split()
 
 

@@ -50,6 +50,21 @@ SOURCES = {
         """,
     ),
     "affine": ("T x, T scale, T shift", "y = T(A(x) * A(scale) + A(shift));"),
+    "leaky_relu": ("T x, S slope", "y = A(x) > A(0) ? x : T(A(x) * A(slope));"),
+    "leaky_relu_backward": ("T g, T x, S slope", "y = A(x) > A(0) ? g : T(A(g) * A(slope));"),
+    "elu": (
+        "T x, S alpha, S scale, S inner",
+        "y = T(A(x) > A(0) ? A(x) * A(scale) : expm1(A(x) * A(inner)) * (A(alpha) * A(scale)));",
+    ),
+    "elu_backward": (
+        "T g, T x, S alpha, S scale, S inner",
+        """
+        const A below = A(x) <= A(0) ? A(x) : A(0);
+        y = T(A(g) * (A(x) > A(0) ? A(scale) : exp(below * A(inner)) * (A(alpha) * A(scale) * A(inner))));
+        """,
+    ),
+    "log_sigmoid": ("T x", "y = T((A(x) < A(0) ? A(x) : A(0)) - log1p(exp(-fabs(A(x)))));"),
+    "log_sigmoid_backward": ("T g, T x", "y = T(A(g) / (A(1) + exp(A(x))));"),
     "softplus": (
         "T x, S beta, S threshold",
         """

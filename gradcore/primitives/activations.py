@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gradcore.backends import composed
 from gradcore.backends.composed import CUBIC, DENSITY, SCALE
 from gradcore.recorder import primitive
 
@@ -32,21 +33,34 @@ def masked(F: Any, x: Array, mask: Array) -> Array:
     return F.masked(x, mask)
 
 
-@primitive("elementwise", x=lambda F, g, x, slope: F.where(x > 0, g, g * slope), refuses="biuc")
+@primitive("general", composition=lambda F, x, y, slope: F.where(y > 0, x, x * slope))
+def leaky_relu_backward(F: Any, x: Array, y: Array, *, slope: float) -> Array:
+    return F.leaky_relu_backward(x, y, slope)
+
+
+@primitive("elementwise", x=lambda F, g, x, slope: F.leaky_relu_backward(g, x, slope=slope), refuses="biuc")
 def leaky_relu(F: Any, x: Array, *, slope: float) -> Array:
-    other = x * slope
-    return F.astype(F.maximum(x, other) if 0 < slope <= 1 else F.where(x > 0, x, other), x.dtype)
+    return F.leaky_relu(x, slope)
 
 
-def _elu_rule(F: Any, g: Any, x: Any, alpha: float, scale: float, input_scale: float) -> Any:
-    negative = F.masked(x, x <= 0)  # exp of what is above would overflow, and the second derivative with it
-    return g * F.where(x > 0, scale, F.exp(negative * input_scale) * (alpha * scale * input_scale))
+def _elu_backward(F: Any, x: Any, y: Any, alpha: float, scale: float, input_scale: float) -> Any:
+    negative = F.masked(y, y <= 0)  # exp of what is above would overflow, and the second derivative with it
+    return x * F.where(y > 0, scale, F.exp(negative * input_scale) * (alpha * scale * input_scale))
 
 
-@primitive("elementwise", x=_elu_rule, refuses="biuc")
+@primitive("general", composition=_elu_backward)
+def elu_backward(F: Any, x: Array, y: Array, *, alpha: float, scale: float, input_scale: float) -> Array:
+    return F.elu_backward(x, y, alpha, scale, input_scale)
+
+
+@primitive(
+    "elementwise",
+    x=lambda F, g, x, alpha, scale, input_scale: F.elu_backward(g, x, alpha=alpha, scale=scale, input_scale=input_scale),
+    refuses="biuc",
+)
 def elu(F: Any, x: Array, *, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Array:
     """scale * x above 0, scale * alpha * (exp(input_scale * x) - 1) elsewhere."""
-    return F.astype(F.where(x > 0, x * scale, F.expm1(x * input_scale) * (alpha * scale)), x.dtype)
+    return F.elu(x, alpha, scale, input_scale)
 
 
 @primitive("elementwise", x=lambda F, g, x, low, high: F.masked(g, (x > low) & (x < high)), refuses="bc")
@@ -144,6 +158,11 @@ def softplus(F: Any, x: Array, *, beta: float, threshold: float) -> Array:
     return F.softplus(x, beta, threshold)
 
 
-@primitive("elementwise", x=lambda F, g, x: g * F.sigmoid(-x), refuses="biuc", node="LogSigmoid")
+@primitive("general", composition=composed.log_sigmoid_backward)
+def log_sigmoid_backward(F: Any, x: Array, y: Array) -> Array:
+    return F.log_sigmoid_backward(x, y)
+
+
+@primitive("elementwise", x=lambda F, g, x: F.log_sigmoid_backward(g, x), refuses="biuc", node="LogSigmoid")
 def log_sigmoid(F: Any, x: Array) -> Array:
-    return F.minimum(x, 0) - F.log1p(F.exp(-F.absolute(x)))
+    return F.log_sigmoid(x)

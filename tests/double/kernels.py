@@ -66,7 +66,7 @@ static inline void __syncthreads() { if (barrier) barrier(); }
 """ + "".join(
     f'extern "C" double {name}(double) noexcept; extern "C" float {name}f(float) noexcept;\n'
     f"static inline float {name}(float x) {{ return {name}f(x); }}\n"
-    for name in "exp log log1p erf erfc tanh sqrt fabs".split()
+    for name in "exp expm1 log log1p erf erfc tanh sqrt fabs".split()
 ) + """
 extern "C" double pow(double, double) noexcept;
 

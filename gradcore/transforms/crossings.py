@@ -21,7 +21,7 @@ from gradcore.recorder.value import Value, wrap
 from gradcore.transforms import batched_indexing, batching, lifted
 from gradcore.transforms.batches import Batched, NeedsLoop, at_front, batched
 from gradcore.transforms.lifted import Frame, Lifted, evaluate, top_of, zeros_like
-from gradcore.transforms.tangents import Dual, dual, innermost
+from gradcore.transforms.tangents import Dual, dual, frames_of, innermost, opened
 
 Array = Any
 
@@ -177,29 +177,11 @@ def _on_one_level(inputs: Sequence[Any], params: dict[str, Any]) -> Sequence[Any
     return [lift(x, top.frame) if isinstance(x, Value) else x for x in inputs]
 
 
-def _frames(array: Array) -> set[Frame]:
-    """The frames of all that `array` is made of."""
-    if not isinstance(array, Lifted):
-        return set()
-    parts = (array.primal, array.tangent) if isinstance(array, Dual) else (array.data,)
-    return {array.frame}.union(*map(_frames, parts))
-
-
 def _mapped(array: Array, frame: Frame) -> bool:
     """Whether `array` has other values for each of the batch of `frame`."""
     if isinstance(array, Dual):
         return _mapped(array.primal, frame) or _mapped(array.tangent, frame)
     return isinstance(array, Batched) and (array.mapped if array.frame is frame else _mapped(array.data, frame))
-
-
-def _opened(array: Array, frame: Frame) -> Array:
-    """`array`, in the same memory, as one that can hold what is of `frame`, too."""
-    if isinstance(array, Dual) and array.frame.level > frame.level:
-        tangent = None if array.tangent is None else _opened(array.tangent, frame)
-        return dual(array.frame, _opened(array.primal, frame), tangent, array.adjoint)
-    if isinstance(array, Batched) and array.frame.level > frame.level:
-        return batched(array.frame, _opened(array.data, frame), array.mapped)
-    return batched(frame, array, False) if frame.size is not None else dual(frame, array, None)
 
 
 def _receive(t: Value, value: Value) -> None:
@@ -208,7 +190,7 @@ def _receive(t: Value, value: Value) -> None:
     views.follow(value)
     if not isinstance(value._array, Lifted):
         return
-    missing = sorted(_frames(value._array) - _frames(t._array), key=lambda frame: frame.level)
+    missing = sorted(frames_of(value._array) - frames_of(t._array), key=lambda frame: frame.level)
     for frame in missing:
         if _mapped(value._array, frame):
             raise NeedsLoop(frame, "writing into a tensor that is one for all of the batch")
@@ -220,7 +202,7 @@ def _receive(t: Value, value: Value) -> None:
     with modes.enable_grad():
         for frame in missing:
             if isinstance(base._node, Leaf) or frame.level < _level(made._array):
-                made._array = _opened(made._array, frame)
+                made._array = opened(made._array, frame)
             else:
                 made = lift(made, frame)
     base._array, base._node = made._array, made._node
@@ -232,7 +214,7 @@ def _follow(t: Value, view: views.View) -> None:
     """Make `t`, whose base has come to hold an array of a transform, hold the part of it that `t` is a view of."""
     whole = view.base._array
     F = of(whole)
-    if _frames(whole) <= _frames(t._array) or F.storage(whole) is not F.storage(t._array):
+    if frames_of(whole) <= frames_of(t._array) or F.storage(whole) is not F.storage(t._array):
         return
     chain = view.chain if innermost(whole) is innermost(view.original) else views.chain_of(t, view)
     t._array = chain(steps.Raw(F), whole)

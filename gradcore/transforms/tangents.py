@@ -19,6 +19,7 @@ from gradcore.recorder.record import saver
 from gradcore.recorder.steps import kernels_of
 from gradcore.recorder.value import Value, wrap
 from gradcore.transforms import lifted
+from gradcore.transforms.batches import Batched, at_front, batched, is_mapped
 from gradcore.transforms.lifted import Frame, Lifted, evaluate, top_of, zeros_like
 
 Array = Any
@@ -31,12 +32,14 @@ class Dual(Lifted):
     of the tangent is what reverse mode would have been given without forward mode. `adjoint` marks these.
     """
 
-    __slots__ = ("_tangent", "adjoint", "primal", "source")
+    __slots__ = ("_of", "_tangent", "adjoint", "owns", "primal", "source")
 
     primal: Array
     adjoint: bool
+    owns: bool  # whether nobody else has the memory of the tangent
     _tangent: Array | None
-    source: tuple[Dual, Primitive, dict[str, Any], int | None] | None  # of a view made before there was a tangent
+    source: tuple[Dual, Primitive, dict[str, Any], int | None] | None  # of a view: of what, and how
+    _of: Array | None  # the tangent of the base of which that of the view is a part
 
     @property
     def plain(self) -> Array:
@@ -45,21 +48,25 @@ class Dual(Lifted):
     @property
     def tangent(self) -> Array | None:
         """The tangent, that of a view from its base's."""
-        if self._tangent is None and self.source is not None:
+        if self.source is not None:
             whole, op, params, part = self.source
-            if whole.tangent is not None:
-                made = evaluate(op, whole.tangent, **params)
-                self._tangent = made if part is None else made[part]
+            tangent = whole.tangent
+            if tangent is not None and tangent is not self._of:
+                made = evaluate(op, tangent, **params)
+                self._tangent, self._of = made if part is None else made[part], tangent
         return self._tangent
 
-    def written(self) -> Array:
-        """The tangent for writing into: of a view, the part of its base's."""
-        if self.tangent is None:
-            if self.source is not None:
-                self.source[0].written()
-            else:
-                self._tangent = evaluate(registry["copy"], zeros_like(self.primal))
-        return self.tangent
+    def written(self, value: Array) -> Array:
+        """The tangent for writing `value` into: in memory of its own, with its frames; of a view, a part of its base's."""
+        if self.source is not None:
+            self.source[0].written(value)
+            return self.tangent
+        if not self.owns:
+            given = zeros_like(self.primal) if self._tangent is None else self._tangent
+            self._tangent, self.owns = evaluate(registry["copy"], given), True
+        for frame in sorted(frames_of(value), key=lambda frame: frame.level):
+            self._tangent = _holding(self._tangent, frame)
+        return self._tangent
 
     def run(self, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         return push(self.frame, op, args, params)
@@ -108,9 +115,8 @@ class Dual(Lifted):
             tangent = source.tangent if _is_of(source, level) else None
             # What is to have tangents was lifted before; anything else is written unrecorded, a running mean, say.
             if _is_of(target, level) and (tangent is not None or target.tangent is not None):
-                where = target.written()
                 put = zeros_like(_primal(source, level)) if tangent is None and hasattr(source, "dtype") else tangent
-                _call(F, name, (where, *index, 0 if put is None else put), keywords)
+                _call(F, name, (target.written(put), *index, 0 if put is None else put), keywords)
         return _call(F, name, primals, {key: _primal(x, level) for key, x in keywords.items()})
 
 
@@ -129,6 +135,11 @@ def innermost(x: Array) -> Array:
     return x
 
 
+def _share_memory(x: Array, y: Array) -> bool:
+    x, y = innermost(x), innermost(y)
+    return of(x).storage(x) is of(y).storage(y)
+
+
 def _is_of(x: Any, level: int) -> bool:
     return isinstance(x, Dual) and x.frame.level == level
 
@@ -142,8 +153,35 @@ def _primal(x: Any, level: int) -> Any:
 def dual(frame: Frame, primal: Array, tangent: Array | None, adjoint: bool = False) -> Dual:
     """The dual number of `frame` with these parts."""
     made: Dual = lifted.new(Dual, frame, primal)
-    made.primal, made._tangent, made.adjoint, made.source = primal, tangent, adjoint, None
+    made.primal, made._tangent, made.adjoint = primal, tangent, adjoint
+    made.source, made._of, made.owns = None, None, False
     return made
+
+
+def frames_of(array: Array) -> set[Frame]:
+    """The frames of all that `array` is made of."""
+    if not isinstance(array, Lifted):
+        return set()
+    parts = (array.primal, array.tangent) if isinstance(array, Dual) else (array.data,)
+    return {array.frame}.union(*map(frames_of, parts))
+
+
+def _holding(array: Array, frame: Frame) -> Array:
+    """`array`, in memory of its own, as one that can be written with what is of `frame`."""
+    level = array.frame.level if isinstance(array, Lifted) else -1
+    if frame.size is not None and level <= frame.level and not is_mapped(frame, array):
+        return batched(frame, evaluate(registry["copy"], at_front(frame, array)))
+    return array if frame in frames_of(array) else opened(array, frame)
+
+
+def opened(array: Array, frame: Frame) -> Array:
+    """`array`, in the same memory, as one that can hold what is of `frame`, too."""
+    if isinstance(array, Dual) and array.frame.level > frame.level:
+        tangent = None if array.tangent is None else opened(array.tangent, frame)
+        return dual(array.frame, opened(array.primal, frame), tangent, array.adjoint)
+    if isinstance(array, Batched) and array.frame.level > frame.level:
+        return batched(array.frame, opened(array.data, frame), array.mapped)
+    return batched(frame, array, False) if frame.size is not None else dual(frame, array, None)
 
 
 def push(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -157,9 +195,11 @@ def push(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any
     found = tangents_of(op, primals, tangents, params, outs)
     adjoint = any(a.adjoint for a, our in zip(args, ours, strict=True) if our)
     made = tuple(dual(frame, out, t, adjoint) for out, t in zip(outs, found, strict=True))
-    if op.view and ours[0] and tangents[0] is None:
+    if op.view and ours[0]:
         for i, out in enumerate(made):
-            out.source = (args[0], op, params, i if isinstance(result, tuple) else None)
+            if _share_memory(out, args[0]):
+                out.source = (args[0], op, params, i if isinstance(result, tuple) else None)
+                out._of = tangents[0]
     return made if isinstance(result, tuple) else made[0]
 
 

@@ -23,7 +23,8 @@ from gradcore.transforms.mapping import as_given, name_of, vmap
 Function = Callable[..., Any]
 
 
-def _refuse_complex(api: str, leaves: Sequence[Any], what: str) -> None:
+def refuse_complex(api: str, leaves: Sequence[Any], what: str) -> None:
+    """Raise RuntimeError if one of `leaves` is complex."""
     for i, x in enumerate(leaves):
         if isinstance(x, Value) and x._array.dtype.kind == "c":
             raise RuntimeError(
@@ -31,7 +32,7 @@ def _refuse_complex(api: str, leaves: Sequence[Any], what: str) -> None:
             )
 
 
-def _basis(x: Value, start: int, stop: int) -> Value:
+def basis(x: Value, start: int, stop: int) -> Value:
     """The unit arrays of the shape of `x` number `start` to `stop`, one after another."""
     plain = x._array
     while isinstance(plain, Lifted):
@@ -43,7 +44,8 @@ def _basis(x: Value, start: int, stop: int) -> Value:
     return wrap(F.reshape(made, (stop - start, *plain.shape)))  # type: ignore[no-any-return]
 
 
-def _chunks(n: int, size: int | None) -> list[tuple[int, int]]:
+def chunks(n: int, size: int | None) -> list[tuple[int, int]]:
+    """Where the parts of `n` begin and end, of `size` each."""
     size = n if size is None else size
     return [(start, min(start + size, n)) for start in range(0, n, size)] if n else [(0, 0)]
 
@@ -63,12 +65,12 @@ def jacrev(
     @functools.wraps(func)
     def wrapper(*args: Any) -> Any:
         arguments = Arguments(args, argnums)
-        _refuse_complex("jacrev", arguments.leaves, "inputs")
+        refuse_complex("jacrev", arguments.leaves, "inputs")
         recording = Recording(func, arguments.leaves, lambda xs: func(*arguments.replaced(xs)))
         output, aux = with_aux(recording.output, has_aux, "vjp(f, *primals)")
         leaves, made = trees.flat(output)
         outs = tensors_only(leaves, "vjp(f, *primals)")
-        _refuse_complex("jacrev", outs, "outputs")
+        refuse_complex("jacrev", outs, "outputs")
         recording.close([*outs, *(x for x in trees.leaves_of(aux) if isinstance(x, Value))])
         rows = [arguments.tree(_rows(recording, i, out, chunk_size)) for i, out in enumerate(outs)]
         found = as_given(made.tree(rows), arguments.arrays)
@@ -85,7 +87,7 @@ def _rows(recording: Recording, i: int, out: Value, chunk_size: int | None) -> l
         return recording.pulled([seed if k == i else None for k in range(n)], True)
 
     reshape, join = registry["reshape"].function, registry["concatenate"].function
-    parts = [vmap(pull)(_basis(out, start, stop)) for start, stop in _chunks(out._array.size, chunk_size)]
+    parts = [vmap(pull)(basis(out, start, stop)) for start, stop in chunks(out._array.size, chunk_size)]
     columns = [part[0] if len(part) == 1 else join(*part, axis=0) for part in zip(*parts, strict=True)]
     return [reshape(c, shape=(*out._array.shape, *c._array.shape[1:])) for c in columns]
 
@@ -96,7 +98,7 @@ def jacfwd(func: Function, argnums: Argnums = 0, has_aux: bool = False, *, rando
     @functools.wraps(func)
     def wrapper(*args: Any) -> Any:
         arguments = Arguments(args, argnums)
-        _refuse_complex("jacfwd", arguments.leaves, "inputs")
+        refuse_complex("jacfwd", arguments.leaves, "inputs")
         kept: dict[str, Any] = {}
         columns = [_columns(func, arguments, j, x, has_aux, randomness, kept) for j, x in enumerate(arguments.leaves)]
         rows = [arguments.tree(row) for row in zip(*columns, strict=True)]
@@ -117,14 +119,14 @@ def _columns(
             lambda *leaves: func(*arguments.replaced(leaves)), tuple(arguments.leaves), tangents, False, has_aux
         )
         moved, kept["shape"] = trees.flat(result[1])
-        _refuse_complex("jacfwd", moved, "outputs")
+        refuse_complex("jacfwd", moved, "outputs")
         kept["aux"] = result[2] if has_aux else None
         return tuple(moved), kept["aux"]
 
     if not isinstance(x, Value):
         raise ValueError(f"Thing passed to transform API must be Tensor, got {type(x)}")
     push.__name__ = name_of(func)
-    moved, kept["aux"] = vmap(push, out_dims=(-1, None), randomness=randomness)(_basis(x, 0, x._array.size))
+    moved, kept["aux"] = vmap(push, out_dims=(-1, None), randomness=randomness)(basis(x, 0, x._array.size))
     reshape = registry["reshape"].function
     return [reshape(c, shape=(*c._array.shape[:-1], *x._array.shape)) for c in moved]
 
@@ -176,8 +178,8 @@ def _pulled_one_by_one(
 
 def unit_arrays(x: Value) -> Iterator[Value]:
     """The unit arrays of the shape of `x`, of which few exist at a time."""
-    for start, stop in _chunks(x._array.size, _FEW):
-        rows = _basis(x, start, stop)._array
+    for start, stop in chunks(x._array.size, _FEW):
+        rows = basis(x, start, stop)._array
         for i in range(stop - start):
             yield wrap(of(rows).as_array(rows[i]))
 
@@ -187,4 +189,4 @@ _FEW = 32
 
 def unit_rows(x: Value) -> Value:
     """The unit arrays of the shape of `x`, one after another."""
-    return _basis(x, 0, x._array.size)
+    return basis(x, 0, x._array.size)

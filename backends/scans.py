@@ -15,7 +15,7 @@ _ONES: Any = {np.dtype(kind): np.ones(_BLOCK, kind) for kind in ("f4", "f8")}
 _LONG = 1 << 13  # elements in a row, for which it pays to make blocks of them
 _MANY = 1 << 14  # elements in all, for which it pays on shorter rows in single precision
 _CACHE = 1 << 16  # elements whose sums stay in the cache
-_WIDE = 512  # elements side by side that make one addition worth calling
+_WIDE = 192  # elements side by side that make one addition worth calling
 
 _accumulate: Any = np.add.accumulate
 _wide_accumulate = shared.widened(_accumulate)

@@ -26,12 +26,17 @@ class Segments(NamedTuple):
     there: Array
 
 
-def segments(F: Any, index: tuple[Array, ...], shape: tuple[int, ...], values_shape: tuple[int, ...]) -> Segments:
-    """The segments of the elements that an index with arrays for all axes writes into an array of `shape`."""
+def _flat(F: Any, index: tuple[Array, ...], shape: tuple[int, ...], values_shape: tuple[int, ...]) -> Array:
+    """The numbers, in an array of `shape`, of the places that an index with arrays for all axes names."""
     flat = F.zeros(values_shape, "int64")
     for i, n in zip(index, shape, strict=True):
         flat = flat * n + F.where(i < 0, i + n, i)
-    flat, size = F.reshape(flat, (-1,)), 1
+    return F.reshape(flat, (-1,))
+
+
+def segments(F: Any, index: tuple[Array, ...], shape: tuple[int, ...], values_shape: tuple[int, ...]) -> Segments:
+    """The segments of the elements that an index with arrays for all axes writes into an array of `shape`."""
+    flat, size = _flat(F, index, shape, values_shape), 1
     for n in shape:
         size *= n
     order = F.argsort(flat, 0)
@@ -66,6 +71,15 @@ def _extremum_pull(
     )
 
 
+def _extremum_on_host(F: Any, larger: Any, x: Array, values: Array, index: Any, include: bool) -> Array:
+    out = F.copy(x)
+    flat, places, new = F.reshape(out, (-1,)), _flat(F, index, x.shape, values.shape), F.reshape(values, (-1,))
+    if not include:
+        flat[places] = new  # any of them
+    larger.at(flat, places, new)
+    return out
+
+
 @primitive("general", vjp=_extremum_pull)
 def index_extremum(F: Any, x: Array, values: Array, *, index: Any, largest: bool, include: bool) -> Array:
     """The largest (or smallest) of `values` for each place of `x` that an index with arrays names, and of what was there.
@@ -73,6 +87,8 @@ def index_extremum(F: Any, x: Array, values: Array, *, index: Any, largest: bool
     Without `include`, what was there does not count. NaN wins.
     """
     larger = F.maximum if largest else F.minimum
+    if F.device_type == "cpu":
+        return _extremum_on_host(F, larger, x, values, index, include)
     s = segments(F, index, x.shape, values.shape)
     best = F.take(F.reshape(values, (-1,)), s.order, 0)
     step = 1

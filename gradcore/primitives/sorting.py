@@ -162,6 +162,8 @@ def argmode(F: Any, x: Array, *, axis: int, keepdims: bool = False) -> Array:
 
 
 def _running(F: Any, larger: Any, x: Array, axis: int) -> Array:
+    if F.device_type == "cpu":
+        return larger.accumulate(x, axis)
     return scan(F, lambda before, here: [larger(before[0], here[0])], [x], axis)[0]
 
 

@@ -44,7 +44,7 @@ from numpy.linalg import (
 )
 # isort: on
 
-from gradcore.backends import activations, composed, shared
+from gradcore.backends import activations, composed, normalizing, shared
 from gradcore.backends.activations import relu
 from gradcore.backends.choices import where
 from gradcore.backends.lapack import cholesky, lstsq, svd
@@ -373,7 +373,7 @@ affine, cross_entropy = _bind(composed.affine), _bind(composed.cross_entropy)
 cross_entropy_backward = _bind(composed.cross_entropy_backward)
 columns, image = _bind(composed.columns), _bind(composed.image)
 attend, attend_backward = _bind(composed.attend), _bind(composed.attend_backward)
-normalize, normalize_backward = _bind(composed.normalize), _bind(composed.normalize_backward)
+normalize, normalize_backward = _bind(normalizing.normalize), _bind(normalizing.normalize_backward)
 _run_rule = _bind(composed.run_rule)
 log_softmax, log_softmax_backward = _bind(composed.log_softmax), _bind(composed.log_softmax_backward)
 round_half_even = _bind(shared.round_half_even)

@@ -161,6 +161,92 @@ def test_where_is_numpys_bit_by_bit(pair: Callable[..., Any], turned: bool, n: i
     assert spread[0].tobytes() == spread[1].tobytes()
 
 
+def normalized(x: Any, g: Any, scale: Any, shift: Any, axis: Any, eps: float) -> Any:
+    """What normalisation of x gives and its three cotangents, of sums over `axis`, in float64."""
+    x, g, scale, shift = (each.astype("d") for each in (x, g, scale, shift))
+    unit = (x.var(axis, keepdims=True) + eps) ** -0.5
+    y = (x - x.mean(axis, keepdims=True)) * unit
+    h = g * scale
+    dx = (h - h.mean(axis, keepdims=True) - y * (h * y).mean(axis, keepdims=True)) * unit
+    return y * scale + shift, dx, g * y, g
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.5, 3.0, 1e3], ids="centred mild shifted far".split())
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("kind", ["batch", "batch of (N, C, L)", "short", "group", "layer", "turned"])
+def test_normalisation_of_many(kind: str, dtype: str, mean: float) -> None:
+    rng, c = np.random.default_rng(), 6
+    shape = {"batch of (N, C, L)": (5, c, 1100), "short": (300, c, 5), "turned": (8, c, 40, 7)}.get(kind, (8, c, 7, 40))
+    x, g = rng.normal(mean, 2, shape).astype(dtype), rng.normal(size=shape).astype(dtype)
+    if kind == "turned":  # the same numbers in another order of memory
+        x, g = x.swapaxes(2, 3), g.swapaxes(2, 3)
+    size = shape[2:] if kind == "layer" else (c,)
+    weight, bias = (rng.normal(size=size).astype(dtype) for _ in range(2))
+    column = (lambda each: each) if kind == "layer" else (lambda each: each.reshape(c, *(1,) * (x.ndim - 2)))
+    if kind == "group":
+        grouped = x.shape[0], 3, 2, *x.shape[2:]
+        arrays = x.reshape(grouped), g.reshape(grouped), weight.reshape(3, 2, 1, 1), bias.reshape(3, 2, 1, 1)
+        expected = [each.reshape(x.shape) for each in normalized(*arrays, (2, 3, 4), 1e-3)]
+    else:
+        axis = (2, 3) if kind == "layer" else (0, *range(2, x.ndim))
+        expected = list(normalized(x, g, column(weight), column(bias), axis, 1e-3))
+    others = (0, 1) if kind == "layer" else (0, *range(2, x.ndim))
+    expected[2:] = (each.sum(others) for each in expected[2:])
+    leaves = [gradcore.tensor(each, requires_grad=True) for each in (x, weight, bias)]
+    if kind == "layer":
+        out = F.layer_norm(leaves[0], size, *leaves[1:], eps=1e-3)
+    elif kind == "group":
+        out = F.group_norm(leaves[0], 3, *leaves[1:], eps=1e-3)
+    else:
+        out = F.batch_norm(leaves[0], None, None, *leaves[1:], training=True, eps=1e-3)
+    out.backward(gradcore.tensor(g))
+    scale = max(1, mean) * (1e-6 if dtype == "f4" else 1e-14)
+    for mine, wanted in zip([out.detach(), *(leaf.grad for leaf in leaves)], expected, strict=True):
+        assert mine.dtype == leaves[0].dtype
+        np.testing.assert_allclose(mine.numpy(), wanted, rtol=10 * scale, atol=10 * scale * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("wanted", [(0,), (1,), (2,), (0, 2)])
+def test_only_the_cotangents_that_are_wanted(wanted: tuple[int, ...]) -> None:
+    values = gradcore.randn(4, 6, 300, dtype=gradcore.float64), gradcore.randn(6).double(), gradcore.randn(6).double()
+    leaves = [value.requires_grad_(i in wanted) for i, value in enumerate(values)]
+    g = gradcore.randn(4, 6, 300).double()
+    few = gradcore.autograd.grad(F.group_norm(leaves[0], 2, *leaves[1:]), [leaves[i] for i in wanted], g)
+    every = [value.detach().requires_grad_() for value in values]
+    plain = (every[0].reshape(4, 2, 900) - every[0].reshape(4, 2, 900).mean(2, keepdim=True)) * (
+        every[0].reshape(4, 2, 900).var(2, correction=0, keepdim=True) + 1e-5
+    ) ** -0.5
+    out = plain.reshape(4, 6, 300) * every[1][:, None] + every[2][:, None]
+    for mine, expected in zip(few, gradcore.autograd.grad(out, [every[i] for i in wanted], g), strict=True):
+        np.testing.assert_allclose(mine.numpy(), expected.numpy(), rtol=1e-10, atol=1e-10)
+
+
+def test_what_group_norm_returns_is_no_view_and_may_be_written_to() -> None:
+    x = gradcore.randn(4, 6, 300, requires_grad=True)
+    w, b = gradcore.ones(6, requires_grad=True), gradcore.zeros(6, requires_grad=True)
+    out = F.group_norm(x, 2, w, b)
+    assert out.grad_fn.name() == "NativeGroupNormBackward0"
+    assert not out._is_view()
+    out.relu_()
+    out.sum().backward()
+    (expected,) = gradcore.autograd.grad(F.group_norm(x, 2, w, b).relu().sum(), x)
+    np.testing.assert_array_equal(x.grad.numpy(), expected.numpy())
+
+
+@pytest.mark.parametrize("apply", [
+    lambda x: F.layer_norm(x, (30,)),
+    lambda x: F.group_norm(x, 2),
+    lambda x: F.batch_norm(x, None, None, training=True),
+    lambda x: F.rms_norm(x, (30,)),
+    lambda x: F.instance_norm(x),
+])  # fmt: skip
+def test_what_is_normalised_without_weights_may_be_written_to(apply: Callable[[Any], Any]) -> None:
+    x = gradcore.randn(4, 6, 30, requires_grad=True)
+    (expected,) = gradcore.autograd.grad((apply(x) * 2).sin().sum(), x)
+    (mine,) = gradcore.autograd.grad(apply(x).mul_(2).sin_().sum(), x)
+    np.testing.assert_allclose(mine.numpy(), expected.numpy(), rtol=1e-5, atol=1e-6)
+
+
 def test_the_buffers_of_ufuncs_are_small_in_operations_alone() -> None:
     before = np.getbufsize()
     token = host.quiet()

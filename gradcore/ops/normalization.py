@@ -21,7 +21,7 @@ from gradcore.primitives import shape as s
 from gradcore.primitives.conversion import copy
 from gradcore.primitives.pooling import avg_pool
 from gradcore.primitives.windows import Window
-from gradcore.recorder import wrap
+from gradcore.recorder import renamed, wrap
 from gradcore.recorder.inplace import write
 
 if TYPE_CHECKING:
@@ -180,6 +180,9 @@ def instance_norm(
     return s.reshape(out, shape=shape)  # type: ignore[no-any-return]
 
 
+_joined = renamed(s.reshape, "NativeGroupNorm", view=False)
+
+
 @op(namespace="nn.functional", method=False)
 def group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
@@ -208,6 +211,11 @@ def group_norm(
                 f"shape {list(each._array.shape)} and input of shape {list(shape)}"
             )
     _check_dtypes("GroupNormKernelImpl", input, weight, bias)
+    if _one_dtype(input, weight, bias) and input._array.itemsize > 2:
+        grouped = groups, shape[1] // groups
+        rows = s.reshape(input, shape=(shape[0], *grouped, prod(shape[2:])))
+        scale, shift = (s.reshape(each, shape=grouped) for each in (weight, bias))
+        return _joined(n.normalize(rows, scale, shift, axis=(2, 3), eps=eps, channel=1)[0], shape=shape)  # type: ignore[no-any-return]
     rows = s.reshape(input, shape=(shape[0], groups, prod(shape[1:]) // groups))
     out = s.reshape(n.standardize(rows, axis=(2,), eps=eps)[0], shape=shape)
     weight, bias = _columns(weight, bias, shape[1], len(shape))
@@ -236,6 +244,7 @@ def rms_norm(
         out = e.multiply(wide, e.rsqrt(e.add(mean(e.multiply(wide, wide), axes, True), eps)))
     else:
         out = n.standardize(wide, axis=axes, eps=eps, centred=False)[0]
+        out = _writable(out) if weight is None and wide is input else out
         label(out, "MulBackward0")
     out = out if weight is None else e.multiply(out, weight)
     return converted(out, dtypes.of(dtype) if dtype.itemsize == 2 else None, "rms_norm")  # type: ignore[no-any-return]
@@ -270,11 +279,17 @@ def _scaled(out: Any, weight: Any, bias: Any, node: str | None = None) -> Tensor
     if weight is not None and bias is not None:
         out = n.affine(out, weight, bias)
     else:
+        out = _writable(out) if weight is None is bias else out
         out = out if weight is None else e.multiply(out, weight)
         out = out if bias is None else e.add(out, bias)
     if node is not None:
         label(out, node)
     return out  # type: ignore[no-any-return]
+
+
+def _writable(out: Any) -> Any:
+    """`out`, or a copy where the backward pass needs it as it is: torch keeps the input instead."""
+    return out if out._node is None else copy(out)
 
 
 def _one_dtype(x: Any, weight: Any, bias: Any) -> bool:

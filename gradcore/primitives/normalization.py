@@ -119,7 +119,8 @@ def normalize(
 ) -> tuple[Array, Array, Array, Array]:
     """`standardize` of x times `scale` plus `shift`, whose axes are those of x from `channel` on.
 
-    Each lies along all axes that are normalised, which are the last, or along all others.
+    Each lies along all axes that are normalised, which are the last, or along all others, or, where there are groups of
+    channels, along some of both.
     """
     return F.normalize(x, scale, shift, axis, eps, channel)  # type: ignore[no-any-return]
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import gradcore
+from gradcore import backends
 from gradcore.recorder.value import wrap
 from gradcore.transforms.crossings import batch, lift, pair, primal_part, tangent_part, unbatch
 from gradcore.transforms.lifted import Frame, Lifted, inside
@@ -58,6 +59,20 @@ def test_forward_mode_is_the_transpose_of_reverse_mode(case: Case, request: Any)
         back = run.pulled(HOST, run.points, run.cotangents)
         tolerance = 1e-5 if any(out.dtype.itemsize < 8 for out in outs) else 1e-9
         assert agree(inner(run.cotangents, moved), inner(back, tangents), tolerance)
+
+
+@pytest.mark.cuda
+@each_case
+def test_forward_mode_on_a_gpu_is_the_hosts(case: Case, request: Any) -> None:
+    if case.host:
+        pytest.skip("CuPy has no such function")
+    F = backends.for_device("cuda")
+    run = Run(case, request)
+    if not (run.active and run.cotangents):
+        pytest.skip("nothing to differentiate")
+    tangents = [run.noise(x) for x in run.points]
+    for actual, expected in zip(pushed(run, tangents, Place(F, F.from_host, F.to_host)), pushed(run, tangents), strict=True):
+        assert_close(actual, expected, 1e-8)
 
 
 @each_case

@@ -32,6 +32,9 @@ print("free, total bytes:", *gc.cuda.mem_get_info())
 """
 
 
+CASES = ("test_cases", "test_transforms_of_cases")  # of the table
+
+
 class Stage(NamedTuple):
     """A command and the share of the whole time that it may take."""
 
@@ -51,7 +54,7 @@ def stages(workers: int) -> list[Stage]:
     rest = sorted(
         str(path.relative_to(ROOT))
         for path in (ROOT / "tests").glob("test_*.py")
-        if "mark.cuda" in path.read_text() and path.stem not in ("test_gpu_programs", "test_cases", "test_kernels_on_device")
+        if "mark.cuda" in path.read_text() and path.stem not in ("test_gpu_programs", "test_kernels_on_device", *CASES)
     )
     bench = [sys.executable, "-m", "bench", "--device", "cuda", "--quick", "--goals"]
     bench += ["--libraries", "gradcore", "torch", "gradcore-graphs", "torch-graphs"]  # torch.compile takes minutes
@@ -60,7 +63,7 @@ def stages(workers: int) -> list[Stage]:
         Stage("kernels", 0.15, pytest("tests/test_kernels_on_device.py")),
         Stage("programs", 0.25, pytest("tests/test_gpu_programs.py", workers=min(workers, 4))),
         Stage("bench", 0.25, bench),
-        Stage("cases", 0.3, pytest("tests/test_cases.py", workers=workers)),
+        Stage("cases", 0.3, pytest(*(f"tests/{name}.py" for name in CASES), workers=workers)),
         Stage("rest", 0.15, pytest(*rest, workers=min(workers, 2))),
         Stage("oracle", 0.5, pytest("tests/oracle", workers=workers)),
     ]

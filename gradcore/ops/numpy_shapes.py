@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import reduce
 from operator import index, or_
-from typing import Any
+from typing import Any, NamedTuple
 
 from gradcore import dtypes
 from gradcore.ops import arguments
@@ -293,6 +293,63 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Any:
 @answers()
 def unique(ar: Any, return_inverse: bool = False, return_counts: bool = False, axis: Any = None) -> Any:
     return op.unique(ar, return_inverse=return_inverse, return_counts=return_counts, dim=axis)
+
+
+class Unique(NamedTuple):
+    """What np.unique_all returns."""
+
+    values: Any
+    indices: Any
+    inverse_indices: Any
+    counts: Any
+
+
+@answers()
+def unique_all(x: Any) -> Unique:
+    _, inverse, counts = op.unique(x.detach(), return_inverse=True, return_counts=True)
+    order = op.argsort(inverse.reshape(-1), stable=True)
+    indices = order[counts.cumsum(0) - counts]  # where each value is first
+    return Unique(x.reshape(-1)[indices], indices, inverse, counts)
+
+
+@answers()
+def unique_counts(x: Any) -> tuple[Any, Any]:
+    found = unique_all(x)
+    return found.values, found.counts
+
+
+@answers()
+def unique_inverse(x: Any) -> tuple[Any, Any]:
+    found = unique_all(x)
+    return found.values, found.inverse_indices
+
+
+@answers()
+def unique_values(x: Any) -> Any:
+    return unique_all(x).values
+
+
+def _cumulative(name: str, start: float) -> Callable[..., Any]:
+    def cumulative(x: Any, *, axis: Any = None, dtype: Any = None, include_initial: bool = False) -> Any:
+        if axis is None and x.ndim != 1:
+            raise ValueError(f"np.cumulative_{name}() of an array of {x.ndim} dimensions needs axis=")
+        axis = arguments.axis(0 if axis is None else axis, x.ndim)
+        made = getattr(op, f"cum{name}")(x, axis, dtype=dtype)
+        if not include_initial:
+            return made
+        shape = [1 if i == axis else n for i, n in enumerate(made.shape)]
+        return op.cat([op.full(shape, start, dtype=made.dtype, device=made.device), made], axis)
+
+    return cumulative
+
+
+answers("cumulative_sum")(_cumulative("sum", 0))
+answers("cumulative_prod")(_cumulative("prod", 1))
+
+
+@answers("imag")
+def imag(val: Any) -> Any:
+    return op.imag(val) if val.is_complex() else op.zeros_like(val)
 
 
 @answers("array_equal", "array_equiv")

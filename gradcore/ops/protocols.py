@@ -34,5 +34,14 @@ def __array_function__(self: Any, function: Any, types: Any, args: Any, keywords
     return import_module("gradcore.ops.numpy_calls").function(function, types, args, keywords)
 
 
+def __array_namespace__(self: Any, *, api_version: str | None = None) -> Any:
+    """Return the array API standard's namespace, gradcore.ops.array_api. Raises ValueError for a version it is not of."""
+    namespace = import_module("gradcore.ops.array_api")
+    if api_version not in (None, *namespace.VERSIONS):
+        raise ValueError(f"array API {api_version} is not known; there are {', '.join(namespace.VERSIONS)}")
+    return namespace
+
+
+methods["__array_namespace__"] = __array_namespace__
 methods["__array_ufunc__"] = _OfClass()  # type: ignore[assignment]
 methods["__array_function__"] = __array_function__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
@@ -56,3 +57,34 @@ def test_what_is_around_a_sweep_works_on_a_device() -> None:
     x = gradcore.tensor([0.0], device="cuda", requires_grad=True)
     with autograd.set_detect_anomaly(True), pytest.raises(RuntimeError, match="Sqrt"):
         (x.sqrt() * 0).sum().backward()
+
+
+@pytest.mark.usefixtures("_device")
+def test_memory_and_other_names_work_on_a_device() -> None:
+    values = np.random.default_rng(0).normal(size=(4, 3))
+
+    def program(device: str) -> list[Any]:
+        x, source = (gradcore.tensor(values, device=device) for _ in range(2))
+        tracked = gradcore.tensor(values, device=device, requires_grad=True)
+        with autograd.note_cuts():
+            cut = tracked.detach() * 2
+        told = io.StringIO()
+        with gradcore.trace_backward(told):
+            (tracked * tracked.exp()).sum().backward()
+        held = gradcore.memory(tracked.sin().exp())
+        grown, smaller, alias = gradcore.zeros(2, device=device).resize_(3), source[1:].resize_(2, 2), x.clone()
+        alias.set_(source, 1, (2, 2))
+        return [
+            grown.shape, smaller, alias, x.clone().fill_diagonal_(7), gradcore.nonzero_static(x > 0, size=9),
+            gradcore.t_copy(x), gradcore.unsafe_chunk(x, 2)[1], gradcore.exp_(x.clone()), (held.total, held.leaves),
+            cut.why_no_grad(), told.getvalue().replace(", device='cuda:0'", ""), tracked.grad,
+            gradcore.poisson(x.abs() * 3).shape, gradcore.func.laplacian(lambda t: (t**4).sum())(x),
+            gradcore.func.vmap(lambda row: gradcore.histc(row, 3))(x),
+        ]  # fmt: skip
+
+    for ours, theirs in zip(program("cuda"), program("cpu"), strict=True):
+        if isinstance(ours, gradcore.Tensor):
+            assert ours.is_cuda
+            np.testing.assert_allclose(ours.detach().cpu().numpy(), theirs.detach().numpy())
+        else:
+            assert ours == theirs

@@ -377,6 +377,14 @@ def test_every_kernel_is_in_a_table(strict_cuda: Any) -> None:
     assert names == {f"gradcore_{name}" for name in (*ELEMENTWISE, "masked", *CALLS, *OTHERS)}
 
 
+def test_kernels_that_may_have_the_largest_blocks_say_so(strict_cuda: Any) -> None:
+    """Without it a compiler may take more registers for a thread than there are for 1024 of them."""
+    bodies = [kernel.source.partition("__global__ void")[2] for kernel in launch().raw_kernels]
+    kernels = [text for text in bodies if "block_sum(" in text or "row_top(" in text]
+    assert len(kernels) >= 8
+    assert all(text.startswith(" __launch_bounds__(1024) ") for text in kernels)
+
+
 # -- NVRTC ---------------------------------------------------------------------------------------------------
 
 # In a process of its own, because the double may stand where CuPy is imported here.

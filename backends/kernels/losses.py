@@ -14,7 +14,7 @@ from gradcore.backends.kernels.reductions import BLOCK, ROW
 KERNEL = Kernel(
     "gradcore_cross_entropy",
     r"""
-extern "C" __global__ void gradcore_cross_entropy(
+extern "C" __global__ void __launch_bounds__(1024) gradcore_cross_entropy(
     const T* x, const long long* targets, T* p, A* losses, const long long n
 ) {
     x += blockIdx.x * n;

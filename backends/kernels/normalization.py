@@ -38,7 +38,7 @@ struct Walk {
 FORWARD = Kernel(
     "gradcore_standardize",
     r"""
-extern "C" __global__ void gradcore_standardize(
+extern "C" __global__ void __launch_bounds__(1024) gradcore_standardize(
     const T* x, const T* scale, const T* shift, T* y, A* means, A* variances, const A eps, const long long flags,
     const long long kept, const long long inner, const long long n
 ) {
@@ -70,7 +70,7 @@ extern "C" __global__ void gradcore_standardize(
 BACKWARD = Kernel(
     "gradcore_destandardize",
     r"""
-extern "C" __global__ void gradcore_destandardize(
+extern "C" __global__ void __launch_bounds__(1024) gradcore_destandardize(
     const T* x, const T* y, const T* scales, T* out, const long long flags,
     const long long kept, const long long inner, const long long n
 ) {
@@ -93,7 +93,7 @@ extern "C" __global__ void gradcore_destandardize(
 WEIGHTED_BACKWARD = Kernel(
     "gradcore_normalize_backward",
     r"""
-extern "C" __global__ void gradcore_normalize_backward(
+extern "C" __global__ void __launch_bounds__(1024) gradcore_normalize_backward(
     const T* g, const T* x, const T* scale, const A* means, const A* variances, T* out, T* scales, T* shifts,
     const A eps, const long long flags, const long long kept, const long long inner, const long long n
 ) {

@@ -16,7 +16,7 @@ KERNELS = {
     "softmax": Kernel(
         "gradcore_softmax",
         r"""
-extern "C" __global__ void gradcore_softmax(const T* x, T* y, const long long n) {
+extern "C" __global__ void __launch_bounds__(1024) gradcore_softmax(const T* x, T* y, const long long n) {
     x += blockIdx.x * n;
     y += blockIdx.x * n;
     const A top = row_top(x, n), sum = row_sum_exp(x, top, n);
@@ -28,7 +28,7 @@ extern "C" __global__ void gradcore_softmax(const T* x, T* y, const long long n)
     "log_softmax": Kernel(
         "gradcore_log_softmax",
         r"""
-extern "C" __global__ void gradcore_log_softmax(const T* x, T* y, const long long n) {
+extern "C" __global__ void __launch_bounds__(1024) gradcore_log_softmax(const T* x, T* y, const long long n) {
     x += blockIdx.x * n;
     y += blockIdx.x * n;
     const A top = row_top(x, n), sum = log(row_sum_exp(x, top, n));
@@ -40,7 +40,9 @@ extern "C" __global__ void gradcore_log_softmax(const T* x, T* y, const long lon
     "softmax_backward": Kernel(
         "gradcore_softmax_backward",
         r"""
-extern "C" __global__ void gradcore_softmax_backward(const T* g, const T* out, T* y, const long long n) {
+extern "C" __global__ void __launch_bounds__(1024) gradcore_softmax_backward(
+    const T* g, const T* out, T* y, const long long n
+) {
     const long long row = blockIdx.x * n;
     A sum = 0;
     for (long long i = row + threadIdx.x; i < row + n; i += blockDim.x) sum += A(g[i]) * A(out[i]);
@@ -53,7 +55,9 @@ extern "C" __global__ void gradcore_softmax_backward(const T* g, const T* out, T
     "log_softmax_backward": Kernel(
         "gradcore_log_softmax_backward",
         r"""
-extern "C" __global__ void gradcore_log_softmax_backward(const T* g, const T* out, T* y, const long long n) {
+extern "C" __global__ void __launch_bounds__(1024) gradcore_log_softmax_backward(
+    const T* g, const T* out, T* y, const long long n
+) {
     const long long row = blockIdx.x * n;
     A sum = 0;
     for (long long i = row + threadIdx.x; i < row + n; i += blockDim.x) sum += A(g[i]);

@@ -16,6 +16,7 @@ from gradcore.graph import Leaf, modes, sweep, versions
 from gradcore.graph.node import Target
 from gradcore.graph.sweep import Swept
 from gradcore.recorder import errors, hooks, views
+from gradcore.recorder.around import observed as entered
 from gradcore.recorder.around import observers as observers
 from gradcore.recorder.hooks import LeafHooks, add_hook, after_accumulation, before_accumulation
 from gradcore.recorder.inplace import retainer, store, target
@@ -48,7 +49,7 @@ def backward(
         land = _land_whole
     targets, cotangents = seeds(tensors, gradients, traced or lifted)
     wanted = None if inputs is None else {_wanted(_retaining(t), i, "backward") for i, t in enumerate(inputs)}
-    observed = _observed(targets, wanted) if observers else None
+    observed = entered(targets, wanted) if observers else None
     if traced or lifted:
         with modes.enable_grad() if traced else modes.no_grad(), observed or ExitStack():
             swept = sweep(targets, cotangents, wanted, retain, True)
@@ -79,14 +80,6 @@ def backward_of_one(t: Value, retain: bool | None) -> None:
         raise errors.out_of_memory_in_sweep(error) from error
     finally:
         unquiet(token)
-
-
-def _observed(targets: Sequence[Target], wanted: set[Target] | None) -> ExitStack:
-    """All observers of one sweep, entered."""
-    with ExitStack() as stack:
-        for observer in sorted(observers, key=lambda observer: getattr(observer, "last", False)):
-            stack.enter_context(observer(targets, wanted))
-        return stack.pop_all()
 
 
 def _land(swept: Swept) -> None:
@@ -141,7 +134,7 @@ def grad(
                 return grad(outputs, inputs, gradients, retain, traced)
     roots, seeded = seeds(outputs, gradients, traced or lifted)
     targets = [_wanted(t, i, "grad") for i, t in enumerate(inputs)]
-    observed = _observed(roots, set(targets)) if observers else None
+    observed = entered(roots, set(targets)) if observers else None
     token = quiet()
     try:
         with modes.enable_grad() if traced else modes.no_grad():

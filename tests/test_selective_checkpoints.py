@@ -7,6 +7,7 @@ import gc
 import warnings
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any
 
@@ -384,3 +385,29 @@ def test_a_model_is_trained_with_selective_checkpoints() -> None:
     for ours, theirs in zip(gradcore.autograd.grad(loss, list(model.parameters())), wanted, strict=True):
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-12)
     assert kept.count(aten.addmm.default) == 3
+
+
+def test_transforms_threads_and_watchers() -> None:
+    C, F, exp = gradcore.utils.checkpoint, gradcore.func, gradcore.ops.aten.exp.default
+    f = lambda x: (x * 2).exp().sin().sum()  # noqa: E731
+    checked = lambda x: run(C, f, x, policy=[exp])  # noqa: E731
+    x = leaf(gradcore, 4, 3).detach()
+    wanted = F.grad(f)(x).numpy()
+    np.testing.assert_allclose(F.grad(checked)(x).numpy(), wanted)
+    np.testing.assert_allclose(F.vmap(F.grad(checked))(x).numpy(), wanted)
+    np.testing.assert_allclose(F.jacfwd(checked)(x).numpy(), wanted)
+    y = x.clone().requires_grad_()
+    with gradcore.autograd.set_detect_anomaly(True), gradcore.autograd.profiler.profile() as prof:
+        checked(y).backward()
+    np.testing.assert_allclose(y.grad.numpy(), wanted)
+    assert [event.name for event in prof.function_events].count("aten::sin") == 2
+
+    def gradient(i: int) -> Any:
+        y = x.clone().requires_grad_()
+        checked(y).backward()
+        return y.grad.numpy()
+
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(gradient, range(12)):
+            np.testing.assert_allclose(found, wanted)
+    assert not gradcore.graph.modes.forwards

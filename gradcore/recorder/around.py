@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Self
 
 from gradcore.graph import Leaf, Node, Output
@@ -15,6 +15,14 @@ from gradcore.graph.node import Step, Target
 
 # What goes on around every sweep while somebody looks at sweeps: from its roots and what is wanted to a context manager.
 observers: list[Callable[[Sequence[Target], set[Target] | None], AbstractContextManager[Any]]] = []
+
+
+def observed(targets: Sequence[Target], wanted: set[Target] | None) -> ExitStack:
+    """All observers of one sweep, entered."""
+    with ExitStack() as stack:
+        for observer in sorted(observers, key=lambda observer: getattr(observer, "last", False)):
+            stack.enter_context(observer(targets, wanted))
+        return stack.pop_all()
 
 
 class Around:

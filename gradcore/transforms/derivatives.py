@@ -15,6 +15,7 @@ from gradcore.backends import numpy as host
 from gradcore.backends import of
 from gradcore.graph import Leaf, Output, modes, sweep
 from gradcore.recorder import views
+from gradcore.recorder.around import observed, observers
 from gradcore.recorder.primitive import registry
 from gradcore.recorder.record import cast
 from gradcore.recorder.value import Value, wrap
@@ -96,6 +97,7 @@ class Recording:
         recorded = modes.is_grad_enabled() and (self.others or any(origin(seed) is not None for _, seed in given))
         retain = retain or self.others
         targets: list[Any] = [root for root, _, _ in roots]
+        looking = observed(targets, wanted) if observers else None  # type: ignore[arg-type]
         token = host.quiet()
         try:
             if recorded or any(_level(seed) > _level(out) for _, out, seed in roots):
@@ -105,6 +107,8 @@ class Recording:
                 found, _ = sweep(targets, [seed._array for _, _, seed in roots], wanted, retain)  # type: ignore[arg-type]
         finally:
             host.unquiet(token)
+            if looking is not None:
+                looking.close()
         landed = [_landed(x, found.get(x._node)) for x in self.xs]  # type: ignore[arg-type]
         return landed if recorded else [wrap(c._array) for c in landed]
 

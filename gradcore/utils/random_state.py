@@ -24,7 +24,7 @@ class RandomState:
         for t in tensors:
             if isinstance(t, Value):
                 F = of(t._array)
-                generator.default(F, F.device_of(t._array)[1])
+                generator.default(getattr(F, "base", F), F.device_of(t._array)[1])  # an array of a transform holds others
         self._states: list[tuple[Generator, Any]] = []
         self._seeds: list[tuple[Generator, int]] = []
         for each in tuple(generator._defaults.values()):

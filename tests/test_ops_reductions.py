@@ -386,3 +386,35 @@ def test_a_device_gives_the_same(expression: str, strict_cuda: Any, rng: np.rand
         results.append([o.detach().cpu().numpy() for o in (*outs, *grads) if o is not None])
     for ours, host in zip(*results, strict=True):
         np.testing.assert_allclose(ours, host, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
+@pytest.mark.parametrize("dim", [0, 1, 2])
+def test_products_of_many_rows_have_torchs_derivatives(dim: int, dtype: str) -> None:
+    numbers = np.random.default_rng().normal(size=(4, 5, 130))  # of which rows along `dim` are few, or many
+    numbers[1, 2, 3] = numbers[0, 2, 3] = 0
+    found = []
+    for library in (gradcore, torch):
+        x = library.tensor(numbers.tolist(), dtype=getattr(library, dtype), requires_grad=True)
+        y = x.cumprod(dim)
+        (g,) = library.autograd.grad((y * y.detach().cos()).sum().abs(), x, create_graph=True)
+        (h,) = library.autograd.grad((g * x.detach().sin()).sum().abs(), x)
+        found.append([each.detach().numpy() for each in (y, g, h)])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3 if dtype == "float32" else 1e-9, atol=1e-4)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_wide_recurrences_are_what_a_loop_computes_and_infinities_stay_in_their_row(reverse: bool) -> None:
+    from gradcore.primitives.cumulative import recurrence
+
+    rng = np.random.default_rng()
+    a, b = rng.normal(size=(3, 6, 50)), rng.normal(size=(3, 7, 50))
+    a[0, 2, 5], b[1, 3, 7] = np.inf, np.nan
+    order = range(5, -1, -1) if reverse else range(1, 7)
+    expected = b.copy()
+    for k in order:
+        expected[:, k] += a[:, k] * expected[:, k + 1] if reverse else a[:, k - 1] * expected[:, k - 1]
+    got = recurrence(gradcore.tensor(a), gradcore.tensor(b), axis=1, reverse=reverse).numpy()
+    np.testing.assert_allclose(got, expected, rtol=1e-12)
+    assert np.isfinite(got[2]).all()

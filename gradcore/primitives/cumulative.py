@@ -88,6 +88,16 @@ def logcumsumexp(F: Any, x: Array, *, axis: int) -> Array:
 # -- linear recurrences -----------------------------------------------------------------------------------
 
 
+_WIDE = 100  # elements side by side, for which a call for each step costs less than log2(n) passes
+
+
+def _step_by_step(F: Any, a: Array, b: Array, axis: int) -> Array:
+    factors, out = F.ascontiguousarray(F.moveaxis(a, axis, 0)), F.copy(F.moveaxis(b, axis, 0))
+    for factor, before, here in zip(factors, out, out[1:], strict=False):
+        here += factor * before
+    return F.ascontiguousarray(F.moveaxis(out, 0, axis))
+
+
 def _recurrence_pull(
     F: Any, g: Array, a: Array, out: Array, needs: tuple[bool, ...], axis: int, reverse: bool
 ) -> tuple[Array, Array]:
@@ -106,6 +116,9 @@ def recurrence(F: Any, a: Array, b: Array, *, axis: int, reverse: bool = False) 
         return F.copy(b)
     if reverse:
         a, b = F.flip(a, axis), F.flip(b, axis)
+    if F.device_type == "cpu" and b.itemsize > 2 and b.size >= _WIDE * b.shape[axis]:
+        out = _step_by_step(F, a, b, axis)
+        return F.flip(out, axis) if reverse else out
     # Nothing stands before the first element, so its factor is never used.
     factors = F.concatenate([F.zeros_like(b[_at(axis, None, 1)]), a], axis)
 

@@ -72,6 +72,7 @@ if _TYPE_CHECKING:
     from gradcore import cuda, fft, linalg, nn, optim, special
     from gradcore.autograd.anomaly_mode import is_anomaly_check_nan_enabled, is_anomaly_enabled
     from gradcore.autograd.held import memory
+    from gradcore.autograd.per_sample import per_sample_grad
     from gradcore.autograd.pulls import trace_backward
     from gradcore.determinism import (
         are_deterministic_algorithms_enabled, get_deterministic_debug_mode, is_deterministic_algorithms_warn_only_enabled,
@@ -383,6 +384,7 @@ _NAMESPACES = {"cuda", "fft", "func", "linalg", "masked", "nn", "optim", "specia
 _LATER = {
     "autograd.anomaly_mode": "is_anomaly_check_nan_enabled is_anomaly_enabled",
     "autograd.held": "memory",
+    "autograd.per_sample": "per_sample_grad",
     "autograd.pulls": "trace_backward",
     "determinism": """are_deterministic_algorithms_enabled get_deterministic_debug_mode set_deterministic_debug_mode
         is_deterministic_algorithms_warn_only_enabled use_deterministic_algorithms""",

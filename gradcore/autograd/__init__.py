@@ -34,7 +34,7 @@ __all__ = [
 _LATER = {
     "Function": "function", "NestedIOFunction": "function", "Variable": "variables", "detect_anomaly": "anomaly_mode",
     "enforce_grad_layout_policy": "grad_mode", "memory": "held", "note_cuts": "cuts", "set_detect_anomaly": "anomaly_mode",
-    "trace_backward": "pulls", "variable": "variables",
+    "per_sample_grad": "per_sample", "trace_backward": "pulls", "variable": "variables",
 }  # fmt: skip
 _MODULES = {"anomaly_mode", "forward_ad", "function", "functional", "graph", "profiler"}
 

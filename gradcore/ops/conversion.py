@@ -134,7 +134,11 @@ def type_as(self: Tensor, other: Tensor) -> Tensor:
 def _of_parts(name: str, compose: Callable[[Any, Any], Any], names: tuple[str, str]) -> Callable[..., Any]:
     """The public function of two tensors of one floating dtype that gives complex numbers."""
 
-    def made(first: Any, second: Any, *, out: Any = None) -> Any:
+    def made(*parts: Any, out: Any = None, **named: Any) -> Any:
+        parts += tuple(named.pop(each) for each in names[len(parts) :] if each in named)
+        if len(parts) != 2 or named:
+            raise TypeError(f"{name}() takes {names[0]}, {names[1]} and out, but got {len(parts)} of them and {list(named)}")
+        first, second = parts
         for argument, x in zip(names, (first, second), strict=True):
             need_tensor(x, name, argument)
         have, other = dtypes.of(first._array.dtype), dtypes.of(second._array.dtype)

@@ -154,6 +154,7 @@ class _Watching(Around):
             array = c._array if isinstance(c, Value) else c
             if array is None or array.dtype.kind not in "fc":
                 continue
+            array = getattr(array, "plain", array)  # all of a batch, the primals of dual numbers
             F = of(array)
             if F.to_host(F.as_array(F.any(F.isnan(array)))).item():
                 raise RuntimeError(f"Function '{self.step.name}' returned nan values in its {i}th output.")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from gradcore import engine
 from gradcore.backends import numpy as host
 from gradcore.backends import of
 from gradcore.graph import modes, sweep
+from gradcore.recorder.around import observed, observers
 from gradcore.recorder.inplace import target
 from gradcore.recorder.primitive import registry
 from gradcore.recorder.value import Value, wrap
@@ -163,7 +165,8 @@ def pulled_by_operations(
     """As `engine.grad`, by operations on Tensors, which take values of any level to nodes of any level."""
     targets, cotangents = engine.seeds(outputs, gradients, True)
     wanted = [target(x) for x in inputs]
-    found, _ = sweep(targets, cotangents, set(wanted), retain, True)
+    with observed(targets, set(wanted)) if observers else nullcontext():
+        found, _ = sweep(targets, cotangents, set(wanted), retain, True)
     return [found.get(where) for where in wanted]
 
 

@@ -51,12 +51,14 @@ def _column(values: Array, x: Array, end: int) -> Array:
 
 def _combined(end: int, level: Array, *terms: tuple[Array, Array]) -> Array:
     """The sum of arrays of one shape, each times what it has for its first axes, and `level`."""
-    x = terms[0][0]
-    out, *others = (_rows(each, end) * _column(factor, x, end) for each, factor in terms)
-    for other in others:
-        out += other
-    out += _column(level, x, end)
-    return out.reshape(x.shape)
+    (x, factor), *others = terms
+    out = np.empty(x.shape, x.dtype)  # owns its memory: what is a view would be copied for a leaf
+    rows = _rows(out, end)
+    np.multiply(_rows(x, end), _column(factor, x, end), rows)
+    for other, factor in others:
+        rows += _rows(other, end) * _column(factor, x, end)
+    rows += _column(level, x, end)
+    return out
 
 
 def normalize(

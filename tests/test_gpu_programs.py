@@ -226,7 +226,7 @@ def test_out_of_memory_leaves_the_process_usable() -> None:
     before = cuda.memory_allocated()
     _, total = cuda.mem_get_info()
     x = gc.ones(1000, device="cuda", requires_grad=True)
-    with pytest.raises(cuda.OutOfMemoryError, match=r"CUDA out of memory.*\((multiply|exp) got"):
+    with pytest.raises(cuda.OutOfMemoryError, match=r"(?i)out of memory.*\((multiply|exp) got"):
         (x.reshape(1000, 1) * gc.ones(1, total // 1000, device="cuda")).exp()
     (x * 2).sum().backward()
     assert x.grad.sum().item() == 2000

@@ -49,6 +49,7 @@ from gradcore.backends.activations import relu
 from gradcore.backends.choices import where
 from gradcore.backends.lapack import cholesky, lstsq, svd
 from gradcore.backends.orders import argsort, argtop
+from gradcore.backends.repeats import broadcast_view
 from gradcore.backends.scans import cumsum
 from gradcore.backends.scatters import add_at, put_along_axis, take_along_axis, take_at, take_cells
 from gradcore.backends.shared import argmax, argmin, convolution, matrix_transpose, reshape, squeeze, swapaxes, transpose
@@ -293,11 +294,6 @@ def pinv(a: Any, rcond: Any = 1e-15) -> Any:
 
 
 # layout and memory
-
-
-def broadcast_view(x: Any, shape: Any) -> Any:
-    """Return a zero-stride view of `x` in `shape`, not to be written to."""
-    return np.broadcast_to(x, shape)
 
 
 def copy(x: Any) -> Any:

@@ -42,8 +42,8 @@ THIRD_PARTY = {
     "numpy": {
         f"gradcore.backends.{name}"
         for name in (
-            *"activations choices cublas numpy cupy cusolver lapack mersenne normalizing orders scans scatters".split(),
-            *"silence special streams sums writes".split(),
+            *"activations choices cublas numpy cupy cusolver lapack mersenne normalizing orders repeats scans".split(),
+            *"scatters silence special streams sums writes".split(),
             *(f"kernels.{name}" for name in KERNELS),
         )
     },

@@ -142,6 +142,23 @@ def test_running_sums_spread_what_is_not_finite_only_forwards(at: int, value: fl
         assert_same(host.cumsum(x, 1), np.cumsum(x, 1, "f8").astype("f4"))
 
 
+@pytest.mark.parametrize(
+    ("have", "wanted"),
+    [((1, 3), (2, 3)), ((), (4,)), ((3, 1), (2, 3, 5)), ((0, 3), (2, 0, 3)), ((1,), (0,)), ((2, 3), (2, 3)), ((1,), (1, 1))],
+)
+def test_broadcast_views_repeat_without_a_copy_and_cannot_be_written(have: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+    numbers = rng.normal(size=(2, *have))
+    for x in (numbers[1:].reshape(have), np.array(numbers[1:].reshape(have), order="F"), np.ones(have, "V2")):
+        out = host.broadcast_view(x, wanted)
+        np.testing.assert_array_equal(out, np.broadcast_to(x, wanted))
+        assert out.strides == np.broadcast_to(x, wanted).strides
+        assert not out.flags.writeable
+        assert not out.size or np.shares_memory(out, x)
+    for wrong in ((7,), (2, 7), (3, 3, 3)):
+        with pytest.raises(ValueError):  # noqa: PT011, in NumPy's words
+            host.broadcast_view(np.ones((2, 3)), wrong)
+
+
 @pytest.mark.parametrize("at", [30, -31])
 def test_one_of_many_pairs_out_of_range_is_an_error(at: int) -> None:
     index = (np.where(np.arange(3000) == 7, at, 0), np.zeros(3000, "i8"))

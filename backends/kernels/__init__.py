@@ -1,4 +1,4 @@
 """CUDA kernels for what CuPy would launch many for, one subject a file; each means what composed.py says.
 
-tests/test_kernels.py runs their arithmetic on the host and compiles them for several devices, without one.
+tests/test_kernels.py runs their arithmetic on the host, tests/test_kernels_compiled.py compiles them for several devices.
 """

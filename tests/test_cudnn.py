@@ -291,6 +291,7 @@ def asked(convolutions: Any) -> list[Any]:
     return found
 
 
+@pytest.mark.oracle
 def test_the_frontend_takes_the_graphs(tmp_path: Path) -> None:
     """Its own checks need no GPU, only a library that has a version."""
     if shutil.which("g++") is None:

@@ -39,7 +39,8 @@ SAVED = {
     "torch.where(x > 0, x, x)": "condition", "x.masked_fill(x > 0, 1.0)": "mask",
     "torch.lerp(x, w.t(), x)": "self end weight",
     "torch.lerp(x, w.t(), 0.5)": "", "torch.addmm(w @ x, w, x)": "", "torch.addcmul(x, x, x, value=2)": "",
-    "F.layer_norm(x, (3,))": "input", "F.cross_entropy(x, i[:, 0])": "target", "F.nll_loss(x, i[:, 0])": "target",
+    "F.layer_norm(x, (3,), w[:, 0], w[:, 1])": "input weight",
+    "F.cross_entropy(x, i[:, 0])": "target", "F.nll_loss(x, i[:, 0])": "target",
     "F.embedding(i, x)": "indices scale_grad_by_freq", "F.mse_loss(x, w.t())": "",
     "F.conv1d(x[None], w.reshape(1, 2, 3))": "input weight groups",
 }  # fmt: skip

@@ -43,7 +43,7 @@ _TABLE: Final = """
     UnfoldBackward0 = dimension=axis size step self_sym_sizes=x_shape
     TrilBackward0 TriuBackward0 = diagonal=k
     LinalgVectorNormBackward0 = self=x ord=order keepdim=keepdims result=out
-    NativeLayerNormBackward0 NativeBatchNormBackward0 NativeGroupNormBackward0 = input=x
+    NativeLayerNormBackward0 NativeBatchNormBackward0 NativeGroupNormBackward0 = input=x weight=scale
     ConvolutionBackward0 = input=x weight=w groups
     EmbeddingBackward0 = indices=index scale_grad_by_freq=by_frequency
     NllLossBackward0 NllLoss2DBackward0 = target

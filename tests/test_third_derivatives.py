@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 import gradcore
@@ -58,3 +59,29 @@ def test_third_derivatives_are_slopes_of_second_ones(case: Case, request: Any) -
         if abs(actual - tried[-1]) <= 1e-5 * (1 + abs(actual) + sum(abs(t).sum() for t in thirds)):
             return
     raise AssertionError(f"the third derivative is {actual} by forward mode and {tried} by differences")
+
+
+# Their inputs are symmetric, or their outputs have phases, so that they are no rows of the table above.
+OF_MATRICES = {
+    "cholesky": lambda a: gradcore.linalg.cholesky(a @ a.mT + 1),
+    "eigh": lambda a: gradcore.linalg.eigh(a + a.mT)[1].abs(),
+    "eig": lambda a: gradcore.linalg.eig(a)[1].abs(),
+}
+
+
+@pytest.mark.parametrize("name", OF_MATRICES)
+def test_third_derivatives_of_factors(name: str) -> None:
+    rng, f = np.random.default_rng(), OF_MATRICES[name]
+    point = rng.uniform(-0.4, 0.4, size=(3, 3)) + np.diag([2.0, 4.0, 7.0])
+    weights, *directions = (gradcore.tensor(rng.normal(size=(3, 3))) for _ in range(4))
+
+    def second(x: Any, graph: bool) -> Any:
+        value = (f(x) * weights).sum()
+        for v in directions[:2]:
+            value = (gradcore.autograd.grad(value, x, create_graph=True)[0] * v).sum()
+        return value if graph else value.item()
+
+    x, h = gradcore.tensor(point, requires_grad=True), 1e-4
+    third = (gradcore.autograd.grad(second(x, True), x)[0] * directions[2]).sum().item()
+    ends = [second((x.detach() + s * directions[2]).requires_grad_(), False) for s in (h, -h)]
+    assert third == pytest.approx((ends[0] - ends[1]) / (2 * h), rel=1e-4, abs=1e-5)

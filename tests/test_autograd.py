@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -190,6 +191,24 @@ def grad_batched(lib: Any) -> Any:
 
 
 @program
+def batched_sweeps_free_the_graph(lib: Any) -> Any:
+    x, z = leaf(lib, 3), leaf(lib, 3)
+    grad = functools.partial(lib.autograd.grad, is_grads_batched=True)
+    y, unused = x.sin() * x.exp(), z.exp()
+    first = [*grad(y, x, lib.eye(3), retain_graph=True), *grad(y, x, lib.eye(3), create_graph=True), *grad(y, x, lib.eye(3))]
+    both = x.sin() + unused
+    return (
+        [each.detach() for each in first],
+        attempt(lambda: grad(y, x, lib.eye(3))),
+        attempt(lambda: lib.autograd.grad(y.sum(), x)),
+        grad(both, x, lib.eye(3)),
+        lib.autograd.grad(both.sum(), z, retain_graph=True),  # only the way to `x` is freed
+        attempt(lambda: both.sum().backward()),
+        [*grad(x * 2, x, lib.eye(3)), *grad(x + 2, x, lib.eye(3))],
+    )
+
+
+@program
 def autograd_backward(lib: Any) -> Any:
     x = leaf(lib, 3)
     lib.autograd.backward([x * 2, (x * x).sum()], [lib.ones(3), None])
@@ -290,3 +309,13 @@ def test_second_derivatives_of_straight_pieces_are_zeros(piecewise: str) -> None
     (slope,) = gradcore.autograd.grad(getattr(x, piecewise)().sum(), x, create_graph=True)
     (bend,) = gradcore.autograd.grad(slope.sum(), x)
     assert bend.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_batched_sweeps_that_go_on_as_a_loop_free_the_graph() -> None:
+    x = leaf(gradcore, 3)
+    y = x.exp()
+    y.register_hook(lambda g: g if g.sum().item() else g * 1)
+    (found,) = gradcore.autograd.grad(y, x, gradcore.eye(3), is_grads_batched=True)
+    assert gradcore.allclose(found.diagonal(), y.detach())
+    with pytest.raises(RuntimeError, match="a second time"):
+        gradcore.autograd.grad(y, x, gradcore.eye(3), is_grads_batched=True)

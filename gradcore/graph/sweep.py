@@ -207,6 +207,14 @@ def _between(roots: Sequence[Target], wanted: set[Target]) -> set[Target]:
     return alive
 
 
+def release(targets: Sequence[Target], wanted: set[Target]) -> None:
+    """Free what the nodes between `targets` and `wanted` saved, as a sweep that does not retain it."""
+    alive = _between(targets, wanted)
+    for node in alive:
+        if isinstance(node, Node) and node.step.frees and not alive.isdisjoint(node.targets):
+            node.saved = FREED
+
+
 def _capture(node: Node, g: Any, wanted: set[Target], landed: dict[Target, Any]) -> None:
     if node in wanted:
         landed[node] = g

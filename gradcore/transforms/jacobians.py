@@ -10,7 +10,7 @@ from typing import Any
 from gradcore import engine
 from gradcore.backends import numpy as host
 from gradcore.backends import of
-from gradcore.graph import modes, sweep
+from gradcore.graph import modes, release, sweep
 from gradcore.recorder.around import observed, observers
 from gradcore.recorder.inplace import target
 from gradcore.recorder.primitive import registry
@@ -144,19 +144,23 @@ def pulled_at_once(
     """As `engine.grad`, with one more dimension in front of each of `gradients` and of the results, in one sweep."""
     size = next(g._array.shape[0] for g in gradients if g is not None)
     frame = Frame(size)
-    token = host.quiet()
+    before = host.noise()
     try:
+        host.quiet()
         with inside(frame), modes.enable_grad() if traced else modes.no_grad():
             seeds = [None if g is None else batch(g, axis=0, frame=frame) for g in gradients]
             landed = pulled_by_operations(outputs, inputs, seeds, True)
             found = [None if c is None else unbatch(lift(c, frame), axis=0, frame=frame) for c in landed]
-            return found if traced else [None if c is None else wrap(c._array) for c in found]
     except NeedsLoop as needed:
         if needed.frame is not frame:
             raise
         return _pulled_one_by_one(outputs, inputs, gradients, retain, traced)
     finally:
-        host.unquiet(token)
+        host.unquiet(before)
+    if not retain:  # only now, for a loop needs what was saved
+        ends, wanted = ([at for x in xs if (at := target(x)) is not None] for xs in (outputs, inputs))
+        release(ends, set(wanted))
+    return found if traced else [None if c is None else wrap(c._array) for c in found]
 
 
 def pulled_by_operations(

@@ -430,12 +430,14 @@ random_permutation = _bind(shared.random_permutation)
 # CUDA raises no floating-point warnings
 
 
-def quiet() -> Any:
-    """Do nothing; see numpy.py."""
+def noise() -> Any:
+    """Do nothing, as `quiet` and `unquiet`; see silence.py."""
 
 
-def unquiet(token: Any) -> None:
-    """Do nothing; see numpy.py."""
+def quiet() -> None: ...
+
+
+def unquiet(before: Any) -> None: ...
 
 
 def quietly(function: Callable[..., Any], *args: Any, **options: Any) -> Any:

@@ -1,7 +1,8 @@
 """The NumPy backend: flat NumPy-spelled functions on host arrays; must not know gradients, Tensors or CuPy.
 
 cupy.py offers the same names with the same signatures. A 0-d result may be a NumPy scalar; `as_array` makes
-it an array. Between `quiet()` and `unquiet(token)` nothing warns of 1/0, overflow or invalid values.
+it an array. Nothing warns of 1/0, overflow or invalid values between `quiet()` and `unquiet(noise)`, `noise` being
+what `noise()` was before.
 """
 # ruff: noqa: F401  (the imported names are the surface)
 from __future__ import annotations
@@ -53,7 +54,7 @@ from gradcore.backends.repeats import broadcast_view
 from gradcore.backends.scans import cumsum
 from gradcore.backends.scatters import add_at, put_along_axis, take_along_axis, take_at, take_cells
 from gradcore.backends.shared import argmax, argmin, convolution, matrix_transpose, reshape, squeeze, swapaxes, transpose
-from gradcore.backends.silence import quiet, quietly, unquiet
+from gradcore.backends.silence import noise, quiet, quietly, unquiet
 from gradcore.backends.special import erf, erfc, special
 from gradcore.backends.sums import sum
 

@@ -25,7 +25,7 @@ from gradcore.recorder.value import Value, meta, wrap
 from gradcore.size import Size
 
 _landing = threading.Lock()
-quiet, unquiet = host.quiet, host.unquiet
+noise, quiet, unquiet = host.noise, host.quiet, host.unquiet
 host_array = host.Array
 
 Removable = hooks.RemovableHandle
@@ -55,13 +55,14 @@ def backward(
             swept = sweep(targets, cotangents, wanted, retain, True)
             _land(swept if traced else ({where: c._array for where, c in swept[0].items()}, set()))
         return
-    token = quiet()
+    before = noise()
     try:
+        quiet()
         land(sweep(targets, cotangents, wanted, retain))
     except MemoryError as error:
         raise errors.out_of_memory_in_sweep(error) from error
     finally:
-        unquiet(token)
+        unquiet(before)
         if observed is not None:
             observed.close()
 
@@ -73,13 +74,14 @@ def backward_of_one(t: Value, retain: bool | None) -> None:
     if seed is None or t._node is None or t._meta is not None or modes.unusual or observers:
         backward((t,), (None,), bool(retain), False)
         return
-    token = quiet()
+    before = noise()
     try:
+        quiet()
         _land(sweep((t._node,), (seed,), None, retain))
     except MemoryError as error:
         raise errors.out_of_memory_in_sweep(error) from error
     finally:
-        unquiet(token)
+        unquiet(before)
 
 
 def _land(swept: Swept) -> None:
@@ -135,8 +137,9 @@ def grad(
     roots, seeded = seeds(outputs, gradients, traced or lifted)
     targets = [_wanted(t, i, "grad") for i, t in enumerate(inputs)]
     observed = entered(roots, set(targets)) if observers else None
-    token = quiet()
+    before = noise()
     try:
+        quiet()
         with modes.enable_grad() if traced else modes.no_grad():
             landed, owned = sweep(roots, seeded, set(targets), retain, traced or lifted)
             for where in landed:
@@ -145,7 +148,7 @@ def grad(
     except MemoryError as error:
         raise errors.out_of_memory_in_sweep(error) from error
     finally:
-        unquiet(token)
+        unquiet(before)
         if observed is not None:
             observed.close()
     cotangents = [landed.get(where) for where in targets]

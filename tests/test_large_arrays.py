@@ -249,8 +249,9 @@ def test_what_is_normalised_without_weights_may_be_written_to(apply: Callable[[A
 
 def test_the_buffers_of_ufuncs_are_small_in_operations_alone() -> None:
     before = np.getbufsize()
-    token = host.quiet()
+    noise = host.noise()
+    host.quiet()
     within = np.getbufsize()
-    host.unquiet(token)
+    host.unquiet(noise)
     assert (within, host.quietly(np.getbufsize), np.getbufsize()) == (1024, 1024, before)
     assert before != 1024

@@ -289,11 +289,12 @@ def converted(data: Any, dtype: dtypes.dtype | None, device: Any, *, copy: bool)
     array = data if here else moved(data, *place(device))
     F = of(array)
     if dtype not in (None, kind):
-        token = F.quiet()
+        before = F.noise()
         try:
+            F.quiet()
             array = F.astype(array, dtype.numpy)
         finally:
-            F.unquiet(token)
+            F.unquiet(before)
     return F.copy(array) if copy and array is data else array
 
 

@@ -33,13 +33,14 @@ def array(data: Any, dtype: dtypes.dtype | None) -> Any:
             dtype = known[0]
             for each in known[1:]:
                 dtype = dtypes.promote_types(dtype, each)
-    token = host.quiet()
+    before = host.noise()
     try:
+        host.quiet()
         return host.asarray(data, dtype.numpy)
     except (OverflowError, TypeError, ValueError):
         return _one_by_one(data, dtype)
     finally:
-        host.unquiet(token)
+        host.unquiet(before)
 
 
 def number(value: Any, dtype: dtypes.dtype) -> Any:

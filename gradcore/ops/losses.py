@@ -160,10 +160,13 @@ def _nll(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str
     if reduction != "mean":
         return score(input, wrap(safe), weights=-shares, total=total, counted=counted)  # type: ignore[no-any-return]
     whole = F.sum(shares)
-    token = F.quiet()
-    shares = F.where(counted, -shares / whole, shares)
-    nothing = whole / whole - 1  # the mean of nothing is nan, though its gradient is 0
-    F.unquiet(token)
+    before = F.noise()
+    try:
+        F.quiet()
+        shares = F.where(counted, -shares / whole, shares)
+        nothing = whole / whole - 1  # the mean of nothing is nan, though its gradient is 0
+    finally:
+        F.unquiet(before)
     loss = score(input, wrap(safe), weights=shares, total=total, counted=counted)
     node = "NllLoss" if score is p.score else "NllLoss2D"
     return _or_nothing[node](loss, wrap(F.as_array(nothing)))  # type: ignore[no-any-return]

@@ -129,11 +129,12 @@ def transformed(kernel: str, transform: Callable[[ModuleType, Array], Array], *,
                 f"{kernel} distribution is a continuous probability distribution. dtype must be a floating "
                 f"point but you specified {dtypes.of(dtype)._title}"
             )
-        token = F.quiet()
+        before = F.noise()
         try:
+            F.quiet()
             return F.astype(transform(F, F.random_uniform(source, shape, "f8")), dtype)
         finally:
-            F.unquiet(token)
+            F.unquiet(before)
 
     return draw
 

@@ -151,7 +151,7 @@ def wait(
     most = 2 / (1 - beta2) - 1  # the length of the mean, after many steps and now
     length = most - 2 * t * beta2**t / correction
     enough = 1.0 * (length > 5.0)
-    length = enough * length + (1 - enough) * 5.0
+    length, most = enough * length + (1 - enough) * 5.0, max(most, 5.0)  # at 2 and at 4 there is nothing to divide by
     root = ((length - 4) * (length - 2) * most / ((most - 4) * (most - 2) * length) * correction) ** 0.5
     size = lr / (1 - beta1**t) * (enough * root + (1 - enough))
     p -= size * (mean / ((F.sqrt(square) + eps) * enough + (1 - enough)))

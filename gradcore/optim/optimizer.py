@@ -150,8 +150,9 @@ class Optimizer:
                 loss = closure()
         if captures:
             self._check_capture()
-        token = host.quiet()
+        before = host.noise()
         try:
+            host.quiet()
             with set_grad_enabled(bool(self.defaults.get("differentiable"))):
                 for group in self.param_groups:
                     for p in group["params"]:
@@ -159,8 +160,10 @@ class Optimizer:
                         if gradient is not None:
                             self._move(p, gradient, group)
         finally:
-            run(self._waiting)
-            host.unquiet(token)
+            try:
+                run(self._waiting)
+            finally:
+                host.unquiet(before)
         return loss
 
     # The setting with which it counts steps where the parameters are, since a graph's replay cannot change a number of the

@@ -73,13 +73,14 @@ def apply(op: Primitive, function: Callable[..., Any], inputs: Sequence[Any], pa
 
 def _computed(op: Primitive, kernel: Kernel, inputs: Sequence[Any], raw: Sequence[Any], params: dict[str, Any]) -> Any:
     """What the forward of `op` makes of raw inputs."""
-    token = kernel.F.quiet()
+    before = kernel.F.noise()
     try:
+        kernel.F.quiet()
         return kernel.forward(*raw, **params)
     except Exception as error:
         raise errors.translated(op, inputs, error) from error
     finally:
-        kernel.F.unquiet(token)
+        kernel.F.unquiet(before)
 
 
 # What makes inputs of several levels of transforms inputs of one, set where transforms are defined.

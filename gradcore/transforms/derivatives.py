@@ -98,15 +98,16 @@ class Recording:
         retain = retain or self.others
         targets: list[Any] = [root for root, _, _ in roots]
         looking = observed(targets, wanted) if observers else None  # type: ignore[arg-type]
-        token = host.quiet()
+        before = host.noise()
         try:
+            host.quiet()
             if recorded or any(_level(seed) > _level(out) for _, out, seed in roots):
                 with modes.enable_grad() if recorded else modes.no_grad():
                     found, _ = sweep(targets, [seed for _, _, seed in roots], wanted, retain, True)  # type: ignore[arg-type]
             else:
                 found, _ = sweep(targets, [seed._array for _, _, seed in roots], wanted, retain)  # type: ignore[arg-type]
         finally:
-            host.unquiet(token)
+            host.unquiet(before)
             if looking is not None:
                 looking.close()
         landed = [_landed(x, found.get(x._node)) for x in self.xs]  # type: ignore[arg-type]

@@ -391,8 +391,8 @@ _FAMILIAR: dict[str, Callable[..., Any]] = {
 
 
 _OF_THE_BASE = frozenset(
-    """quiet unquiet quietly current_device on_device device_count start why_not synchronize set_device zeros ones full empty
-    arange eye linspace asarray dtype generator""".split()
+    """noise quiet unquiet quietly current_device on_device device_count start why_not synchronize set_device zeros ones full
+    empty arange eye linspace asarray dtype generator""".split()
 )
 _OF_PLACE = frozenset({"device_of", "address", "storage_offset"})
 

@@ -41,7 +41,7 @@ from cupy import take, take_along_axis, copyto
 from cupy import linspace, ascontiguousarray, from_dlpack, frombuffer
 from cupy.linalg import det, slogdet, matrix_power
 from cupyx.scipy import special as _special
-from gradcore.backends import captures as _captures, composed, shared
+from gradcore.backends import attention as _attention, captures as _captures, composed, shared
 from gradcore.backends.determinism import refuse as _refuse_chance
 from gradcore.backends.graphs import refuse as _refuse
 from gradcore.backends.cuda import (
@@ -55,7 +55,7 @@ from gradcore.backends.cuda import reporting as _reporting
 from gradcore.backends.cusolver import (
     cholesky, eig, eigh, eigvals, eigvalsh, inv, lstsq, pinv, qr, solve, svd,
 )
-from gradcore.backends.kernels import attention as _attention, columns as _sums, normalization as _norms, windows as _windows
+from gradcore.backends.kernels import columns as _sums, normalization as _norms, windows as _windows
 from gradcore.backends.kernels.activations import bound as _fused, masked as _masked
 from gradcore.backends.kernels import losses as _losses
 from gradcore.backends.kernels.rules import run_rule as _run_rule
@@ -409,6 +409,7 @@ stack = _bind(shared.stack)
 storage_offset = _bind(shared.storage_offset)
 flat_storage = _bind(shared.flat_storage)
 as_strided = _bind(shared.as_strided)
+writable = _bind(shared.writable)
 sliding_window_view = _bind(shared.sliding_window_view)
 spread = _bind(shared.spread)
 scatter_add = _bind(_scatter_add)

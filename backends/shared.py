@@ -242,6 +242,13 @@ def as_strided(F: Any, x: Array, shape: Sequence[int], strides: Sequence[int], o
     return F.strided(storage[offset:], tuple(shape), tuple(stride * x.itemsize for stride in strides))
 
 
+def writable(F: Any, x: Array) -> Array:
+    """Return `x` for writing: of a view that repeats elements, NumPy lets one write only to the memory underneath."""
+    if getattr(x.flags, "writeable", True):
+        return x
+    return as_strided(F, x, x.shape, [s // x.itemsize for s in x.strides], storage_offset(F, x))
+
+
 def sliding_window_view(F: Any, x: Array, window: Sequence[int], axis: Sequence[int]) -> Array:
     """Return the view whose last axes run through the windows of `x` along the axes `axis`."""
     shape = list(x.shape)

@@ -293,3 +293,25 @@ def test_views_and_their_bases_need_no_collector() -> None:
         assert [ref() for ref in made()] == [None] * 8
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("program", [
+    lambda T, y: (z := y.expand(2, 3), z.zero_(), z)[-1],
+    lambda T, y: (z := y[0].expand(2, 3), z.__setitem__(0, 5.0), z)[-1],
+    lambda T, y: (z := y[0].expand(2, 3), z[:1].mul_(3), z)[-1],
+    lambda T, y: (z := y[:, :1].expand(2, 3), z[:, 1].sigmoid_(), z)[-1],
+    lambda T, y: (y.retain_grad(), y.t_(), y)[-1],
+    lambda T, y: (y.retain_grad(), y.unsqueeze_(0), y)[-1],
+    lambda T, y: (z := y[:1].clone(), z.retain_grad(), z.squeeze_(), z)[-1],
+])  # fmt: skip
+def test_writes_through_repeated_elements_and_kept_gradients_of_reshaped_tensors(program: Any) -> None:
+    values = np.random.default_rng().normal(size=(2, 3))
+    found = []
+    for T in (gradcore, torch):
+        x = T.tensor(values, requires_grad=True)
+        y = x * 2
+        out = program(T, y)
+        ((out * T.arange(float(out.numel())).view(out.shape)).sum() + y.sin().sum()).backward()
+        found.append([x.grad, y, out, *([t.grad for t in (y, out) if t.retains_grad])])
+    for mine, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(mine.detach().numpy(), theirs.detach().numpy(), rtol=1e-12)

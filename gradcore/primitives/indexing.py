@@ -83,7 +83,7 @@ def slice_update(F: Any, x: Array, part: Array, *, view: Any) -> Array:
     out = F.copy(x)
     shown = view(raw(F), out)
     if F.storage(shown) is F.storage(out):
-        F.setitem(shown, ..., part)
+        F.setitem(F.writable(shown), ..., part)
         return out
     # The chain is one of views on the original's strides but not on the copy's: find the places by number.
     places = view(raw(F), F.reshape(F.arange(x.size), x.shape))

@@ -190,7 +190,7 @@ def overwritten(
         others = tuple(_apart(x) if isinstance(x, Value) else x for x in others)
     node = target(t) if recorded else None
     try:
-        write_part(_writable(t._array))
+        write_part(of(t._array).writable(t._array))
     except Exception as error:
         raise errors.translated(function.primitive, (t, *others), error) from error  # type: ignore[attr-defined]
     bump(t, name)
@@ -266,7 +266,7 @@ def write(t: Value, array: Any, name: str) -> None:
     F = of(array)
     if not hasattr(F, "interpreter"):  # what a transform lifted knows how it is written
         F = of(t._array)
-    F.copyto(_writable(t._array), array, casting="unsafe")
+    F.copyto(F.writable(t._array), array, casting="unsafe")
     bump(t, name)
 
 
@@ -280,15 +280,6 @@ def refuse_overlap(t: Value, name: str) -> None:
             f"unsupported operation: more than one element of the written-to tensor refers to a single memory location "
             f"({name} on shape {list(array.shape)}). Please clone() the tensor before performing the operation."
         )
-
-
-def _writable(array: Any) -> Any:
-    """The same array, for writing: of what `expand` made, NumPy lets one write only to the memory underneath."""
-    if getattr(array.flags, "writeable", True):
-        return array
-    F = of(array)
-    strides = tuple(s // array.itemsize for s in array.strides)
-    return F.as_strided(array, array.shape, strides, F.storage_offset(array))
 
 
 def bump(t: Value, name: str) -> None:

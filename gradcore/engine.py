@@ -273,7 +273,8 @@ def _own(t: Value, c: Any) -> Any:
     if array is None:  # of an edge of the graph
         return of(c).owned(of(c).as_array(c))
     F = of(c)  # a cotangent may be of a transform though the tensor is not
-    if c.shape != t._array.shape and not (t._meta is not None and t._meta.retains):  # which a view in place may have reshaped
+    retains = t._meta is not None and t._meta.retains  # and then a view in place may have reshaped it
+    if c.shape != t._array.shape and not retains:
         raise RuntimeError(
             f"a gradient of shape {list(c.shape)} arrived at a tensor of shape {list(t._array.shape)}: the rule of the "
             "operation that used it is wrong"

@@ -1,4 +1,4 @@
-"""torch.backends.cudnn: whether a device's convolutions go through cuDNN, and how. It must not know any array.
+"""torch.backends.cudnn: whether convolutions and attention go through cuDNN, and how. It must not know any array.
 
 They do where NVIDIA's frontend for Python and cuDNN itself are installed (the extra `cudnn`); what cuDNN does not serve, and
 everything where it is not, is computed as products of matrices. `enabled = False` switches it off.

@@ -7,17 +7,13 @@ few scores, where launches take the time, and more than memory has room for, pro
 """
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
 from typing import Any
 
 import cupy as cp
 import numpy as np
 
-from gradcore.backends import composed
-from gradcore.backends.kernels.launch import Kernel, named, serves, wide
-
-Bind = Callable[[Callable[..., Any]], Callable[..., Any]]
+from gradcore.backends.kernels.launch import Kernel, serves, wide
 
 FEW, MANY = 1 << 20, 1 << 28  # scores
 MEMORY, THREADS = 64 << 10, 64  # bytes that a block of any device may have, if asked for
@@ -262,39 +258,28 @@ OF_QUERY = Tiled("gradcore_attend_query", BACKWARD_QUERY, 3, 2, 2, 2)
 OF_KEY = Tiled("gradcore_attend_key", BACKWARD_KEY, 3, 3, 2, 2)
 
 
-def _tiled(q: Any, k: Any, v: Any) -> bool:
-    """Whether these kernels can serve, forward and backward, and should."""
+def room(q: Any, v: Any) -> bool:
+    """Say whether a block has room for tiles of such heads, forward and backward."""
+    return all(each.each(q, v) for each in (ATTEND, OF_QUERY, OF_KEY))
+
+
+def serve(q: Any, k: Any, v: Any) -> bool:
+    """Say whether these kernels can serve, forward and backward, and should."""
     lead, scores = q.shape[:-2], q.size // max(q.shape[-1], 1) * k.shape[-2]
     if not serves(q, k, v) or not (q.size and k.size and v.size) or k.shape[:-2] != lead or v.shape[:-2] != lead:
         return False
-    return (scores <= FEW or scores > MANY) and all(each.each(q, v) for each in (ATTEND, OF_QUERY, OF_KEY))
+    return (scores <= FEW or scores > MANY) and room(q, v)
 
 
-def attend(bind: Bind) -> Callable[..., Any]:
-    """Return the function `attend` of a backend, which keeps a number for each query."""
-    otherwise = bind(composed.attend)
-
-    def call(q: Any, k: Any, v: Any, scale: float, causal: bool) -> Any:
-        if not _tiled(q, k, v):
-            return otherwise(q, k, v, scale, causal)
-        out, levels = cp.empty((*q.shape[:-1], v.shape[-1]), q.dtype), cp.empty(q.shape[:-1], wide(q))
-        ATTEND(q.shape[-2], (*map(cp.ascontiguousarray, (q, k, v)), out, levels), scale, causal, q, k, v)
-        return out, levels
-
-    return named(call, "attend", otherwise)
+def forward(q: Any, k: Any, v: Any, out: Any, levels: Any, scale: float, causal: bool) -> None:
+    """Write attention's result and the logarithm of each query's sum; all arrays are contiguous."""
+    ATTEND(q.shape[-2], (q, k, v, out, levels), scale, causal, q, k, v)
 
 
-def attend_backward(bind: Bind) -> Callable[..., Any]:
-    """Return the function `attend_backward` of a backend."""
-    otherwise = bind(composed.attend_backward)
-
-    def call(g: Any, q: Any, k: Any, v: Any, out: Any, kept: Any, scale: float, causal: bool) -> Any:
-        if kept.ndim == q.ndim:  # all shares
-            return otherwise(g, q, k, v, out, kept, scale, causal)
-        g, q, k, v, out = map(cp.ascontiguousarray, (g, q, k, v, out))
-        inner, dq, dk, dv = cp.empty(kept.shape, kept.dtype), *(cp.empty(x.shape, x.dtype) for x in (q, k, v))
-        OF_QUERY(q.shape[-2], (g, q, k, v, out, kept, dq, inner), scale, causal, q, k, v)
-        OF_KEY(k.shape[-2], (g, q, k, v, kept, inner, dk, dv), scale, causal, q, k, v)
-        return dq, dk, dv
-
-    return named(call, "attend_backward", otherwise)
+def backward(
+    q: Any, k: Any, v: Any, out: Any, levels: Any, g: Any, dq: Any, dk: Any, dv: Any, scale: float, causal: bool
+) -> None:
+    """Write the cotangents of q, k and v; all arrays are contiguous."""
+    inner = cp.empty(levels.shape, levels.dtype)
+    OF_QUERY(q.shape[-2], (g, q, k, v, out, levels, dq, inner), scale, causal, q, k, v)
+    OF_KEY(k.shape[-2], (g, q, k, v, levels, inner, dk, dv), scale, causal, q, k, v)

@@ -29,9 +29,9 @@ KERNELS = [
 ]
 # The modules that import CuPy, in the order of their imports.
 PARTS = (
-    *(f"gradcore.backends.{name}" for name in "cuda streams graphs cusolver cublas convolutions".split()),
+    *(f"gradcore.backends.{name}" for name in "cuda streams graphs cusolver cublas plans convolutions".split()),
     *KERNELS,
-    "gradcore.backends.writes",
+    *(f"gradcore.backends.{name}" for name in "attention writes".split()),
     BACKEND,
 )
 

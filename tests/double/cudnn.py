@@ -1,4 +1,4 @@
-"""The pretended frontend of cuDNN: graphs of one convolution, which it plans by its rules and computes tap by tap.
+"""The pretended frontend of cuDNN: graphs of a convolution or of attention, which it plans by its rules and computes.
 
 `installed()` makes `import cudnn` find it. It must not know gradcore, but for the switch that it makes look again. A step
 out of order, an argument that the frontend has not, a stream that is not current, or an address of no array is an error.
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from enum import Enum
 from itertools import product
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
@@ -27,6 +27,7 @@ class Named(Enum):
 
 data_type = Named("data_type", "NOT_SET HALF BFLOAT16 FLOAT DOUBLE")  # type: ignore[call-overload]
 heur_mode = Named("heur_mode", "A B FALLBACK")  # type: ignore[call-overload]
+diagonal_alignment = Named("diagonal_alignment", "TOP_LEFT BOTTOM_RIGHT")  # type: ignore[call-overload]
 numerical_note = Named("numerical_note", "TENSOR_CORE DOWN_CONVERT_INPUTS NONDETERMINISTIC")  # type: ignore[call-overload]
 DTYPES = {data_type.HALF: "float16", data_type.BFLOAT16: "bfloat16", data_type.FLOAT: "float32", data_type.DOUBLE: "float64"}
 
@@ -81,8 +82,58 @@ class Tensor:
 STEPS = "described validated lowered planned supported built".split()
 
 
+class Convolution(NamedTuple):
+    """One of the three, of two operands."""
+
+    way: str
+    ends: tuple[Tensor, Tensor, Tensor]
+    geometry: tuple[Any, ...]
+
+    def check(self, io: Any) -> None:
+        padding, stride, dilation = self.geometry
+        order = {"forward": (0, 1, 2), "transposed": (2, 1, 0), "kernel": (0, 2, 1)}[self.way]
+        x, w, y = (self.ends[i].dim for i in order)
+        assert len(x) == len(w) == len(y) >= 4, "cuDNN convolves over two axes or three"
+        assert all(len(each) == len(x) - 2 for each in self.geometry)
+        out = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, p, s, d in zip(x[2:], w[2:], padding, stride, dilation)]  # noqa: B905
+        if y != [x[0], w[0], *out] or x[1] % w[1] or w[0] % (x[1] // w[1]):
+            raise ValueError(f"no convolution of {x} by {w} is {y}")
+        assert [each.is_output for each in self.ends] == [False, False, True]
+        assert all(each.kind is io for each in self.ends)
+
+    def run(self, arrays: list[ndarray]) -> None:
+        convolved(self.way, [end.dim for end in self.ends], self.geometry, *arrays)
+
+
+class Attention(NamedTuple):
+    """Attention, or its derivative: of q, k, v, the result and the statistics, then of the cotangents."""
+
+    way: str
+    ends: tuple[Tensor, ...]
+    scale: float
+    ahead: int | None
+
+    def check(self, io: Any) -> None:
+        if io not in (data_type.HALF, data_type.BFLOAT16):
+            raise cudnnGraphNotSupportedError("sdpa is of 16 bits")
+        (b, h, rows, depth), (_, _, columns, width) = self.ends[0].dim, self.ends[2].dim
+        if depth % 8 or width % 8:
+            raise cudnnGraphNotSupportedError("hidden_dim should be multiple of 8")
+        if self.ahead is None and rows == columns == 1:
+            raise cudnnGraphNotSupportedError("s_q = s_kv = 1 is not supported.")
+        q, k, v, o = [b, h, rows, depth], [b, h, columns, depth], [b, h, columns, width], [b, h, rows, width]
+        dims = [q, k, v, o, [b, h, rows, 1], *([o, q, k, v] if self.way.endswith("backward") else [])]
+        assert [each.dim for each in self.ends] == dims
+        given = 3 if self.way == "attention" else 6
+        assert [each.is_output for each in self.ends] == [i >= given for i in range(len(dims))]
+        assert all(each.kind is (data_type.FLOAT if i == 4 else io) for i, each in enumerate(self.ends))
+
+    def run(self, arrays: list[ndarray]) -> None:
+        attended(self.scale, self.ahead, [end.dim for end in self.ends], *arrays)
+
+
 class pygraph:
-    """A graph of one convolution."""
+    """A graph of one operation."""
 
     def __init__(self, *, io_data_type: Any, intermediate_data_type: Any, compute_data_type: Any, handle: Handle) -> None:
         self.io, self.wide, self.handle = io_data_type, compute_data_type, handle
@@ -90,7 +141,7 @@ class pygraph:
         self.operation: Any = None
 
     def tensor(self, *, dim: list[int], stride: list[int], data_type: Any) -> Tensor:
-        assert len(dim) == len(stride) >= 4, "cuDNN convolves over two axes or three"
+        assert len(dim) == len(stride)
         return Tensor(dim, stride, data_type)
 
     def conv_fprop(self, *, image: Tensor, weight: Tensor, padding: Any, stride: Any, dilation: Any) -> Tensor:
@@ -104,10 +155,31 @@ class pygraph:
 
     def _of(self, way: str, operands: Any, *geometry: Any) -> Tensor:
         assert self.operation is None
-        assert all(len(each) == len(operands[0].dim) - 2 for each in geometry)
         result = Tensor()
-        self.operation = way, (*operands, result), geometry
+        self.operation = Convolution(way, (*operands, result), geometry)
         return result
+
+    def sdpa(
+        self, *, q: Tensor, k: Tensor, v: Tensor, is_inference: bool, attn_scale: float, diagonal_alignment: Any = None,
+        diagonal_band_right_bound: int | None = None,
+    ) -> list[Tensor]:  # fmt: skip
+        assert self.operation is None
+        assert is_inference is False
+        assert diagonal_alignment in (None, globals()["diagonal_alignment"].TOP_LEFT)
+        made = [Tensor(), Tensor()]
+        self.operation = Attention("attention", (q, k, v, *made), attn_scale, diagonal_band_right_bound)
+        return made
+
+    def sdpa_backward(
+        self, *, q: Tensor, k: Tensor, v: Tensor, o: Tensor, dO: Tensor, stats: Tensor, attn_scale: float,
+        use_deterministic_algorithm: bool, diagonal_alignment: Any = None, diagonal_band_right_bound: int | None = None,
+    ) -> list[Tensor]:  # fmt: skip
+        assert self.operation is None
+        assert diagonal_alignment in (None, globals()["diagonal_alignment"].TOP_LEFT)
+        way = f"attention {'exactly ' * use_deterministic_algorithm}backward"
+        made = [Tensor(), Tensor(), Tensor()]
+        self.operation = Attention(way, (q, k, v, o, stats, dO, *made), attn_scale, diagonal_band_right_bound)
+        return made
 
     def _next(self, step: str) -> None:
         assert STEPS[self.step + 1] == step, f"{step} after {STEPS[self.step]}"
@@ -115,16 +187,9 @@ class pygraph:
 
     def validate(self) -> None:
         self._next("validated")
-        way, ends, (padding, stride, dilation) = self.operation
-        order = {"forward": (0, 1, 2), "transposed": (2, 1, 0), "kernel": (0, 2, 1)}[way]
-        x, w, y = (ends[i].dim for i in order)
-        out = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, p, s, d in zip(x[2:], w[2:], padding, stride, dilation)]  # noqa: B905
-        if y != [x[0], w[0], *out] or x[1] % w[1] or w[0] % (x[1] // w[1]):
-            raise ValueError(f"no convolution of {x} by {w} is {y}")
-        assert ends[2].is_output
-        for each in ends:
-            assert each.kind is self.io
+        for each in self.operation.ends:
             assert each.stride == [int(np.prod(each.dim[i + 1 :], dtype=int)) for i in range(len(each.dim))]
+        self.operation.check(self.io)
 
     def build_operation_graph(self) -> None:
         self._next("lowered")
@@ -174,17 +239,17 @@ class pygraph:
         assert index in self.built
         assert handle is self.handle
         assert (handle.device, handle.stream) == (current.id, queues.get_current_stream().ptr)
-        way, ends, geometry = self.operation
+        ends = self.operation.ends
         name, _, size, time = self.ways[index]
         assert array_at(workspace).nbytes >= size
         arrays = [array_at(tensors[end]) for end in ends]
         for array, end in zip(arrays, ends, strict=True):
             assert array._host.flags.c_contiguous
             assert (array.size, array.dtype.name) == (int(np.prod(end.dim)), DTYPES[end.kind])
-        runs.append((way, name))
+        runs.append((self.operation.way, name))
         for _ in range(time):
             next(queues.Event._clock)
-        computed(way, [end.dim for end in ends], geometry, *arrays)
+        self.operation.run(arrays)
 
 
 def array_at(pointer: int) -> ndarray:
@@ -196,7 +261,7 @@ def array_at(pointer: int) -> ndarray:
 
 
 @graphs.replayed
-def computed(way: str, dims: list[list[int]], geometry: Any, first: ndarray, second: ndarray, result: ndarray) -> None:
+def convolved(way: str, dims: list[list[int]], geometry: Any, first: ndarray, second: ndarray, result: ndarray) -> None:
     """The convolution of N images in G groups, a place of the kernel at a time."""
     padding, stride, dilation = geometry
     a, b = (to_host(x, way).astype("f8").reshape(dim) for x, dim in zip((first, second), dims, strict=False))
@@ -228,16 +293,37 @@ def computed(way: str, dims: list[list[int]], geometry: Any, first: ndarray, sec
     to_host(result, way)[...] = made.reshape(result.shape)
 
 
+@graphs.replayed
+def attended(scale: float, ahead: int | None, dims: list[list[int]], *arrays: ndarray) -> None:
+    """Attention by its definition, with the logarithms of the sums for statistics; or the cotangents, if there is one."""
+    given = 3 if len(arrays) == 5 else 6
+    q, k, v, *more = (
+        to_host(x, "sdpa").astype("f8").reshape(dim) for x, dim in zip(arrays[:given], dims[:given], strict=True)
+    )
+    scores = np.einsum("bhqe,bhke->bhqk", q, k) * scale
+    if ahead is not None:
+        scores[..., ~np.tri(*scores.shape[-2:], ahead, dtype=bool)] = -np.inf
+    if more:
+        o, levels, g = more
+        shares = np.exp(scores - levels)
+        d = shares * (np.einsum("bhqv,bhkv->bhqk", g, v) - (g * o).sum(-1, keepdims=True)) * scale
+        made = [np.einsum("bhqk,bhke->bhqe", d, k), np.einsum("bhqk,bhqe->bhke", d, q)]
+        made.append(np.einsum("bhqk,bhqv->bhkv", shares, g))
+    else:
+        levels = np.log(np.exp(scores).sum(-1, keepdims=True))
+        made = [np.einsum("bhqk,bhkv->bhqv", np.exp(scores - levels), v), levels]
+    for array, values in zip(arrays[given:], made, strict=True):
+        to_host(array, "sdpa")[...] = values.reshape(array.shape)
+
+
 def library(version: Any = 91002) -> ModuleType:
     """The pretended module `cudnn`; `version` may be an error."""
     found = ModuleType("cudnn")
+    names = data_type, diagonal_alignment, heur_mode, numerical_note
     found.__dict__.update(
         backend_version=mock.Mock(**({"return_value": version} if isinstance(version, int) else {"side_effect": version})),
         create_handle=Handle,
-        **{
-            each.__name__: each
-            for each in (set_stream, pygraph, cudnnGraphNotSupportedError, data_type, heur_mode, numerical_note)
-        },
+        **{each.__name__: each for each in (set_stream, pygraph, cudnnGraphNotSupportedError, *names)},
     )
     return found
 
@@ -248,7 +334,7 @@ def installed(found: ModuleType | None) -> Iterator[Any]:
     from gradcore.backends import cudnn
     from tests import double
 
-    known = double.parts()["gradcore.backends.convolutions"]._known
+    known = double.parts()["gradcore.backends.plans"].known
     runs.clear()
     planned.clear()
     with mock.patch.dict("sys.modules", {"cudnn": found}):

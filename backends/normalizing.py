@@ -1,7 +1,8 @@
 """Normalisation with weights on the host, by the fewest passes; must not know gradients or Tensors.
 
 Where no mean is large beside its deviation, the variance is the mean square less the square of the mean, the result
-x * a + b, and so is the derivative: nothing is subtracted from each number beforehand. Else composed.py has the formulas.
+x * a + b, and so is the derivative: nothing is subtracted from each number beforehand. Else composed.py has the formulas,
+and where the weights lie along what is normalised, as in layer_norm, what is here writes over as few arrays as it can.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ Array = Any
 Axes = tuple[int, ...]
 
 _FEW = 4096  # numbers, up to which there is nothing to gain
+_MANY = 1024  # rows to add up in a product
 _SHORT = 32  # numbers of a channel next to each other, likewise
 
 
@@ -61,10 +63,57 @@ def _combined(end: int, level: Array, *terms: tuple[Array, Array]) -> Array:
     return out
 
 
+def _lengthwise(x: Array, scale: Array, axis: Axes, channel: int) -> bool:
+    """Whether there is one weight for each of the numbers that are normalised together."""
+    return scale.ndim == len(axis) == x.ndim - channel and x.dtype.char in "fd"
+
+
+def _normalize_lengthwise(
+    F: Any, x: Array, scale: Array, shift: Array, axis: Axes, eps: float
+) -> tuple[Array, Array, Array, Array]:
+    mean = F.sum(x, axis, keepdims=True) / scale.size
+    out = x - mean
+    variance = composed.inner(F, out, out, axis) / scale.size
+    out *= (variance + eps) ** -0.5
+    out *= scale
+    out += shift
+    return out, x, mean, variance
+
+
+def _normalize_lengthwise_backward(
+    F: Any, g: Array, x: Array, scale: Array, mean: Array, variance: Array, axis: Axes, eps: float, needs: tuple[bool, ...]
+) -> tuple[Array | None, ...]:
+    n, over, unit, to_x, to_scale = scale.size, tuple(range(axis[0])), (variance + eps) ** -0.5, None, None
+    if needs[0] or needs[1]:
+        centred = x - mean
+        products = np.ascontiguousarray(g * centred)
+    if needs[1]:
+        to_scale = _totals(products.reshape(-1, n), unit.reshape(-1)).reshape(scale.shape)
+    if needs[0]:
+        flat = scale.reshape(-1)
+        slope, level = (each.reshape(-1, n).dot(flat).reshape(mean.shape) / n for each in (products, g))
+        centred *= slope * unit * unit
+        centred += level
+        to_x = np.multiply(g, scale, products)
+        to_x -= centred
+        to_x *= unit
+    return to_x, to_scale, F.sum(g, over) if needs[2] else None
+
+
+def _totals(rows: Array, factors: Array) -> Array:
+    """The sum of rows times their factors; of many rows in parts, for a product adds up one by one."""
+    if len(rows) <= _MANY:
+        return factors.dot(rows)
+    parts = [factors[start : start + _MANY].dot(rows[start : start + _MANY]) for start in range(0, len(rows), _MANY)]
+    return np.add.reduce(parts, 0, "d").astype(rows.dtype)
+
+
 def normalize(
     F: Any, x: Array, scale: Array, shift: Array, axis: Axes, eps: float, channel: int
 ) -> tuple[Array, Array, Array, Array]:
     """Return what the function of this name in composed.py does, but where means are small x for what is kept."""
+    if _lengthwise(x, scale, axis, channel):
+        return _normalize_lengthwise(F, x, scale, shift, axis, eps)
     end = _channels(x, scale, axis, channel)
     if end is None:
         return composed.normalize(F, x, scale, shift, axis, eps, channel)
@@ -85,6 +134,8 @@ def normalize_backward(
     axis: Axes, eps: float, channel: int, needs: tuple[bool, ...],
 ) -> tuple[Array | None, ...]:  # fmt: skip
     """Return the cotangents of the three arrays of `normalize` that are needed, None for others."""
+    if _lengthwise(kept, scale, axis, channel):
+        return _normalize_lengthwise_backward(F, g, kept, scale, mean, variance, axis, eps, needs)
     end = _channels(kept, scale, axis, channel)
     if end is None or not _mild(mean, variance):
         return composed.normalize_backward(F, g, kept, scale, mean, variance, axis, eps, channel, needs)

@@ -65,7 +65,7 @@ def _combined(end: int, level: Array, *terms: tuple[Array, Array]) -> Array:
 
 def _lengthwise(x: Array, scale: Array, axis: Axes, channel: int) -> bool:
     """Whether there is one weight for each of the numbers that are normalised together."""
-    return scale.ndim == len(axis) == x.ndim - channel and x.dtype.char in "fd"
+    return axis == tuple(range(channel, x.ndim)) and scale.ndim == len(axis) and x.dtype.char in "fd"
 
 
 def _normalize_lengthwise(

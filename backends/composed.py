@@ -61,13 +61,19 @@ def gelu_tanh_backward(F: Any, g: Array, x: Array) -> Array:
 
 def silu(F: Any, x: Array) -> Array:
     """Return x times its sigmoid."""
-    return F.sigmoid(x) * x
+    below = F.exp(-x)
+    below += 1
+    return x / below
 
 
 def silu_backward(F: Any, g: Array, x: Array) -> Array:
     """Return g times the derivative of `silu` at x."""
     s = F.sigmoid(x)
-    return g * (s * (x * (1 - s) + 1))
+    slope = 1 - s
+    slope *= x
+    slope += 1
+    slope *= s
+    return g * slope
 
 
 def leaky_relu(F: Any, x: Array, slope: float) -> Array:

@@ -97,7 +97,7 @@ if _TYPE_CHECKING:
         ldexp, lerp as lerp, rad2deg as rad2deg,
     )
     from gradcore.ops.assigning import (  # fmt: skip
-        _fill as fill_, _zero as zero_,
+        fill_ as fill_, zero_ as zero_,
     )
     from gradcore.ops.comparison import (  # fmt: skip
         allclose as allclose, bitwise_and as bitwise_and, bitwise_left_shift as bitwise_left_shift, bitwise_not as
@@ -298,9 +298,9 @@ if _TYPE_CHECKING:
         randn_like as randn_like, randperm as randperm,
     )
     from gradcore.ops.scatter import (  # fmt: skip
-        gather as gather, index_add as index_add, index_copy as index_copy, index_put as index_put, index_select as
-        index_select, put as put, repeat_interleave as repeat_interleave, scatter as scatter, scatter_add as
-        scatter_add, take as take, take_along_dim as take_along_dim,
+        gather as gather, index_add as index_add, index_copy as index_copy, index_put as index_put, index_put_ as
+        index_put_, index_select as index_select, put as put, repeat_interleave as repeat_interleave, scatter as
+        scatter, scatter_add as scatter_add, take as take, take_along_dim as take_along_dim,
     )
     from gradcore.ops.segments import (  # fmt: skip
         index_reduce as index_reduce, scatter_reduce as scatter_reduce, segment_reduce as segment_reduce,
@@ -334,9 +334,9 @@ if _TYPE_CHECKING:
         istft as istft, stft as stft,
     )
     from gradcore.ops.strides import (  # fmt: skip
-        as_strided as as_strided, as_strided_scatter as as_strided_scatter, diag as diag, diag_embed as diag_embed,
-        diagflat as diagflat, diagonal as diagonal, diagonal_scatter as diagonal_scatter, select_scatter as
-        select_scatter, slice_scatter as slice_scatter, tril as tril, triu as triu,
+        as_strided as as_strided, as_strided_ as as_strided_, as_strided_scatter as as_strided_scatter, diag as diag,
+        diag_embed as diag_embed, diagflat as diagflat, diagonal as diagonal, diagonal_scatter as diagonal_scatter,
+        select_scatter as select_scatter, slice_scatter as slice_scatter, tril as tril, triu as triu,
     )
     from gradcore.ops.view_copies import (  # fmt: skip
         alias_copy as alias_copy, as_strided_copy as as_strided_copy, detach_copy as detach_copy, diagonal_copy as
@@ -362,12 +362,10 @@ if _TYPE_CHECKING:
     LongTensor: _Any
     ShortTensor: _Any
     alpha_dropout: _Any
-    as_strided_: _Any
     complex: _Any
     dropout: _Any
     empty_like: _Any
     feature_alpha_dropout: _Any
-    index_put_: _Any
     is_complex: _Any
     is_floating_point: _Any
     is_signed: _Any

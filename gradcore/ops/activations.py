@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore.ops import softmax as probabilities
 from gradcore.ops.arguments import need_tensor
 from gradcore.ops.direct import public
-from gradcore.ops.registry import functions, methods, op
+from gradcore.ops.registry import functions, methods, of_tensor, op
 from gradcore.primitives import activations as a
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import transcendental as t
@@ -34,7 +34,7 @@ _written = {
 _SELU = {"alpha": 1.6732632423543772, "scale": 1.0507009873554805}
 
 
-relu_ = methods["relu_"]
+relu_ = of_tensor(methods["relu_"], "relu_")
 
 
 def _apply(function: Callable[..., Any], name: str, input: Any, inplace: bool, **params: Any) -> Any:
@@ -72,6 +72,7 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
 @op(namespace="nn.functional", method=False)
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """Replace x that are not above 0 by alpha * (exp(x / alpha) - 1)."""
+    need_tensor(input, "celu")
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
     return _apply(_celu, "celu", input, inplace, alpha=alpha, input_scale=1 / alpha)  # type: ignore[no-any-return]
@@ -80,6 +81,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 @op(namespace="nn.functional", method=False)
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
     """Limit `input` to [min_val, max_val]; the gradient at both is 0."""
+    need_tensor(input, "hardtanh")
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
     return _apply(a.hardtanh, "hardtanh", input, inplace, low=min_val, high=max_val)  # type: ignore[no-any-return]
@@ -101,7 +103,7 @@ def _in_place(f: Any) -> Callable[..., Any]:
 
 
 leaky_relu_, elu_, selu_, celu_, hardtanh_ = map(_in_place, (leaky_relu, elu, selu, celu, hardtanh))
-functions[""].update(relu_=relu_, selu=selu, selu_=selu_, celu=celu, celu_=celu_)
+functions[""].update(selu=selu, selu_=selu_, celu=celu, celu_=celu_)
 
 
 @op(namespace="nn.functional", method=False, out=True)

@@ -60,6 +60,11 @@ def shape(size: Sequence[Any], named: Any = None) -> Shape:
     return tuple(map(index, size))
 
 
+def not_a_tensor(op: str, argument: str, position: int, got: Any) -> TypeError:
+    """The error for an argument that should have been a Tensor."""
+    return TypeError(f"{op}(): argument '{argument}' (position {position}) must be Tensor, not {type(got).__name__}")
+
+
 def need_tensor(x: Any, op: str, name: str = "input") -> None:
     """Raise TypeError if `x` is not a Tensor."""
     if not isinstance(x, Value):

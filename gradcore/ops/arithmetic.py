@@ -6,14 +6,15 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
-from gradcore.ops.arguments import need_tensor
-from gradcore.ops.direct import not_a_tensor, public
+from gradcore.ops.arguments import need_tensor, not_a_tensor
+from gradcore.ops.direct import public
 from gradcore.ops.numbers import in_dtype, promoted, times
 from gradcore.ops.pointwise import pow
 from gradcore.ops.registry import methods, op
 from gradcore.primitives import elementwise as e
 from gradcore.recorder import renamed
 from gradcore.recorder.inplace import inplace
+from gradcore.recorder.record import operand
 from gradcore.recorder.value import Value
 
 if TYPE_CHECKING:
@@ -106,12 +107,13 @@ def ldexp(input: Tensor, other: Tensor) -> Any:
 @op(out="exact")
 def float_power(input: Any, exponent: Any) -> Any:
     """Raise to the power of `exponent` in float64, complex numbers in complex128; one of the two may be a number."""
-    given = [x for x in (input, exponent) if isinstance(x, Value)]
-    if not given:
+    x, y = operand(input), operand(exponent)
+    if y is NotImplemented:
+        raise not_a_tensor("float_power", "exponent", 2, exponent)
+    if x is NotImplemented or not (isinstance(x, Value) or isinstance(y, Value)):
         raise not_a_tensor("float_power", "input", 1, input)
-    dtype = dtypes.complex128 if promoted(input, exponent).kind == "c" else dtypes.float64
-    wide = (in_dtype(x, dtype.numpy) if isinstance(x, Value) else x for x in (input, exponent))
-    return pow(*wide)
+    dtype = dtypes.complex128 if promoted(x, y).kind == "c" else dtypes.float64
+    return pow(*(in_dtype(each, dtype.numpy) if isinstance(each, Value) else each for each in (x, y)))
 
 
 _float_power_inplace = inplace(float_power, "float_power_")

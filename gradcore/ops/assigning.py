@@ -12,7 +12,7 @@ from gradcore.backends import numpy as host
 from gradcore.graph.modes import is_grad_enabled
 from gradcore.ops.arguments import converted, need_tensor
 from gradcore.ops.indexing import advanced, basic, items_of
-from gradcore.ops.registry import functions, methods
+from gradcore.ops.registry import methods, of_tensor
 from gradcore.ops.shaping import broadcast_shapes, expand_to
 from gradcore.primitives import conversion as c
 from gradcore.primitives import indexing as p
@@ -254,4 +254,4 @@ def _fill(self: Any, value: Any) -> Any:
 
 
 methods.update(__setitem__=setitem, copy_=_copy_from, zero_=_zero, fill_=_fill)
-functions[""].update(zero_=_zero, fill_=_fill)
+zero_, fill_ = of_tensor(_zero, "zero_"), of_tensor(_fill, "fill_")

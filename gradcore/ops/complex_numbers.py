@@ -37,12 +37,14 @@ def conj_physical(input: Tensor) -> Any:
 @op("resolve_neg")
 def resolve_conj(input: Tensor) -> Any:
     """Return the tensor itself: conjugates and negatives are computed at once."""
+    need_tensor(input, "resolve_conj")
     return input
 
 
 @op("is_neg")
 def is_conj(input: Tensor) -> bool:
     """Return False: conjugates and negatives are computed at once."""
+    need_tensor(input, "is_conj")
     return False
 
 

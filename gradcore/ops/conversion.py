@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore import devices, dtypes, layouts
 from gradcore.backends import of
-from gradcore.ops.arguments import need_tensor
+from gradcore.ops.arguments import need_tensor, not_a_tensor
 from gradcore.ops.creation import place
 from gradcore.ops.out import put_out
 from gradcore.ops.registry import functions, methods, op
@@ -171,7 +171,10 @@ functions[""]["polar"] = _of_parts("polar", c.polar, ("abs", "angle"))
 @op()
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """Return a copy with memory of its own; gradients flow to the original."""
-    return c.copy(input, keep=memory_format is not layouts.contiguous_format)  # type: ignore[no-any-return]
+    copied = c.copy(input, keep=memory_format is not layouts.contiguous_format)
+    if copied is NotImplemented:
+        raise not_a_tensor("clone", "input", 1, input)
+    return copied  # type: ignore[no-any-return]
 
 
 @op(function=False)

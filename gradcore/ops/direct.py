@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from gradcore.graph import modes
+from gradcore.ops.arguments import not_a_tensor
 from gradcore.ops.out import put_out
 from gradcore.ops.registry import functions, methods
 from gradcore.recorder.inplace import inplace as in_place
@@ -86,8 +87,3 @@ def _refused(name: str, input: Any, other: Any, taken: Any) -> TypeError:
     if isinstance(input, taken):
         return not_a_tensor(name, "other", 2, other)
     return not_a_tensor(name, "input", 1, input)
-
-
-def not_a_tensor(op: str, argument: str, position: int, got: Any) -> TypeError:
-    """The error for an argument that should have been a Tensor."""
-    return TypeError(f"{op}(): argument '{argument}' (position {position}) must be Tensor, not {type(got).__name__}")

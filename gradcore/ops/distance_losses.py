@@ -130,6 +130,8 @@ def margin_ranking_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """Return the mean (sum, none) of -target * (input1 - input2) + margin where that is above 0."""
+    for x, name in ((input1, "input1"), (input2, "input2"), (target, "target")):
+        need_tensor(x, "margin_ranking_loss", name)
     how = which_reduction(reduction, size_average, reduce)
     sizes = [list(x._array.shape) for x in (input1, input2, target)]
     if len({len(size) for size in sizes}) > 1:
@@ -168,6 +170,8 @@ def cosine_embedding_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """Return the mean (sum, none) of 1 - cos where the target is 1, of cos - margin, above 0, where it is -1."""
+    for x, name in ((input1, "input1"), (input2, "input2"), (target, "target")):
+        need_tensor(x, "cosine_embedding_loss", name)
     how = which_reduction(reduction, size_average, reduce)
     ndim = target._array.ndim
     if ndim > 1:
@@ -198,6 +202,8 @@ def triplet_margin_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """Return the mean (sum, none) of margin + distance to `positive` - distance to `negative`, above 0."""
+    for x, name in ((anchor, "anchor"), (positive, "positive"), (negative, "negative")):
+        need_tensor(x, "triplet_margin_loss", name)
     how = which_reduction(reduction, size_average, reduce)
 
     def distance(x: Tensor, y: Tensor) -> Tensor:
@@ -246,6 +252,7 @@ def soft_margin_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """Return the mean (sum, none) of log(1 + exp(-target * input)). Raises RuntimeError if `target` needs a gradient."""
+    need_tensor(input, "soft_margin_loss")
     how = which_reduction(reduction, size_average, reduce)
     _constant("soft_margin_loss", target)
     loss = reduced(a.softplus(-target * input, beta=1.0, threshold=math.inf), how)

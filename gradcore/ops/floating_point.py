@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
-from gradcore.ops.arguments import need_tensor
-from gradcore.ops.direct import not_a_tensor, public
+from gradcore.ops.arguments import need_tensor, not_a_tensor
+from gradcore.ops.direct import public
 from gradcore.ops.numbers import full, promoted
 from gradcore.ops.registry import op
 from gradcore.ops.return_types import return_type

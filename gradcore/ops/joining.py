@@ -216,7 +216,7 @@ def _within(start: int, stop: int, n: int) -> tuple[int, int]:
 
 
 def _split_along(name: str, least: int, at: int) -> Any:
-    def splitting(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:
+    def splitting(input: Tensor, indices_or_sections: Any) -> tuple[Any, ...]:
         ndim = input._array.ndim
         if ndim < least:
             raise RuntimeError(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gradcore.ops.arguments import need_tensor
-from gradcore.ops.direct import not_a_tensor, public
+from gradcore.ops.arguments import need_tensor, not_a_tensor
+from gradcore.ops.direct import public
 from gradcore.ops.numbers import full, promoted
 from gradcore.ops.registry import functions, op
 from gradcore.primitives import logarithms as p

@@ -9,7 +9,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
-from gradcore.ops import strides
+from gradcore.ops import arguments, strides
 from gradcore.ops.arguments import axis, need_tensor
 from gradcore.ops.cumulative import cumprod
 from gradcore.ops.joining import cat
@@ -56,7 +56,7 @@ functions["linalg"]["matrix_power"] = functions[""]["matrix_power"]
 @op(namespace="linalg", method=False, out=True, node="View")
 def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
     """Multiply matrices in the order that takes fewest multiplications; the first and last may be vectors."""
-    n = len(tensors)
+    n = len(arguments.tensors((tensors,), "linalg.multi_dot"))
     if n < 2:
         raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {n}")
     for i, x in enumerate(tensors):
@@ -90,6 +90,7 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
 @op(method=False, out=True)
 def chain_matmul(*matrices: Tensor) -> Tensor:
     """Multiply matrices: `linalg.multi_dot`."""
+    need_tensor(matrices[0], "chain_matmul", "matrices")
     return multi_dot(matrices) if len(matrices) > 1 else matrices[0]
 
 

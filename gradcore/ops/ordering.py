@@ -8,7 +8,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from gradcore.ops import arguments
-from gradcore.ops.arguments import axis
+from gradcore.ops.arguments import axis, need_tensor
 from gradcore.ops.registry import methods, op
 from gradcore.ops.shaping import becomes
 from gradcore.primitives import shape as p
@@ -188,6 +188,7 @@ def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
 @op()
 def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     """Move elements cyclically by `shifts` along `dims`, or in flat order if no dims are given."""
+    need_tensor(input, "roll")
     shift, at = arguments.shape((shifts,) if isinstance(shifts, Iterable) else (index(shifts),)), dims
     if not isinstance(at, Iterable):
         at = (at,)

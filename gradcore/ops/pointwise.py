@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gradcore.backends import of
-from gradcore.ops.arguments import need_tensor
-from gradcore.ops.direct import accepted, not_a_tensor, public
+from gradcore.ops.arguments import need_tensor, not_a_tensor
+from gradcore.ops.direct import accepted, public
 from gradcore.ops.numbers import full, in_dtype, promoted, times
 from gradcore.ops.registry import methods, op
 from gradcore.primitives import comparison as c

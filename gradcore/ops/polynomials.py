@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gradcore.backends import of
-from gradcore.ops.direct import not_a_tensor
+from gradcore.ops.arguments import not_a_tensor
 from gradcore.ops.numbers import full, promoted
 from gradcore.ops.registry import op
 from gradcore.ops.shaping import broadcast_shapes, expand_to

@@ -122,6 +122,9 @@ def is_set_to(input: Tensor, tensor: Tensor) -> bool:
 @op(method=False)
 def result_type(tensor1: Any, tensor2: Any) -> dtypes.dtype:
     """Return the dtype of an operation on two tensors or numbers."""
+    for i, x in enumerate((tensor1, tensor2)):
+        if not isinstance(x, (Value, bool, int, float, complex)):
+            raise arguments.not_a_tensor("result_type", f"tensor{i + 1}", i + 1, x)
     tensors = [x for x in (tensor1, tensor2) if isinstance(x, Value)]
     found = dtypes.result_type(
         [dtypes.of(x._array.dtype) for x in tensors if x._array.ndim],

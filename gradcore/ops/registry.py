@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import CodeType, FunctionType
 from typing import Any, Final, Literal, TypeVar
 
+from gradcore.ops.arguments import not_a_tensor
 from gradcore.ops.out import put_out
 from gradcore.recorder.inplace import inplace as in_place
 from gradcore.recorder.steps import compiled
@@ -48,7 +49,8 @@ def op(
 
     def publish(f: C) -> C:
         plain: Callable[..., Any] = _labelled(f, node) if node else f
-        public, bound = _public(plain, f, out), _public(plain, f, False)
+        checked = namespace != "nn.functional" and f.__annotations__.get(next(iter(f.__code__.co_varnames), "")) == "Tensor"
+        public, bound = _public(plain, f, out, checked), _public(plain, f, False)
         for name in (f.__name__.rstrip("_"), *aliases):
             if function:
                 functions[namespace][name] = public
@@ -86,18 +88,19 @@ def label(result: Any, name: str, inputs: Iterable[Any] = ()) -> None:
 
 
 # -- the public forms of a function ----------------------------------------------------------------------------------
-# They take `out=` and NumPy's names besides what the function itself takes. A plain `*args, **keywords` wrapper would cost
-# more than some operations, so they are written out with the function's own parameters, at the first call.
+# They take `out=` and NumPy's names besides what the function itself takes, and say which argument is no tensor. A plain
+# `*args, **keywords` wrapper would cost more than some operations, so they are written out with the function's own
+# parameters, at the first call.
 
 
-def _public(plain: Callable[..., Any], f: Callable[..., Any], out: Out) -> Callable[..., Any]:
+def _public(plain: Callable[..., Any], f: Callable[..., Any], out: Out, checked: bool = False) -> Callable[..., Any]:
     """`plain`, whose parameters are those of `f`, with `out=` if wanted, and NumPy's names of `dim` and `keepdim`."""
     code: CodeType = f.__code__
-    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    if not out and "dim" not in names:
+    more = bool(out) or "dim" in _names(code)
+    if code.co_flags & _VARKEYWORDS:
+        return _wrapped(plain, f, out) if more else plain
+    if not (more or checked):
         return plain
-    if code.co_flags & (_VARARGS | _VARKEYWORDS):
-        return _wrapped(plain, f, out)
     namespace: dict[str, Any] = {"plain": plain, "out": out, "__name__": f.__module__, "_write": _write}
     public = FunctionType(_first_call.__code__.replace(co_name=f.__name__), namespace, f.__name__)
     namespace["public"] = public
@@ -106,6 +109,10 @@ def _public(plain: Callable[..., Any], f: Callable[..., Any], out: Out) -> Calla
 
 
 _VARARGS, _VARKEYWORDS = 0x04, 0x08
+
+
+def _names(code: CodeType) -> tuple[str, ...]:
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
 def _first_call(*args: Any, **keywords: Any) -> Any:
@@ -117,36 +124,73 @@ def _write(public: FunctionType, plain: Callable[..., Any], out: Out) -> None:
     """Give `public` its real code."""
     f: Any = public.__wrapped__  # type: ignore[attr-defined]
     code: CodeType = f.__code__
-    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    names, told = _names(code), f.__annotations__
     first, rest = names[: code.co_argcount], names[code.co_argcount :]
     required = code.co_argcount - len(f.__defaults__ or ())
-    given = ", ".join([*first, *(f"{name}={name}" for name in rest)])
+    many = f"*{code.co_varnames[len(names)]}" if code.co_flags & _VARARGS else ""
+    others = bool(out) or "dim" in names
     signature = [*first[:required], *(f"{name}=None" for name in first[required:])]
-    signature += ["*", *rest, *(["out=None"] if out else [])] if rest or out else []
-    source = (
-        f"def {f.__name__}({', '.join(signature)}, **others):\n"
-        f"    if {'out is None and ' if out else ''}not others:\n"
-        f"        return plain({given})\n"
-        f"    return again({{{', '.join(f'{name!r}: {name}' for name in names)}}}, others{', out' if out else ''})\n"
-    )
-    again = functools.partial(_again, plain, f.__name__, out)
+    signature += [many or "*"] if many or rest or out else []
+    signature += [*(f"{name}=None" for name in rest), *(["out=None"] if out else []), *(["**others"] if others else [])]
+    given = ", ".join([*first, *([many] if many else []), *(f"{name}={name}" for name in rest)])
+    values = f"{{{', '.join(f'{name!r}: {name}' for name in names)}}}, {many[1:] or '()'}"
+    lines = [
+        f"def {f.__name__}({', '.join(signature)}):",
+        f"    if {'out is None and ' if out else ''}{'not others' if others else 'True'}:",
+        "        try:",
+        f"            return plain({given})",
+        "        except Exception as error:",
+        f"            refuse(error, {values})",
+        "            raise",
+        f"    return again({values}, {'others' if others else '{}'}, {'out' if out else 'None'})",
+    ]
     made: dict[str, Any] = {}
-    exec(compiled(source), made)
-    public.__globals__["again"] = again
+    exec(compiled("\n".join(lines)), made)
+    public.__globals__.update(
+        again=functools.partial(_again, plain, f.__name__, first, out),
+        refuse=functools.partial(_refuse, f.__name__.rstrip("_"), [x for x in first[:1] if told.get(x) == "Tensor"]),
+    )
     public.__defaults__ = f.__defaults__
     public.__kwdefaults__ = {**(f.__kwdefaults__ or {}), **({"out": None} if out else {})}
     public.__code__ = made[f.__name__].__code__  # last: another thread may call it between these lines
 
 
+def _refuse(name: str, tensors: Sequence[str], error: Exception, values: dict[str, Any], many: Sequence[Any]) -> None:
+    """Raise TypeError if one of `tensors` is none, or `error` is that of an argument which is none."""
+    for key in tensors:
+        if not isinstance(values[key], Value) and not isinstance(error, (TypeError, NotImplementedError)):
+            raise not_a_tensor(name, key, 1, values[key]) from None
+    if isinstance(error, AttributeError) and not isinstance(error.obj, Value):
+        for i, (key, value) in enumerate({**values, **{f"#{i}": x for i, x in enumerate(many)}}.items()):
+            if error.obj is value or (isinstance(value, (list, tuple)) and any(error.obj is x for x in value)):
+                raise not_a_tensor(name, key, i + 1, error.obj) from None
+
+
+def of_tensor(method: C, name: str) -> C:
+    """The function `name` that is a method of Tensors. Raises TypeError for anything else."""
+
+    @functools.wraps(method)
+    def function(input: Any, *args: Any, **keywords: Any) -> Any:
+        if not isinstance(input, Value):
+            raise not_a_tensor(name, "input", 1, input)
+        return method(input, *args, **keywords)
+
+    function.__name__ = function.__qualname__ = name
+    functions[""][name] = function
+    return function  # type: ignore[return-value]
+
+
 def _again(
-    plain: Callable[..., Any], name: str, rule: Out, values: dict[str, Any], others: dict[str, Any], out: Any = None
-) -> Any:
+    plain: Callable[..., Any], name: str, first: Sequence[str], rule: Out,
+    values: dict[str, Any], many: Sequence[Any], others: dict[str, Any], out: Any,
+) -> Any:  # fmt: skip
     for key, value in others.items():
         known = NUMPY_NAMES.get(key)
         if known not in values:
             raise TypeError(f"{name}() got an unexpected keyword argument '{key}'")
         values[known] = value
-    return plain(**values) if out is None else _put(plain, name, rule, out, (), values)
+    args = (*(values.pop(key) for key in first), *many) if many else ()
+    return plain(*args, **values) if out is None else _put(plain, name, rule, out, args, values)
 
 
 def _put(
@@ -160,7 +204,7 @@ def _put(
 
 
 def _wrapped(plain: Callable[..., Any], f: Callable[..., Any], out: Out) -> Callable[..., Any]:
-    """The public form of a function of any number of arguments."""
+    """The public form of a function of any keywords."""
     rule = out
 
     @functools.wraps(f)

@@ -15,7 +15,7 @@ from gradcore.backends import numpy as host
 from gradcore.backends import of
 from gradcore.ops import arguments, assigning, indexing
 from gradcore.ops.arguments import axis
-from gradcore.ops.registry import functions, label, methods, op
+from gradcore.ops.registry import label, methods, of_tensor, op
 from gradcore.ops.shaping import broadcast_shapes, expand_to, reshape_to
 from gradcore.primitives import conversion as c
 from gradcore.primitives import elementwise as e
@@ -396,4 +396,4 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     return _put[bool(accumulate)], reshape_to(source, (source._array.size,)), tuple(reversed(places))
 
 
-functions[""]["index_put_"] = methods["index_put_"]
+index_put_ = of_tensor(methods["index_put_"], "index_put_")

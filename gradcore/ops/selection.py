@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
 from gradcore.backends import numpy as host
-from gradcore.ops.arguments import need_tensor
-from gradcore.ops.direct import not_a_tensor, public
+from gradcore.ops.arguments import need_tensor, not_a_tensor
+from gradcore.ops.direct import public
 from gradcore.ops.numbers import NUMBERS, in_dtype, number_of, promoted
 from gradcore.ops.positions import nonzero
 from gradcore.ops.registry import functions, methods, op

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore.backends import of
 from gradcore.ops import arguments
 from gradcore.ops.arguments import axis
-from gradcore.ops.registry import functions, label, methods, op
+from gradcore.ops.registry import label, methods, of_tensor, op
 from gradcore.ops.shaping import becomes, reshape_to
 from gradcore.primitives import shape as p
 from gradcore.primitives.conversion import copy
@@ -106,7 +106,7 @@ def _layouts(input: Any, size: Any, stride: Any, storage_offset: int | None) -> 
 
 
 becomes(as_strided, "AsStrided", 1)
-functions[""]["as_strided_"] = methods["as_strided_"]
+as_strided_ = of_tensor(methods["as_strided_"], "as_strided_")
 
 
 @op(function=False)

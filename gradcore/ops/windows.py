@@ -15,6 +15,8 @@ from gradcore.primitives import transcendental as t
 
 def _places(name: str, n: int, periodic: bool, options: dict[str, Any]) -> Any:
     """Places from 0 to 1 in a window of `n` elements, whose end is the next one's beginning if it is `periodic`."""
+    if not isinstance(periodic, bool):
+        raise TypeError(f"{name}(): argument 'periodic' (position 2) must be bool, not {type(periodic).__name__}")
     dtype = options.get("dtype") or dtypes.get_default_dtype()
     if not dtype.is_floating_point:
         raise RuntimeError(f"{name}() expects floating point dtypes, got: {dtype}")

@@ -22,6 +22,7 @@ Array = Any
 STATE_BYTES = 5056
 _WORDS = 624
 _BLOCK = 16
+_FEW = 512  # numbers, up to which they are exchanged sooner one by one
 # torch divides two words, not one, for ranges from here on
 _WIDE_RANGE = 1 << 28
 _HEAD = struct.Struct("<QiiQ")  # seed, words left, seeded, next word
@@ -64,6 +65,8 @@ class Mersenne:
         """Return 0 ... n-1 in an order made by exchanging each with one that follows."""
         with self._lock:
             steps = self._words(max(n - 1, 0)) % np.arange(n, 1, -1, dtype=np.uint64)
+        if n > _FEW:
+            return _exchanged(steps.view(np.int64))
         order = list(range(n))
         for i, step in enumerate(steps.tolist()):
             order[i], order[i + step] = order[i + step], order[i]
@@ -219,3 +222,30 @@ def _rejected(rate: float, uniform: Iterator[tuple[int, float]]) -> tuple[float,
         density = k * log_rate - rate - math.lgamma(k + 1)
         if v == 0 or math.log(v) + math.log(inverse_alpha) - math.log(a / (us * us) + b) <= density:
             return k, used
+
+
+def _exchanged(steps: Array) -> Array:
+    """0 ... n-1 after an exchange of each but the last with the one so many steps behind it, first come first served.
+
+    An exchange takes what the last one with the same partner left there, which is what stood in that one's own place before
+    it: a chain that ends where a place was no partner yet. The chains are followed all at once.
+    """
+    n = steps.size + 1
+    here = np.arange(n - 1)
+    there = here + steps
+    stood = np.arange(n)  # what stands in a place when its turn comes is what stood here before
+    away = np.flatnonzero(steps)
+    stood[there[away]] = away  # the last exchange counts
+    left = np.flatnonzero(stood != np.arange(n))
+    while left.size:
+        before = stood.take(stood.take(left))
+        moved = before != stood.take(left)
+        left = left[moved]
+        stood[left] = before[moved]
+    keys = there << 32 | here
+    keys.sort()
+    partner, turn = keys >> 32, keys & 0xFFFFFFFF
+    again = np.flatnonzero(partner[1:] == partner[:-1])
+    out = np.append(there, stood[-1])
+    out[turn[again + 1]] = stood.take(turn[again])
+    return out

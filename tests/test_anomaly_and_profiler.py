@@ -316,3 +316,18 @@ def test_a_trace_has_what_it_is_given(tmp_path: Path) -> None:
     trace = json.loads((tmp_path / "trace").read_text())
     assert trace["machine"] == "mine"
     assert [event["name"] for event in trace["traceEvents"]] == ["aten::exp"]
+
+
+def test_events_of_ones_own_are_summed_and_shown() -> None:
+    event = profiler.FunctionEvent
+    outer, inner = event(1, "a", 0, 0, 10, cpu_memory_usage=100), event(2, "b", 0, 2, 5, cpu_memory_usage=40, flops=3)
+    outer.append_cpu_child(inner)
+    events = profiler.EventList([outer, inner], profile_memory=True)
+    assert (inner.flops, inner.input_shapes, inner.is_async, inner.time_range.start) == (3, None, False, 2)
+    assert [e.self_cpu_time_total for e in events] == [7, 3]
+    assert [e.self_cpu_memory_usage for e in events] == [60, 40]
+    assert (events.self_cpu_time_total, outer.cpu_time_total, outer.cpu_memory_usage) == (10, 10, 100)
+    rows = events.key_averages().table(sort_by="cpu_time").splitlines()
+    assert [row.split()[0] for row in rows if row.strip()[:1] in "ab"] == ["a", "b"]
+    assert "CPU Mem" in rows[1]
+    assert "Input Shapes" not in rows[1]

@@ -23,8 +23,6 @@ NOT_HERE = {
         "EnforceUnique": "is a part of parse_nvprof_trace",
         "KinetoStepTracker": "counts steps for Kineto, a library of C++ that records what CUDA does",
         "MemRecordsAcc": "finds records of Kineto's by time",
-        "FunctionEvent": "is here, but its parameters are the fields of Kineto's records: only profiles make events",
-        "EventList": "is here, but of events of this profiler's: only profiles make lists",
     },
 }
 AUTOGRAD = ["", *".graph .functional .forward_ad .anomaly_mode .function .gradcheck .profiler .grad_mode".split()]

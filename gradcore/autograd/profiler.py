@@ -80,7 +80,7 @@ class profile:
         if _running.profile is not None:
             raise RuntimeError("Profiler context manager is not reentrant")
         if self._events is None or not self._accumulate:
-            self._events = EventList(shapes=self.record_shapes, memory=self.profile_memory, stacks=self.with_stack)
+            self._events = EventList(profile_memory=self.profile_memory)
         _running.profile = self
         self._thread = threading.get_ident()
         modes.unusual.append(self)
@@ -104,16 +104,18 @@ class profile:
         assert self._events is not None
         shapes = [list(x._array.shape) if isinstance(x, Value) else [] for x in inputs] if self.record_shapes else []
         stack = traceback.format_list(user_frames())[::-1] if self.with_stack else []
-        event = FunctionEvent(len(self._events), name, kind, self._thread, shapes, stack)
+        event = FunctionEvent(
+            len(self._events), name, self._thread, 0, 0, input_shapes=shapes, stack=stack, activity_type=kind
+        )
         if self._open:
             self._open[-1].append_cpu_child(event)
         self._events.append(event)
         self._open.append(event)
-        event.start_ns = time.perf_counter_ns()
+        event.time_range.start = time.perf_counter_ns() / 1000
         try:
             yield event
         finally:
-            event.end_ns = time.perf_counter_ns()
+            event.time_range.end = time.perf_counter_ns() / 1000
             self._open.pop()
 
     def made(self, event: FunctionEvent, results: Any) -> None:

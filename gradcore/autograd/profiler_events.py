@@ -6,20 +6,58 @@ import json
 import os
 import re
 from collections.abc import Iterable
+from enum import Enum
 from typing import Any
 
 
+class DeviceType(Enum):
+    """Where an event ran."""
+
+    CPU = 0
+    CUDA = 1
+
+
+class Interval:
+    """A time from `start` to `end`, in microseconds."""
+
+    def __init__(self, start: float, end: float) -> None:
+        self.start, self.end = start, end
+
+    def elapsed_us(self) -> float:
+        """How long it is."""
+        return self.end - self.start
+
+
 class FunctionEvent:
-    """One operation, node or named block: when it ran, in microseconds, and what ran inside it."""
+    """One operation, node or named block: when it ran, in microseconds, and what ran inside it.
+
+    All that torch's profilers tell of an event may be given; those of gradcore know the number, the name, the thread, the
+    time, `activity_type`, `input_shapes`, `stack` and the memory.
+    """
 
     count = 1
-    is_async = False
+    input_shapes: list[list[int]] | None
+    stack: list[str] | None
 
-    def __init__(self, id: int, name: str, kind: str, thread: int, shapes: list[list[int]], stack: list[str]) -> None:
-        self.id, self.name, self.kind, self.thread = id, name, kind, thread
-        self.input_shapes, self.stack = shapes, stack
-        self.start_ns = self.end_ns = 0
-        self.own_memory = 0
+    def __init__(
+        self, id: Any, name: str, thread: int, start_us: float, end_us: float, overload_name: str | None = None,
+        fwd_thread: int | None = None, input_shapes: list[list[int]] | None = None, stack: list[str] | None = None,
+        scope: int = 0, use_device: str | None = None, cpu_memory_usage: int = 0, device_memory_usage: int = 0,
+        is_async: bool = False, is_remote: bool = False, sequence_nr: int = -1, node_id: int = -1,
+        device_type: DeviceType = DeviceType.CPU, device_index: int = 0, device_resource_id: int | None = None,
+        is_legacy: bool = False, flops: int | None = None, trace_name: str | None = None, concrete_inputs: Any = None,
+        kwinputs: Any = None, is_user_annotation: bool = False, is_python_function: bool = False,
+        activity_type: str | None = None, metadata_json: str | None = None, flow_id: int | None = None,
+        flow_type: int | None = None, flow_start: bool | None = None, external_id: int = 0, linked_correlation_id: int = 0,
+        extra_meta: Any = None, structured_input_shapes: Any = None, structured_input_strides: Any = None,
+        input_dtypes: Any = None, python_id: int = -1, python_parent_id: int = -1, python_module_id: int = -1,
+    ) -> None:  # fmt: skip
+        given = locals()
+        told = set(given) - {"self", "start_us", "end_us", "cpu_memory_usage"}
+        self.__dict__.update({name: given[name] for name in told})
+        self.id, self.name, self.thread, self.activity_type = id, name, thread, activity_type
+        self.time_range = Interval(start_us, end_us)
+        self.own_memory = cpu_memory_usage
         self.cpu_children: list[FunctionEvent] = []
         self.cpu_parent: FunctionEvent | None = None
 
@@ -36,7 +74,7 @@ class FunctionEvent:
     @property
     def cpu_time_total(self) -> float:
         """Microseconds from start to end."""
-        return (self.end_ns - self.start_ns) / 1000
+        return self.time_range.elapsed_us()
 
     cpu_time = cpu_time_total
 
@@ -66,12 +104,12 @@ class FunctionEvent:
 class FunctionEventAvg:
     """Events with one key, summed."""
 
-    def __init__(self, key: str, events: Iterable[FunctionEvent]) -> None:
+    def __init__(self, key: str, events: Iterable[FunctionEvent], shapes: bool = False, stack: int = 0) -> None:
         events = list(events)
         self.key = self.name = key
         self.count = len(events)
-        self.input_shapes = events[0].input_shapes if events else []
-        self.stack = events[0].stack if events else []
+        self.input_shapes = (shapes and events[0].input_shapes) or []
+        self.stack = ((stack and events[0].stack) or [])[:stack]
         # What ran inside another event of this key is in that one's time.
         outer = [event for event in events if not _inside(event, key)]
         self.cpu_time_total = sum(event.cpu_time_total for event in outer)
@@ -103,11 +141,9 @@ def _inside(event: FunctionEvent, key: str) -> bool:
 class EventList(list[Any]):
     """Events, or sums of events."""
 
-    def __init__(
-        self, events: Iterable[Any] = (), *, shapes: bool = False, memory: bool = False, stacks: bool = False
-    ) -> None:
-        super().__init__(events)
-        self.shapes, self.memory, self.stacks = shapes, memory, stacks
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._options = {name: kwargs.pop(name, None) for name in ("use_device", "profile_memory", "with_flops")}
+        super().__init__(*args, **kwargs)
 
     @property
     def self_cpu_time_total(self) -> float:
@@ -124,9 +160,9 @@ class EventList(list[Any]):
         groups: dict[Any, list[FunctionEvent]] = {}
         for event in self:
             shapes = str(event.input_shapes) if group_by_input_shapes else ""
-            groups.setdefault((event.key, shapes, tuple(event.stack[:group_by_stack_n])), []).append(event)
-        sums = (FunctionEventAvg(key, events) for (key, _, _), events in groups.items())
-        return EventList(sums, shapes=group_by_input_shapes, memory=self.memory, stacks=group_by_stack_n > 0)
+            groups.setdefault((event.key, shapes, tuple((event.stack or [])[:group_by_stack_n])), []).append(event)
+        how = group_by_input_shapes, group_by_stack_n
+        return EventList((FunctionEventAvg(key, events, *how) for (key, _, _), events in groups.items()), **self._options)
 
     def total_average(self) -> FunctionEventAvg:
         """The sum of all events."""
@@ -171,15 +207,15 @@ class EventList(list[Any]):
             ("CPU total", [_time(e.cpu_time_total, time_unit) for e in rows]),
             ("CPU time avg", [_time(e.cpu_time, time_unit) for e in rows]),
         ]
-        if self.memory:
+        if self._options["profile_memory"]:
             columns += [
                 ("CPU Mem", [_bytes(e.cpu_memory_usage) for e in rows]),
                 ("Self CPU Mem", [_bytes(e.self_cpu_memory_usage) for e in rows]),
             ]
         columns.append(("# of Calls", [str(e.count) for e in rows]))
-        if self.shapes:
+        if any(e.input_shapes for e in rows):
             columns.append(("Input Shapes", [cut(str(e.input_shapes), max_shapes_column_width) for e in rows]))
-        if self.stacks:
+        if any(e.stack for e in rows):
             first = [e.stack[0].strip().splitlines()[0] if e.stack else "" for e in rows]
             columns.append(("Source Location", [cut(line, max_src_column_width) for line in first]))
         widths = [max(map(len, [title, *cells]), default=0) for title, cells in columns]
@@ -220,11 +256,11 @@ class EventList(list[Any]):
         events = [
             {
                 "ph": "X",
-                "cat": event.kind,
+                "cat": event.activity_type,
                 "name": event.name,
                 "pid": process,
                 "tid": event.thread,
-                "ts": event.start_ns / 1000,
+                "ts": event.time_range.start,
                 "dur": event.cpu_time_total,
                 "args": {"Input Dims": event.input_shapes, "Bytes": event.cpu_memory_usage, "Call stack": event.stack},
             }

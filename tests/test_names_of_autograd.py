@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from importlib import import_module
 from typing import Any
 
@@ -130,6 +131,9 @@ def test_top_level_names() -> None:
         told = [lib.pi, lib.e, lib.inf, str(lib.nan), lib.newaxis, lib.vmap is lib.func.vmap]
         with lib.autograd.set_detect_anomaly(True, check_nan=False):
             told += [lib.is_anomaly_enabled(), lib.is_anomaly_check_nan_enabled()]
+            thread = threading.Thread(target=lambda: told.append((lib.is_anomaly_enabled(), lib.is_grad_enabled())))
+            thread.start()  # the mode is one for all threads
+            thread.join()
         return [*told, lib.is_anomaly_enabled(), lib.is_anomaly_check_nan_enabled(), lib.ones(2)[lib.newaxis]]
 
     same(program, torch)

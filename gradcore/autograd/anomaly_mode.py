@@ -1,6 +1,6 @@
 """torch.autograd.anomaly_mode: which forward call made the node whose backward failed. It must not know any operation.
 
-The answer is in the notes of the exception (torch prints a warning beside it). The mode is one for all threads.
+The answer is in the notes of the exception (torch prints a warning beside it). The mode is one for all threads, as in torch.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ _INSIDE = (str(Path(__file__).resolve().parents[1]), str(contextlib.__file__), "
 class _State:
     enabled = False
     check_nan = True
+    lock = threading.Lock()
 
 
 class _Sweeping(threading.local):
@@ -52,15 +53,16 @@ def is_anomaly_check_nan_enabled() -> bool:
 
 
 def _set(enabled: bool, check_nan: bool) -> None:
-    if enabled and not _State.enabled:
-        modes.unusual.append(_State)
-        modes.noticing.append(_note_trace)
-        engine.observers.append(_observer)
-    elif _State.enabled and not enabled:
-        modes.unusual.remove(_State)
-        modes.noticing.remove(_note_trace)
-        engine.observers.remove(_observer)
-    _State.enabled, _State.check_nan = enabled, check_nan
+    with _State.lock:
+        if enabled and not _State.enabled:
+            modes.unusual.append(_State)
+            modes.noticing.append(_note_trace)
+            engine.observers.append(_observer)
+        elif _State.enabled and not enabled:
+            modes.unusual.remove(_State)
+            modes.noticing.remove(_note_trace)
+            engine.observers.remove(_observer)
+        _State.enabled, _State.check_nan = enabled, check_nan
 
 
 class set_detect_anomaly:

@@ -38,9 +38,10 @@ class BackwardStep:
         keep: Sequence[bool] | None = None,
     ) -> None:
         self.ctx, self.name, self.inputs, self.outs = ctx, name, inputs, outs
-        self.needs: tuple[bool, ...] = ctx.needs_input_grad
+        # What is no tensor is no input of the node.
+        self.needs = tuple(n for n, like in zip(ctx.needs_input_grad, inputs, strict=True) if like is not None)
         kept = iter(keep or (True,) * sum(self.needs))
-        self.keep = tuple(need and next(kept) for need in self.needs)
+        self.keep = tuple(need and next(kept) for need in ctx.needs_input_grad)
         self.frees = bool(ctx.to_save)
 
     def narrowed(self, wanted: tuple[bool, ...]) -> BackwardStep:
@@ -80,7 +81,8 @@ class BackwardStep:
                 f"each argument of forward, which were {_told(self.inputs)}; it returned {_told(grads)}"
             )
         checked = [self._checked(i, grad, traced) for i, grad in enumerate(grads)]
-        return tuple(c if keep else None for c, keep, need in zip(checked, self.keep, self.needs, strict=True) if need)
+        needs = self.ctx.needs_input_grad
+        return tuple(c if keep else None for c, keep, need in zip(checked, self.keep, needs, strict=True) if need)
 
     def _given(self, part: Any, like: Like | None) -> Value | None:
         if part is None:
@@ -99,7 +101,7 @@ class BackwardStep:
             )
         if not isinstance(grad, Value):
             raise RuntimeError(f"expected Variable or None (got {type(grad).__name__} from {self.name} at index {i})")
-        if not self.needs[i]:
+        if not self.ctx.needs_input_grad[i]:
             return None
         shape, dtype = tuple(grad._array.shape), grad._array.dtype
         if _underneath(of(grad._array)) is not _underneath(like.F):

@@ -230,6 +230,11 @@ class _Backward:
                 shown = _replaced(changed, shown, "Backward pre hook")
         self.of_outputs = shown
         if not self.sees_inputs:
+            warnings.warn(
+                "Full backward hook is firing when gradients are computed with respect to module outputs since no inputs "
+                "require gradients.",
+                stacklevel=5,
+            )
             for _, hook in of(self.module, "_backward_hooks"):
                 if hook.call(self.module, (None,) * self.count, shown) is not None:
                     raise RuntimeError(

@@ -182,6 +182,8 @@ def fitted(x: Any, index: tuple[Any, ...], value: Any) -> Any:
     """`value` in the shape of x[index]; leading dimensions of length 1 may go. Raises RuntimeError if it does not fit."""
     F = of(x._array)
     stand_in = F.broadcast_view(F.zeros((1,) * x._array.ndim, "bool"), x._array.shape)  # takes no memory
+    places = [of(item) for item in index if hasattr(item, "dtype")]
+    F = next((place for place in places if hasattr(place, "interpreter")), F)  # a mask of a transform, say
     have, shape = value._array.shape, tuple(F.getitem(stand_in, index).shape)
     extra = max(len(have) - len(shape), 0)
     padded = (1,) * (len(shape) - len(have)) + have[extra:]

@@ -17,13 +17,13 @@ from typing import Any, Final
 from gradcore import dtypes, ops
 from gradcore.backends import by_type, of
 from gradcore.backends import numpy as host
-from gradcore.ops import arguments, numpy_functions, numpy_linalg, numpy_shapes, numpy_ufuncs
+from gradcore.ops import arguments, numpy_functions, numpy_samples, numpy_selecting, numpy_ufuncs
 from gradcore.ops.out import put_out
 from gradcore.recorder.record import SCALARS, operand
 from gradcore.recorder.transfer import transfer
 from gradcore.recorder.value import Value, wrap
 
-_TABLES: Final = (numpy_shapes, numpy_linalg)  # importing them fills the table of numpy_functions
+_TABLES: Final = (numpy_samples, numpy_selecting)  # importing them fills the table of numpy_functions
 
 # -- ufuncs -----------------------------------------------------------------------------------------------------------
 
@@ -33,7 +33,7 @@ def ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], keywords: dict[str, 
     name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
     into = keywords.pop("out", ())
     into = into if isinstance(into, tuple) else (into,)
-    if not all(_known(type(x)) for x in (*inputs, *into) if hasattr(type(x), "__array_ufunc__")):
+    if not all(known_type(type(x)) for x in (*inputs, *into) if hasattr(type(x), "__array_ufunc__")):
         return NotImplemented
     if not any(isinstance(x, Value) for x in inputs):
         raise TypeError(f"np.{name}() of arrays cannot write into a Tensor; convert them with gradcore.as_tensor")
@@ -45,7 +45,7 @@ def ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], keywords: dict[str, 
     for each in ("order", "subok", "casting"):
         keywords.pop(each, None)
     dtype = keywords.pop("dtype", None)
-    given = inputs if method not in ("reduce", "accumulate") else inputs[:1]
+    given = inputs if method not in ("reduce", "accumulate", "reduceat") else inputs[:1]
     operands = _as_tensors(given, numbers=found not in numpy_ufuncs.OPERATORS.values())
     operands = [arguments.converted(x, dtype, name) if isinstance(x, Value) else x for x in operands]
     return _into(name, into, found, [*operands, *inputs[len(given) :]], keywords)
@@ -79,20 +79,27 @@ def _found(namespace: str, name: Any) -> Callable[..., Any] | None:
 # NumPy's parameters that are arrays, and those that are sequences of arrays.
 ARRAYS: Final = frozenset(
     "a ary arr array b v x y z x1 x2 m p A f t val xp fp bins weights condition element test_elements values a1 a2 "
-    "fweights aweights prepend append ar indices".split()
+    "fweights aweights prepend append ar indices filt base seq_of_zeros ar1 ar2".split()
 )
-SEQUENCES: Final = frozenset(("arrays", "tup", "condlist", "choicelist", "choices"))
+SEQUENCES: Final = frozenset(("arrays", "tup", "condlist", "choicelist", "choices", "keys"))
 # torch's names for NumPy's parameters.
 RENAMED: Final = {"axis": "dim", "axes": "dim", "keepdims": "keepdim", "axis1": "dim1", "axis2": "dim2"}
 # Parameters that say how NumPy computes, not what: whatever they are, the result is right.
 HOW: Final = frozenset(("kind", "optimize", "subok", "stable", "casting", "overwrite_input", "device", "assume_unique"))
+# Products, whose factors torch wants of one dtype.
+PRODUCTS: Final = frozenset(
+    "dot inner vdot tensordot einsum cross kron linalg.solve linalg.multi_dot linalg.tensorsolve linalg.matmul "
+    "linalg.vecdot linalg.tensordot linalg.cross interp".split()
+)
 # Functions that look at nothing but the dtypes of arrays.
 ABOUT_DTYPES: Final = frozenset(("result_type", "can_cast"))
+# Functions that show the values of arrays.
+SHOWN: Final = frozenset(("array2string", "array_repr", "array_str"))
 
 
 def function(function: Any, types: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
     """What the NumPy function is for Tensors; NotImplemented if an argument is of a foreign class."""
-    if not all(map(_known, types)):
+    if not all(map(known_type, types)):
         return NotImplemented
     namespace = function.__module__.removeprefix("numpy").lstrip(".")
     name = f"{namespace}.{function.__name__}".lstrip(".")
@@ -110,6 +117,8 @@ def function(function: Any, types: Any, args: tuple[Any, ...], keywords: dict[st
     tensors = [x for x in _leaves([*positional, *named.values()]) if isinstance(x, Value)]
     positional = [_converted(x, tensors, each) for each, x in zip(_names(order), positional, strict=False)]
     named = {each: _converted(x, tensors, each) for each, x in named.items()}
+    if name in PRODUCTS:
+        positional, named = _of_one_dtype(positional), dict(zip(named, _of_one_dtype(named.values()), strict=True))
     if not own:
         first = [each for each in named if each in ARRAYS or each in SEQUENCES or each in numpy_functions.PLACED]
         positional += [named.pop(each) for each in first]
@@ -170,7 +179,7 @@ def _same(value: Any, default: Any) -> bool:
 # -- arguments --------------------------------------------------------------------------------------------------------
 
 
-def _known(kind: type) -> bool:
+def known_type(kind: type) -> bool:
     """Whether instances of a class are Tensors or arrays of a backend."""
     if issubclass(kind, Value):
         return True
@@ -225,6 +234,21 @@ def _converted(x: Any, tensors: list[Any], name: str) -> Any:
     return x if isinstance(x, (Value, type)) or type(x) not in by_type else wrap(x)
 
 
+def _of_one_dtype(xs: Any) -> list[Any]:
+    """The arguments, the Tensors in their common dtype."""
+    tensors = [x for x in _leaves(xs) if isinstance(x, Value)]
+    if len({x._array.dtype for x in tensors}) < 2:
+        return list(xs)
+    wanted = dtypes.promote(tuple(x._array.dtype for x in tensors), (), ())
+
+    def converted(x: Any) -> Any:
+        if type(x) in (list, tuple):
+            return type(x)(map(converted, x))
+        return arguments.converted(x, dtypes.of(wanted), "") if isinstance(x, Value) else x
+
+    return list(map(converted, xs))
+
+
 # -- results ----------------------------------------------------------------------------------------------------------
 
 
@@ -246,6 +270,9 @@ def _unknown(function: Any, name: str, args: tuple[Any, ...], keywords: dict[str
     """Let NumPy compute with constants on the host; refuse the rest. Raises TypeError."""
     if name in ABOUT_DTYPES:
         return function(*(x._array.dtype if isinstance(x, Value) else x for x in args), **keywords)
+    if name in SHOWN:
+        shown = ops.method("numpy")
+        return function(*(shown(x, force=True) if isinstance(x, Value) else x for x in args), **keywords)
     given = [x for x in _leaves([*args, *keywords.values()]) if isinstance(x, Value)]
     if not all(type(x._array) is host.Array and x._node is None for x in given):
         raise TypeError(

@@ -35,7 +35,7 @@ op, linalg, functional = _Operations(""), _Operations("linalg"), _Operations("nn
 SAME: Final = frozenset(
     (
         "all any argmax argmin count_nonzero nansum nanmean diagonal diag diagflat tril triu tile broadcast_to moveaxis "
-        "around round inner vdot kron isin allclose isclose isneginf isposinf bincount real imag hstack "
+        "around round inner vdot kron isin allclose isclose isneginf isposinf real imag hstack "
         "vstack dstack column_stack atleast_1d atleast_2d atleast_3d fliplr flipud sinc nan_to_num i0 argwhere isreal "
         "linalg.det linalg.inv linalg.slogdet linalg.cholesky linalg.norm linalg.eigh linalg.eigvalsh linalg.eig "
         "linalg.eigvals linalg.svdvals linalg.qr linalg.lstsq linalg.matrix_rank linalg.matrix_power linalg.multi_dot "
@@ -73,7 +73,7 @@ def _axes(axis: Any, x: Any) -> tuple[int, ...]:
     return () if axis == () else arguments.axes(axis, x.ndim)
 
 
-def _flat(x: Any, axis: Any) -> tuple[Any, int]:
+def flat(x: Any, axis: Any) -> tuple[Any, int]:
     """`x` and the axis to go along: of the flattened `x` for None."""
     return (x.reshape(-1), 0) if axis is None else (x, axis)
 
@@ -164,9 +164,21 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     return (result, total) if returned else result
 
 
+def joined_axes(a: Any, axis: Any) -> tuple[Any, int, list[int]]:
+    """`a` with some axes made one, the last; that axis; the shape with those axes of length 1."""
+    axes = arguments.axes(axis, a.ndim)
+    rest = [i for i in range(a.ndim) if i not in axes]
+    joined = a.permute((*rest, *axes)).reshape((*(a.shape[i] for i in rest), -1))
+    return joined, -1, [1 if i in axes else n for i, n in enumerate(a.shape)]
+
+
 def _quantile(name: str, scale: float) -> Callable[..., Any]:
     def quantile(a: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Any:
         q = op.as_tensor(q, dtype=a.dtype, device=a.device) / scale
+        if isinstance(axis, (tuple, list)):
+            a, axis, kept = joined_axes(a, axis)
+            made = getattr(op, name)(a, q, -1, interpolation=method)
+            return made.reshape((*q.shape, *kept)) if keepdims else made
         return getattr(op, name)(a, q, axis, keepdim=keepdims, interpolation=method)
 
     return quantile
@@ -178,12 +190,12 @@ _COMPOSED["nanquantile"], _COMPOSED["nanpercentile"] = _quantile("nanquantile", 
 
 @answers()
 def median(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    return op.quantile(a, 0.5, axis, keepdim=keepdims)
+    return _COMPOSED["quantile"](a, 0.5, axis, keepdims=keepdims)
 
 
 @answers()
 def nanmedian(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    return op.nanquantile(a, 0.5, axis, keepdim=keepdims)
+    return _COMPOSED["nanquantile"](a, 0.5, axis, keepdims=keepdims)
 
 
 @answers()
@@ -196,25 +208,43 @@ def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = 
 
 @answers()
 def cumsum(a: Any, axis: Any = None, dtype: Any = None) -> Any:
-    a, axis = _flat(a, axis)
+    a, axis = flat(a, axis)
     return a.cumsum(axis, dtype=dtype)
 
 
 @answers()
 def cumprod(a: Any, axis: Any = None, dtype: Any = None) -> Any:
-    a, axis = _flat(a, axis)
+    a, axis = flat(a, axis)
     return a.cumprod(axis, dtype=dtype)
 
 
-@answers()
-def sort(a: Any, axis: Any = -1) -> Any:
-    a, axis = _flat(a, axis)
+def _cumulative(name: str, start: float) -> Callable[..., Any]:
+    def cumulative(x: Any, *, axis: Any = None, dtype: Any = None, include_initial: bool = False) -> Any:
+        if axis is None and x.ndim != 1:
+            raise ValueError(f"np.cumulative_{name}() of an array of {x.ndim} dimensions needs axis=")
+        axis = arguments.axis(0 if axis is None else axis, x.ndim)
+        made = getattr(op, f"cum{name}")(x, axis, dtype=dtype)
+        if not include_initial:
+            return made
+        shape = [1 if i == axis else n for i, n in enumerate(made.shape)]
+        return op.cat([op.full(shape, start, dtype=made.dtype, device=made.device), made], axis)
+
+    return cumulative
+
+
+answers("cumulative_sum")(_cumulative("sum", 0))
+answers("cumulative_prod")(_cumulative("prod", 1))
+
+
+@answers("sort", "partition")
+def sort(a: Any, kth: Any = None, axis: Any = -1) -> Any:
+    a, axis = flat(a, axis)
     return op.sort(a, dim=axis, stable=True)[0]
 
 
-@answers()
-def argsort(a: Any, axis: Any = -1) -> Any:
-    a, axis = _flat(a, axis)
+@answers("argsort", "argpartition")
+def argsort(a: Any, axis: Any = -1, kth: Any = None) -> Any:
+    a, axis = flat(a, axis)
     return op.sort(a, dim=axis, stable=True)[1]
 
 
@@ -238,7 +268,7 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
 
 @answers()
 def take(a: Any, indices: Any, axis: Any = None, mode: str = "raise") -> Any:
-    a, axis = _flat(a, axis)
+    a, axis = flat(a, axis)
     axis = arguments.axis(axis, a.ndim)
     n = a.shape[axis]
     indices = indices % n if mode == "wrap" else indices.clamp(0, n - 1) if mode == "clip" else indices
@@ -247,13 +277,13 @@ def take(a: Any, indices: Any, axis: Any = None, mode: str = "raise") -> Any:
 
 @answers()
 def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
-    arr, axis = _flat(arr, axis)
+    arr, axis = flat(arr, axis)
     return op.take_along_dim(arr, indices, axis)
 
 
 @answers()
 def compress(condition: Any, a: Any, axis: Any = None) -> Any:
-    a, axis = _flat(a, axis)
+    a, axis = flat(a, axis)
     return take(a, condition.nonzero().reshape(-1), axis)
 
 
@@ -264,7 +294,7 @@ def extract(condition: Any, arr: Any) -> Any:
 
 @answers()
 def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
-    a, axis = _flat(a, axis)
+    a, axis = flat(a, axis)
     return op.repeat_interleave(a, op.tensor(repeats) if isinstance(repeats, (list, tuple)) else repeats, axis)
 
 

@@ -10,7 +10,7 @@ from functools import wraps
 from inspect import signature
 from typing import Any
 
-from gradcore.ops import numpy_linalg, numpy_shapes
+from gradcore.ops import numpy_linalg, numpy_samples, numpy_selecting
 from gradcore.ops.creation import as_tensor
 from gradcore.ops.numpy_functions import apply_along_axis as _apply_along_axis
 from gradcore.ops.registry import functions
@@ -38,19 +38,21 @@ def _public(f: Callable[..., Any], what: str) -> Callable[..., Any]:
 
 
 interp = _public(
-    numpy_linalg.interp,
+    numpy_samples.interp,
     "Return at `x` the piecewise linear function through the points (xp, fp), `xp` increasing; constant beyond the ends.",
 )
 convolve = _public(numpy_linalg.convolve, "Return the convolution of two vectors; `mode` is full, same or valid.")
 correlate = _public(numpy_linalg.correlate, "Return the cross-correlation of two vectors; `mode` is valid, same or full.")
-polyval = _public(numpy_linalg.polyval, "Return at `x` the polynomial with the coefficients `p`, the highest power's first.")
+polyval = _public(
+    numpy_samples.polyval, "Return at `x` the polynomial with the coefficients `p`, the highest power's first."
+)
 unwrap = _public(
-    numpy_linalg.unwrap, "Return the angles `p` with multiples of `period` added where they jump along `axis`."
+    numpy_samples.unwrap, "Return the angles `p` with multiples of `period` added where they jump along `axis`."
 )
 apply_along_axis = _public(
     _apply_along_axis, "Return what `func1d` makes of each one-dimensional slice of `arr` along `axis`."
 )
 piecewise = _public(
-    numpy_shapes.piecewise,
+    numpy_selecting.piecewise,
     "Return what each of `funclist`, functions or numbers, makes of the elements of `x` that its condition marks.",
 )

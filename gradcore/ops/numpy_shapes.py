@@ -1,12 +1,13 @@
-"""NumPy's functions that reshape, join, split, select and make arrays, composed of operations in NumPy's spelling. It
-must not know how NumPy calls, nor any derivative."""
+"""NumPy's functions that reshape, join, split and make arrays, composed of operations in NumPy's spelling. It must not
+know how NumPy calls, nor any derivative."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
-from operator import index, or_
-from typing import Any, NamedTuple
+from math import prod
+from operator import index
+from typing import Any
 
 from gradcore import dtypes
 from gradcore.ops import arguments
@@ -20,6 +21,11 @@ def host(x: Any) -> Any:
     return tolist(x) if isinstance(x, Value) else x  # type: ignore[arg-type]
 
 
+def lengths(shape: Any) -> tuple[int, ...]:
+    """A shape, of which NumPy takes the only length as a number."""
+    return (index(shape),) if hasattr(shape, "__index__") else arguments.shape((shape,))
+
+
 # -- shape ------------------------------------------------------------------------------------------------------------
 
 
@@ -31,7 +37,7 @@ def _in_order(a: Any, shape: Any, order: str) -> Any:
 
 @answers()
 def reshape(a: Any, shape: Any, order: str = "C") -> Any:
-    return _in_order(a, arguments.shape((host(shape),)) if not isinstance(shape, int) else (shape,), order)
+    return _in_order(a, lengths(host(shape)), order)
 
 
 @answers()
@@ -78,12 +84,31 @@ def expand_dims(a: Any, axis: Any) -> Any:
 
 @answers()
 def broadcast_arrays(*args: Any) -> Any:
-    return op.broadcast_tensors(*map(_tensor, args))
+    return op.broadcast_tensors(*map(op.as_tensor, args))
 
 
 @answers()
 def copy(a: Any) -> Any:
     return a.clone()
+
+
+@answers("lib.stride_tricks.sliding_window_view")
+def sliding_window_view(x: Any, window_shape: Any, axis: Any = None, writeable: bool = False) -> Any:
+    window = lengths(window_shape)
+    axes = tuple(range(x.ndim)) if axis is None else arguments.axes(axis, x.ndim)
+    if len(axes) != len(window):
+        raise ValueError(f"window_shape {window} must have one length for each of the axes {axes}")
+    for each, n in zip(axes, window, strict=True):
+        x = x.unfold(each, n, 1)
+    return x
+
+
+@answers()
+def apply_over_axes(func: Callable[..., Any], a: Any, axes: Any) -> Any:
+    for each in lengths(host(axes)):
+        made = func(a, each)
+        a = made if made.ndim == a.ndim else made.unsqueeze(each)
+    return a
 
 
 @answers()
@@ -93,19 +118,13 @@ def astype(x: Any, dtype: Any) -> Any:
 
 @answers()
 def resize(a: Any, new_shape: Any) -> Any:
-    shape = arguments.shape((new_shape,)) if not isinstance(new_shape, int) else (new_shape,)
-    wanted = 1
-    for n in shape:
-        wanted *= n
+    shape = lengths(new_shape)
+    wanted = prod(shape)
     flat = a.reshape(-1)
     return flat.tile(-(-wanted // max(flat.shape[0], 1)))[:wanted].reshape(shape)
 
 
 # -- joining and splitting --------------------------------------------------------------------------------------------
-
-
-def _tensor(x: Any) -> Any:
-    return op.as_tensor(x)
 
 
 @answers()
@@ -136,7 +155,7 @@ def block(*nests: Any) -> Any:
 
     def joined(x: Any, depth: int, deepest: int) -> Any:
         if not isinstance(x, list):
-            x = _tensor(x)
+            x = op.as_tensor(x)
             return x.reshape((*(1,) * (deepest - x.ndim), *x.shape))
         return op.cat([joined(each, depth + 1, deepest) for each in x], depth - nested)
 
@@ -144,7 +163,7 @@ def block(*nests: Any) -> Any:
         return 1 + depth_of(x[0]) if isinstance(x, list) else 0
 
     def widest(x: Any) -> int:
-        return max(map(widest, x)) if isinstance(x, list) else _tensor(x).ndim
+        return max(map(widest, x)) if isinstance(x, list) else op.as_tensor(x).ndim
 
     nested = depth_of(arrays)
     return joined(arrays, 0, max(nested, widest(arrays)))
@@ -225,147 +244,12 @@ def _widths(given: Any, ndim: int) -> list[tuple[Any, Any]]:
     return whole * ndim if len(whole) == 1 else whole
 
 
-# -- selecting --------------------------------------------------------------------------------------------------------
-
-
-@answers()
-def where(condition: Any, x: Any = None, y: Any = None) -> Any:
-    condition = condition if str(condition.dtype) == "torch.bool" else condition != 0
-    return condition.nonzero(as_tuple=True) if x is None else op.where(condition, x, y)
-
-
-@answers()
-def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
-    result = default
-    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
-        result = op.where(condition, choice, result)
-    return result
-
-
-@answers()
-def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
-    conditions = condlist if isinstance(condlist, (list, tuple)) else [condlist]
-    conditions = [_tensor(each).to(dtypes.bool).expand(x.shape) for each in conditions]
-    functions = list(funclist)
-    if len(functions) == len(conditions) + 1:
-        conditions.append(~reduce(or_, conditions))
-    elif len(functions) != len(conditions):
-        raise ValueError(
-            f"with {len(conditions)} condition(s), either {len(conditions)} or {len(conditions) + 1} functions are expected"
-        )
-    result = op.zeros_like(x)
-    for condition, f in zip(conditions, functions, strict=True):
-        # A function sees only the elements that it is for: elsewhere it need not be defined.
-        value = op.as_tensor(f(x[condition], *args, **kw) if callable(f) else f, dtype=x.dtype, device=x.device)
-        result = result.index_put((condition,), value)
-    return result
-
-
-@answers()
-def clip(a: Any, a_min: Any = None, a_max: Any = None, min: Any = None, max: Any = None) -> Any:
-    bounds = [a_min if min is None else min, a_max if max is None else max]
-    if any(isinstance(each, Value) for each in bounds):
-        bounds = [each if each is None else op.as_tensor(each, dtype=None if isinstance(each, Value) else a.dtype)
-                  for each in bounds]
-    return a if bounds == [None, None] else a.clamp(*bounds)
-
-
-@answers()
-def nonzero(a: Any) -> Any:
-    return a.nonzero(as_tuple=True)
-
-
-@answers()
-def flatnonzero(a: Any) -> Any:
-    return a.reshape(-1).nonzero().reshape(-1)
-
-
-@answers()
-def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
-    return op.searchsorted(a, v, side=side, sorter=sorter)
-
-
-@answers()
-def digitize(x: Any, bins: Any, right: bool = False) -> Any:
-    return op.searchsorted(bins, x, side="left" if right else "right")
-
-
-@answers()
-def unique(ar: Any, return_inverse: bool = False, return_counts: bool = False, axis: Any = None) -> Any:
-    return op.unique(ar, return_inverse=return_inverse, return_counts=return_counts, dim=axis)
-
-
-class Unique(NamedTuple):
-    """What np.unique_all returns."""
-
-    values: Any
-    indices: Any
-    inverse_indices: Any
-    counts: Any
-
-
-@answers()
-def unique_all(x: Any) -> Unique:
-    _, inverse, counts = op.unique(x.detach(), return_inverse=True, return_counts=True)
-    order = op.argsort(inverse.reshape(-1), stable=True)
-    indices = order[counts.cumsum(0) - counts]  # where each value is first
-    return Unique(x.reshape(-1)[indices], indices, inverse, counts)
-
-
-@answers()
-def unique_counts(x: Any) -> tuple[Any, Any]:
-    found = unique_all(x)
-    return found.values, found.counts
-
-
-@answers()
-def unique_inverse(x: Any) -> tuple[Any, Any]:
-    found = unique_all(x)
-    return found.values, found.inverse_indices
-
-
-@answers()
-def unique_values(x: Any) -> Any:
-    return unique_all(x).values
-
-
-def _cumulative(name: str, start: float) -> Callable[..., Any]:
-    def cumulative(x: Any, *, axis: Any = None, dtype: Any = None, include_initial: bool = False) -> Any:
-        if axis is None and x.ndim != 1:
-            raise ValueError(f"np.cumulative_{name}() of an array of {x.ndim} dimensions needs axis=")
-        axis = arguments.axis(0 if axis is None else axis, x.ndim)
-        made = getattr(op, f"cum{name}")(x, axis, dtype=dtype)
-        if not include_initial:
-            return made
-        shape = [1 if i == axis else n for i, n in enumerate(made.shape)]
-        return op.cat([op.full(shape, start, dtype=made.dtype, device=made.device), made], axis)
-
-    return cumulative
-
-
-answers("cumulative_sum")(_cumulative("sum", 0))
-answers("cumulative_prod")(_cumulative("prod", 1))
-
-
-@answers("imag")
-def imag(val: Any) -> Any:
-    return op.imag(val) if val.is_complex() else op.zeros_like(val)
-
-
-@answers("array_equal", "array_equiv")
-def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> bool:
-    if a1.shape != a2.shape:
-        return False
-    same = a1 == a2
-    return bool((same | ((a1 != a1) & (a2 != a2)) if equal_nan else same).all())
-
-
 # -- making -----------------------------------------------------------------------------------------------------------
 
 
 def _like(make: str) -> Callable[..., Any]:
     def like(a: Any, dtype: Any = None, shape: Any = None) -> Any:
-        shape = a.shape if shape is None else arguments.shape((shape,)) if not isinstance(shape, int) else (shape,)
+        shape = a.shape if shape is None else lengths(shape)
         return getattr(op, make)(shape, dtype=dtype or a.dtype, device=a.device)
 
     return like
@@ -394,8 +278,20 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype:
 
 
 @answers()
+def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None,
+             axis: int = 0) -> Any:  # fmt: skip
+    return arguments.converted(base ** linspace(start, stop, num, endpoint, None, axis), dtype, "logspace")
+
+
+@answers()
+def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
+    line = linspace(start.log(), stop.log(), num, endpoint, None, axis).exp()
+    return arguments.converted(line, dtype, "geomspace")
+
+
+@answers()
 def meshgrid(*xi: Any, sparse: bool = False, indexing: str = "xy", copy: bool = True) -> Any:
-    given = [_tensor(x).reshape(-1) for x in xi]
+    given = [op.as_tensor(x).reshape(-1) for x in xi]
     if not sparse:
         return op.meshgrid(*given, indexing=indexing)
     swap = {0: 1, 1: 0} if indexing == "xy" and len(given) > 1 else {}

@@ -92,6 +92,18 @@ def outer(f: Function | None) -> Function | None:
     return f and (lambda x, y: f(x.reshape((*x.shape, *(1,) * y.ndim)), y))
 
 
+def _parts(reduce: Function) -> Function:
+    """The reduction of each part with the arguments of ufunc.reduceat: from one place up to the next."""
+
+    def reduceat(x: Any, indices: Any, axis: int = 0) -> Any:
+        axis, places = axis % x.ndim, [int(i) for i in indices]
+        ends = [*places[1:], x.shape[axis]]
+        spans = [(i, max(end - i, 1)) for i, end in zip(places, ends, strict=True)]
+        return ops.function("", "stack")([reduce(x.narrow(axis, i, n), axis) for i, n in spans], axis)
+
+    return reduceat
+
+
 METHODS: Final[dict[str, dict[str, Function]]] = {
     "reduce": {
         "add": _along("sum"), "multiply": _along("prod"), "maximum": _along("amax"), "minimum": _along("amin"),
@@ -102,3 +114,4 @@ METHODS: Final[dict[str, dict[str, Function]]] = {
         "minimum": _running("cummin"), "logaddexp": _running("logcumsumexp"),
     },
 }  # fmt: skip
+METHODS["reduceat"] = {name: _parts(reduce) for name, reduce in METHODS["reduce"].items()}

@@ -23,7 +23,7 @@ from gradcore.size import Size
 from gradcore.transforms import lifted, trees
 from gradcore.transforms.crossings import lift, pair, primal_part, tangent_part
 from gradcore.transforms.lifted import Frame, Lifted, inside, zeros_like
-from gradcore.transforms.mapping import as_given, as_value, is_array
+from gradcore.transforms.mapping import as_given, as_value, of_arrays, program
 
 Function = Callable[..., Any]
 Argnums = int | tuple[int, ...]
@@ -168,7 +168,7 @@ class Arguments:
         self.single = not isinstance(argnums, tuple)
         chosen = tuple(args[i] for i in self.numbers)
         leaves, self.shape = trees.flat(chosen)
-        self.arrays = any(map(is_array, leaves)) and not any(isinstance(x, Value) for x in leaves)
+        self.arrays = of_arrays(leaves)
         self.leaves = list(map(as_value, leaves))
 
     def replaced(self, leaves: Sequence[Any]) -> list[Any]:
@@ -195,7 +195,8 @@ def grad_and_value(func: Function, argnums: Argnums = 0, has_aux: bool = False) 
     @functools.wraps(func)
     def wrapper(*args: Any, **keywords: Any) -> Any:
         arguments = Arguments(args, argnums)
-        recording = Recording(func, arguments.leaves, lambda xs: func(*arguments.replaced(xs), **keywords))
+        run = program(func, arguments.arrays)
+        recording = Recording(func, arguments.leaves, lambda xs: run(*arguments.replaced(xs), **keywords))
         output, aux = with_aux(recording.output, has_aux, api)
         output = as_value(output)
         if not isinstance(output, Value):
@@ -254,7 +255,8 @@ def vjp(func: Function, *primals: Any, has_aux: bool = False) -> Any:
 
 def _vjp(func: Function, primals: tuple[Any, ...], has_aux: bool, api: str, argnums: Any) -> Any:
     arguments = Arguments(primals, argnums)
-    recording = Recording(func, arguments.leaves, lambda xs: func(*arguments.replaced(xs)))
+    run = program(func, arguments.arrays)
+    recording = Recording(func, arguments.leaves, lambda xs: run(*arguments.replaced(xs)))
     output, aux = with_aux(recording.output, has_aux, api)
     leaves, shape = trees.flat(output)
     outs = tensors_only(leaves, api)
@@ -342,7 +344,8 @@ def push_forward(
 ) -> Any:
     """`jvp` with a tangent, or None, for each leaf of the primals."""
     leaves, shape = trees.flat(primals)
-    arrays = any(map(is_array, leaves)) and not any(isinstance(x, Value) for x in leaves)
+    arrays = of_arrays(leaves)
+    func = program(func, arrays)
     leaves, tangents = list(map(as_value, leaves)), list(map(as_value, tangents))
     for x, t in zip(leaves, tangents, strict=True):
         if t is not None:
@@ -384,7 +387,7 @@ def linearize(func: Function, *primals: Any) -> tuple[Any, Function]:
     arguments = Arguments(primals, tuple(range(len(primals))))
     xs = [_entered(x, False) for x in arguments.leaves]
     with modes.enable_grad():
-        output, pull = vjp(func, *arguments.replaced(xs))
+        output, pull = vjp(program(func, arguments.arrays), *arguments.replaced(xs))
         outs, made = trees.flat(output)
         seeds = [_entered(wrap(zeros_like(out._array)), False) for out in outs]
         pulled = trees.leaves_of(pull(made.tree(seeds), create_graph=True))

@@ -20,7 +20,7 @@ from gradcore.transforms.batches import NeedsLoop
 from gradcore.transforms.crossings import batch, lift, unbatch
 from gradcore.transforms.derivatives import Argnums, Arguments, Recording, push_forward, tensors_only, with_aux
 from gradcore.transforms.lifted import Frame, Lifted, inside
-from gradcore.transforms.mapping import as_given, name_of, vmap
+from gradcore.transforms.mapping import as_given, name_of, program, vmap
 
 Function = Callable[..., Any]
 
@@ -68,7 +68,8 @@ def jacrev(
     def wrapper(*args: Any) -> Any:
         arguments = Arguments(args, argnums)
         refuse_complex("jacrev", arguments.leaves, "inputs")
-        recording = Recording(func, arguments.leaves, lambda xs: func(*arguments.replaced(xs)))
+        run = program(func, arguments.arrays)
+        recording = Recording(func, arguments.leaves, lambda xs: run(*arguments.replaced(xs)))
         output, aux = with_aux(recording.output, has_aux, "vjp(f, *primals)")
         leaves, made = trees.flat(output)
         outs = tensors_only(leaves, "vjp(f, *primals)")
@@ -102,7 +103,8 @@ def jacfwd(func: Function, argnums: Argnums = 0, has_aux: bool = False, *, rando
         arguments = Arguments(args, argnums)
         refuse_complex("jacfwd", arguments.leaves, "inputs")
         kept: dict[str, Any] = {}
-        columns = [_columns(func, arguments, j, x, has_aux, randomness, kept) for j, x in enumerate(arguments.leaves)]
+        run = program(func, arguments.arrays)
+        columns = [_columns(run, arguments, j, x, has_aux, randomness, kept) for j, x in enumerate(arguments.leaves)]
         rows = [arguments.tree(row) for row in zip(*columns, strict=True)]
         found = as_given(kept["shape"].tree(rows), arguments.arrays)
         return (found, as_given(kept["aux"], arguments.arrays)) if has_aux else found

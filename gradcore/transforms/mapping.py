@@ -8,9 +8,11 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 from gradcore import generator
+from gradcore.backends import numpy as host
 from gradcore.backends import of
 from gradcore.recorder.primitive import registry
 from gradcore.recorder.value import Value, wrap
@@ -26,27 +28,44 @@ Function = Callable[..., Any]
 
 
 def is_array(x: Any) -> bool:
-    """Whether `x` is an array of a backend, no Tensor and no number."""
+    """Whether `x` is an array of a backend, one of NumPy's numbers, or a traced array of a function of arrays."""
     if isinstance(x, Value) or not hasattr(x, "shape") or not hasattr(x, "__array_priority__"):
         return False
     try:
-        return isinstance(x, of(x).Array)
+        return isinstance(x, (host.generic, of(x).Array))
     except TypeError:
-        return False
+        return hasattr(x, "is_constant")
 
 
 def as_value(x: Any) -> Any:
     """A Tensor for an array, anything else as it is."""
-    return wrap(x) if is_array(x) else x
+    if not is_array(x):
+        return x
+    return x._tensor if hasattr(x, "is_constant") else wrap(host.as_array(x) if isinstance(x, host.generic) else x)
+
+
+def of_arrays(leaves: Sequence[Any]) -> bool:
+    """Whether what a transform is called with are plain arrays, and no Tensors."""
+    return any(map(is_array, leaves)) and not any(isinstance(x, Value) for x in leaves)
+
+
+def program(function: Function, arrays: bool) -> Function:
+    """`function` as one of Tensors, which it is unless plain arrays were given."""
+    return import_module("gradcore.transforms.programs").program(function) if arrays else function
 
 
 def as_given(tree: Any, arrays: bool) -> Any:
-    """`tree` with arrays for constant Tensors if arrays were given."""
+    """`tree` with arrays in place of Tensors if arrays were given; traced ones where somebody differentiates them."""
     if not arrays:
         return tree
-    return trees.mapped(
-        lambda x: x._array if isinstance(x, Value) and x._node is None and not isinstance(x._array, Lifted) else x, tree
-    )
+    traced = import_module("gradcore.transforms.traced").Traced
+
+    def given(x: Any) -> Any:
+        if not isinstance(x, Value):
+            return x
+        return x._array if x._node is None and not isinstance(x._array, Lifted) else traced(x)
+
+    return trees.mapped(given, tree)
 
 
 def name_of(function: Function) -> str:
@@ -124,7 +143,8 @@ class _Call:
 
     def run(self, args: tuple[Any, ...], chunk_size: int | None) -> Any:
         leaves, self.shape = trees.flat(args)
-        arrays = any(map(is_array, leaves)) and not any(isinstance(x, Value) for x in leaves)
+        arrays = of_arrays(leaves)
+        self.func = program(self.func, arrays)
         leaves = list(map(as_value, leaves))
         self.dims = self._dims(args, leaves)
         size = self._size(leaves)

@@ -13,7 +13,7 @@ from gradcore.recorder.primitive import registry
 from gradcore.recorder.value import Value
 from gradcore.transforms.derivatives import Argnums, Arguments, jvp
 from gradcore.transforms.jacobians import basis, chunks, refuse_complex
-from gradcore.transforms.mapping import as_given, as_value, name_of, vmap
+from gradcore.transforms.mapping import as_given, as_value, name_of, program, vmap
 
 Function = Callable[..., Any]
 
@@ -79,7 +79,7 @@ def _curvatures(func: Function, arguments: Arguments, j: int, chunk_size: int | 
 
     def of_one(x: Value) -> Any:
         leaves = [x if k == j else leaf for k, leaf in enumerate(arguments.leaves)]
-        output = as_value(func(*arguments.replaced(leaves)))
+        output = as_value(program(func, arguments.arrays)(*arguments.replaced(leaves)))
         if not isinstance(output, Value):
             raise RuntimeError(f"{name_of(func)}: Expected f(*args) to return one Tensor, got {type(output)}")
         refuse_complex(name_of(func), [output], "outputs")

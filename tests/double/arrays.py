@@ -136,6 +136,7 @@ class ndarray:
     __module__ = "cupy"
     __hash__ = None  # type: ignore[assignment]
     __array_ufunc__ = None  # NumPy's operators leave the matter to ours
+    __array_priority__ = 100
 
     def __init__(self, host: Any, base: ndarray | None = None) -> None:
         check_dtype(host.dtype)

@@ -11,8 +11,8 @@ from typing import Any
 from gradcore.backends import of
 from gradcore.recorder.primitive import Primitive
 from gradcore.recorder.steps import Raw
-from gradcore.transforms.batches import Batched, NeedsLoop, at_front, batched, is_mapped, one_by_one
-from gradcore.transforms.batching import F, arange_like, batching, data_of, moved_axis
+from gradcore.transforms.batches import Batched, NeedsLoop, at_front, batched, inner, is_mapped, one_by_one
+from gradcore.transforms.batching import F, arange_like, batching, moved_axis
 from gradcore.transforms.lifted import Frame, evaluate
 
 Array = Any
@@ -30,7 +30,7 @@ def _index(frame: Frame, index: tuple[Any, ...], x_shape: Any) -> tuple[tuple[An
     together = places == list(range(places[0], places[-1] + 1))
     if not any(is_mapped(frame, a) for a in arrays):
         rank = max(1 if a.dtype.kind == "b" else a.ndim for a in arrays)
-        return (slice(None), *map(data_of, index)), 0 if together else rank
+        return (slice(None), *inner(frame, index)), 0 if together else rank
     if any(a.dtype.kind == "b" for a in arrays):
         raise NeedsLoop(frame, "a mask beside an index")
     rank = max(a.ndim for a in arrays)
@@ -39,7 +39,7 @@ def _index(frame: Frame, index: tuple[Any, ...], x_shape: Any) -> tuple[tuple[An
         if is_mapped(frame, item):
             turned.append(F.reshape(item.data, shape=(frame.size, *(1,) * (rank - item.ndim), *item.shape)))
         else:
-            turned.append(data_of(item))
+            turned.append(inner(frame, item))
     first = next(a for a in turned if hasattr(a, "dtype"))
     lead = F.reshape(arange_like(first, frame.size), shape=(frame.size, *(1,) * rank))
     return (lead, *turned), 0
@@ -79,7 +79,7 @@ def _into_index(frame: Frame, values: Array, index: tuple[Any, ...], at: int) ->
 def _getitem(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
     x, index = args[0], params["index"]
     if not is_mapped(frame, x) and len(index) == 1 and is_mapped(frame, index[0]) and index[0].dtype.kind != "b":
-        return evaluate(op, data_of(x), index=(index[0].data,))
+        return evaluate(op, inner(frame, x), index=(index[0].data,))
     whole, at = _index(frame, index, x.shape)
     return _out_of_index(frame, evaluate(op, at_front(frame, x), index=whole), index, at)
 
@@ -113,7 +113,7 @@ def _index_extremum(frame: Frame, op: Primitive, args: Sequence[Any], params: di
     index = [F.reshape(arange_like(values, frame.size), shape=(frame.size, *(1,) * rank))]
     for item in params["index"]:
         shape = (frame.size, *(1,) * (rank - item.ndim), *item.shape)
-        index.append(F.reshape(item.data, shape=shape) if is_mapped(frame, item) else data_of(item))
+        index.append(F.reshape(item.data, shape=shape) if is_mapped(frame, item) else inner(frame, item))
     return evaluate(op, x, values, **{**params, "index": tuple(index)})
 
 

@@ -125,8 +125,8 @@ class Batched(Lifted):
         """What the backend's function `name` makes of each of the batch. What writes does it through views."""
         frame = self.frame
         if not top_is_mapped(frame, (*args, *keywords.values())):
-            args = [_inner(frame, a) for a in args]
-            return lifted_call(self, name, args, {key: _inner(frame, x) for key, x in keywords.items()})
+            args = [inner(frame, a) for a in args]
+            return lifted_call(self, name, args, {key: inner(frame, x) for key, x in keywords.items()})
         if name in WRITERS and not is_mapped(frame, args[0]):
             raise NeedsLoop(frame, "writing values of a batch into what is one for all of it")
         if name == "copyto" or (name == "setitem" and args[1] is Ellipsis):
@@ -164,10 +164,10 @@ def top_is_mapped(frame: Frame, values: Sequence[Any]) -> bool:
     return any(top_is_mapped(frame, x) if isinstance(x, (tuple, list)) else is_mapped(frame, x) for x in values)
 
 
-def _inner(frame: Frame, x: Any) -> Any:
+def inner(frame: Frame, x: Any) -> Any:
     """`x` without this frame's wrapping; the batch of a mapped one in front."""
     if type(x) is tuple or type(x) is list:
-        return type(x)(_inner(frame, each) for each in x)
+        return type(x)(inner(frame, each) for each in x)
     return x.data if isinstance(x, Batched) and x.frame is frame else x
 
 
@@ -176,7 +176,7 @@ def element(frame: Frame, x: Any, i: int) -> Any:
     if type(x) is tuple or type(x) is list:
         return type(x)(element(frame, each, i) for each in x)
     if not is_mapped(frame, x):
-        return _inner(frame, x)
+        return inner(frame, x)
     return evaluate(registry["basic_getitem"], x.data, index=(i,))
 
 
@@ -184,7 +184,7 @@ def at_front(frame: Frame, x: Any) -> Array:
     """The values of `x` for the whole batch, along a first axis."""
     if is_mapped(frame, x):
         return x.data
-    data = _inner(frame, x)
+    data = inner(frame, x)
     return evaluate(registry["expand"], data, shape=(frame.size, *data.shape))
 
 
@@ -208,8 +208,7 @@ rules: dict[str, Rule] = {}
 def over_batch(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
     """Run `op` on a batch."""
     if not top_is_mapped(frame, (*args, *params.values())):
-        inner = [_inner(frame, a) for a in args]
-        result = evaluate(op, *inner, **{name: _inner(frame, x) for name, x in params.items()})
+        result = evaluate(op, *inner(frame, tuple(args)), **{name: inner(frame, x) for name, x in params.items()})
         return _wrapped(frame, result, False)
     if op.name in rules:
         result = rules[op.name](frame, op, args, params)
@@ -234,7 +233,7 @@ def aligned(frame: Frame, args: Sequence[Any], rank: int | None = None) -> list[
         rank = max(getattr(a, "ndim", 0) for a in args)
     made = []
     for a in args:
-        data = _inner(frame, a)
+        data = inner(frame, a)
         if is_mapped(frame, a) and data.ndim <= rank:
             shape = (data.shape[0], *(1,) * (rank + 1 - data.ndim), *data.shape[1:])
             data = evaluate(registry["reshape"], data, shape=shape)
@@ -263,7 +262,7 @@ SHIFTED: dict[str, Callable[[Any, int, int], Any]] = {
 SAME = frozenset(
     """adjoint after aligned atol before centred checked count counted descending distinct divisor dof dtype eps
     exclusive frame full hermitian inverse k keep keepdims largest length mode nans norm offset order reverse
-    rtol sampling size sizes skip_nan step transposed upper value weighted window""".split()
+    rtol sampling size sizes skip_nan step transposed triangle upper value weighted window""".split()
 )
 # Primitives of several arrays that all have the same axes in front.
 TOGETHER = frozenset(
@@ -293,7 +292,7 @@ def in_front(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str,
     params = {**op.defaults, **params}
     data = [at_front(frame, a) if hasattr(a, "dtype") else a for a in args]
     ndim = max(x.ndim for x in data if hasattr(x, "dtype")) - 1
-    if ndim == 0 and "axis" in params and "shape" not in params and op.name not in ("stack", "batch"):
+    if ndim == 0 and "axis" in params and "shape" not in params and op.name not in ("stack", "batch", "unbatch"):
         # Axis 0 of a number is no axis: give it one.
         data = [evaluate(registry["reshape"], x, shape=(*x.shape, 1)) if hasattr(x, "dtype") else x for x in data]
         result = evaluate(op, *data, **shifted({**params, "axis": _axis_of_number(params["axis"])}, 1, frame.size))

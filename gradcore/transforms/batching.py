@@ -13,13 +13,13 @@ from typing import Any
 from gradcore.backends import of
 from gradcore.recorder.primitive import Primitive, registry
 from gradcore.transforms.batches import (
-    Batched,
     NeedsLoop,
     Rule,
     aligned,
     at_front,
     batched,
     in_front,
+    inner,
     is_mapped,
 )
 from gradcore.transforms.batches import (
@@ -54,11 +54,6 @@ def batching(*names: str) -> Callable[[Rule], Rule]:
         return rule
 
     return declare
-
-
-def data_of(x: Any) -> Any:
-    """What a batched array holds, anything else as it is."""
-    return x.data if isinstance(x, Batched) else x
 
 
 def _folded(x: Array, axis: int = 0) -> Array:
@@ -132,9 +127,9 @@ def _product(frame: Frame, x: Any, y: Any) -> Array:
     """The last axis of `x` with the first of `y`, a matrix or a vector."""
     lead, tail = tuple(x.shape[:-1]), tuple(y.shape[1:])
     if not is_mapped(frame, y):
-        return F.project(data_of(x), data_of(y))
+        return F.project(inner(frame, x), inner(frame, y))
     if not is_mapped(frame, x):
-        rows = F.reshape(data_of(x), shape=(prod(lead), x.shape[-1]))
+        rows = F.reshape(inner(frame, x), shape=(prod(lead), x.shape[-1]))
         if not tail:
             return F.reshape(F.project(y.data, F.matrix_transpose(rows)), shape=(frame.size, *lead))
         made = F.matmul(F.expand(rows, shape=(frame.size, *rows.shape)), y.data)
@@ -151,14 +146,14 @@ def _dot(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any
 
 
 def _transposed(frame: Frame, x: Any) -> Any:
-    return batched(frame, F.matrix_transpose(x.data)) if is_mapped(frame, x) else F.matrix_transpose(data_of(x))
+    return batched(frame, F.matrix_transpose(x.data)) if is_mapped(frame, x) else F.matrix_transpose(inner(frame, x))
 
 
 @batching("unbiased")
 def _unbiased(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
     x, weight = args
     if not is_mapped(frame, weight):
-        return evaluate(op, x.data, data_of(weight))
+        return evaluate(op, x.data, inner(frame, weight))
     return _product(frame, x, _transposed(frame, weight))
 
 
@@ -166,14 +161,14 @@ def _unbiased(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str
 def _linear(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
     x, weight, bias = args
     if not is_mapped(frame, weight) and not is_mapped(frame, bias):
-        return evaluate(op, x.data, data_of(weight), data_of(bias))
+        return evaluate(op, x.data, inner(frame, weight), inner(frame, bias))
     if not is_mapped(frame, x) and not is_mapped(frame, weight):
-        made = F.unbiased(data_of(x), data_of(weight))
+        made = F.unbiased(inner(frame, x), inner(frame, weight))
         made = F.expand(made, shape=(frame.size, *made.shape))
     else:
         made = _product(frame, x, _transposed(frame, weight))
     if not is_mapped(frame, bias):
-        return made + data_of(bias)
+        return made + inner(frame, bias)
     return made + F.reshape(bias.data, shape=(frame.size, *(1,) * (made.ndim - 2), bias.shape[0]))
 
 
@@ -184,7 +179,7 @@ def _linear(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, 
 def _convolve(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
     x, w = args
     if not is_mapped(frame, w):
-        return _unfolded(frame, evaluate(op, _folded(x.data), data_of(w), **params))
+        return _unfolded(frame, evaluate(op, _folded(x.data), inner(frame, w), **params))
     return _by_groups(frame, op, (at_front(frame, x),), w.data, params)
 
 
@@ -192,7 +187,7 @@ def _convolve(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str
 def _convolve_transposed(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
     y, w = args
     if not is_mapped(frame, w):
-        return _unfolded(frame, evaluate(op, _folded(y.data), data_of(w), **params))
+        return _unfolded(frame, evaluate(op, _folded(y.data), inner(frame, w), **params))
     return _by_groups(frame, op, (at_front(frame, y),), w.data, params)
 
 
@@ -226,7 +221,7 @@ def arange_like(like: Array, n: int) -> Array:
 def _embedding(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
     weight, index = args
     if not is_mapped(frame, weight):
-        return evaluate(op, data_of(weight), index.data, **params)
+        return evaluate(op, inner(frame, weight), index.data, **params)
     index = at_front(frame, index)
     rows = weight.shape[0]
     return evaluate(op, _folded(weight.data), index + _counted(frame, index) * rows)
@@ -311,7 +306,8 @@ def _of_samples(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[s
 def _frequencies(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
     index, like = args
     index = at_front(frame, index)
-    return evaluate(op, index + _counted(frame, index) * params["rows"], data_of(like), rows=params["rows"] * frame.size)
+    rows = params["rows"]
+    return evaluate(op, index + _counted(frame, index) * rows, inner(frame, like), rows=rows * frame.size)
 
 
 @batching("argmax_at")
@@ -323,7 +319,7 @@ def _argmax_at(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[st
         if places.shape[2] == 1:
             places = F.expand(places, shape=(*places.shape[:2], rows, places.shape[3]))
         places = _folded(places, 1)
-    return _unfolded(frame, evaluate(op, _folded(at_front(frame, x)), data_of(places)))
+    return _unfolded(frame, evaluate(op, _folded(at_front(frame, x)), inner(frame, places)))
 
 
 @batching("searchsorted")
@@ -332,7 +328,7 @@ def _searchsorted(frame: Frame, op: Primitive, args: Sequence[Any], params: dict
     if x.ndim > 1:
         return evaluate(op, at_front(frame, x), at_front(frame, values), **params)
     if not is_mapped(frame, x):
-        return evaluate(op, data_of(x), values.data, **params)
+        return evaluate(op, inner(frame, x), values.data, **params)
     rows = F.reshape(at_front(frame, values), shape=(frame.size, values.size))
     return F.reshape(evaluate(op, x.data, rows, **params), shape=(frame.size, *values.shape))
 

@@ -22,7 +22,7 @@ LINES = """
     a.var(0)                 (a * a + 1).sqrt()       a.flip(0)                a.sort(-1)[0]
     a.median(-1)[0]          a.topk(1, -1)[0]         a.max(0)[0]              a.amax()                 a.prod(-1)
     a.mean()                 a.sum(-1, keepdim=True)  a.transpose(0, -1)       a.reshape(-1)            a.squeeze()
-    a.unsqueeze(0)           a.expand(2, *a.shape)    a.diagonal(0, -2, -1)    T.outer(a, a).tril()     
+    a.unsqueeze(0)           a.expand(2, *a.shape)    a.diagonal(0, -2, -1)    T.outer(a, a).tril()
     a.roll(1, 0)             a.detach() + a           a[T.tensor([0, -1, 0])]  a[..., ::2]              a[-1]
     a.unfold(0, 2, 1)        a.repeat(2)              T.where(a > 0.3, a, -a)  a.log_softmax(-1)
     a.gather(-1, a.argsort(-1))                       a.clamp(-0.5, 0.7)       a.split(1)[-1] * 2

@@ -67,3 +67,15 @@ def test_they_stay_on_the_device(strict_cuda: Any) -> None:
     with strict_cuda.never_waits():
         gradcore.interp(x, *points).sum().backward()
     assert x.grad.is_cuda
+
+
+def test_a_dim_that_must_be_given_may_be_an_axis() -> None:
+    x, i = gradcore.arange(6.0).view(2, 3), gradcore.tensor([[0, 1, 0]])
+    assert gradcore.cumprod(x, axis=0).tolist() == [[0, 1, 2], [0, 4, 10]]
+    assert gradcore.gather(x, axis=0, index=i).tolist() == [[0, 4, 2]]
+    assert x.unsqueeze(axis=1).shape == (2, 1, 3)
+    out = gradcore.empty(2, 3)
+    assert gradcore.cumsum(x, axis=1, out=out) is out
+    for f in (lambda: x.cumprod(), lambda: gradcore.gather(x, 0), lambda: gradcore.gather(x, axis=0)):
+        with pytest.raises(TypeError, match=r"missing required arguments: '(dim|index)'"):
+            f()

@@ -126,7 +126,9 @@ def _write(public: FunctionType, plain: Callable[..., Any], out: Out) -> None:
     code: CodeType = f.__code__
     names, told = _names(code), f.__annotations__
     first, rest = names[: code.co_argcount], names[code.co_argcount :]
-    required = code.co_argcount - len(f.__defaults__ or ())
+    all_required = code.co_argcount - len(f.__defaults__ or ())
+    # A `dim` that must be given may be given as `axis`: from there on, what is missing is found out later.
+    required = first.index("dim") if "dim" in first[:all_required] else all_required
     many = f"*{code.co_varnames[len(names)]}" if code.co_flags & _VARARGS else ""
     others = bool(out) or "dim" in names
     signature = [*first[:required], *(f"{name}=None" for name in first[required:])]
@@ -150,13 +152,14 @@ def _write(public: FunctionType, plain: Callable[..., Any], out: Out) -> None:
         again=functools.partial(_again, plain, f.__name__, first, out),
         refuse=functools.partial(_refuse, f.__name__.rstrip("_"), [x for x in first[:1] if told.get(x) == "Tensor"]),
     )
-    public.__defaults__ = f.__defaults__
+    public.__defaults__ = (_MISSING,) * (all_required - required) + (f.__defaults__ or ())
     public.__kwdefaults__ = {**(f.__kwdefaults__ or {}), **({"out": None} if out else {})}
     public.__code__ = made[f.__name__].__code__  # last: another thread may call it between these lines
 
 
 def _refuse(name: str, tensors: Sequence[str], error: Exception, values: dict[str, Any], many: Sequence[Any]) -> None:
-    """Raise TypeError if one of `tensors` is none, or `error` is that of an argument which is none."""
+    """Raise TypeError for what is missing, what of `tensors` is none, and the argument that `error` says is none."""
+    _check_given(name, values)
     for key in tensors:
         if not isinstance(values[key], Value) and not isinstance(error, (TypeError, NotImplementedError)):
             raise not_a_tensor(name, key, 1, values[key]) from None
@@ -164,6 +167,15 @@ def _refuse(name: str, tensors: Sequence[str], error: Exception, values: dict[st
         for i, (key, value) in enumerate({**values, **{f"#{i}": x for i, x in enumerate(many)}}.items()):
             if error.obj is value or (isinstance(value, (list, tuple)) and any(error.obj is x for x in value)):
                 raise not_a_tensor(name, key, i + 1, error.obj) from None
+
+
+_MISSING: Final = object()
+
+
+def _check_given(name: str, values: dict[str, Any]) -> None:
+    missing = ", ".join(f"'{key}'" for key, value in values.items() if value is _MISSING)
+    if missing:
+        raise TypeError(f"{name}() missing required arguments: {missing}") from None
 
 
 def of_tensor(method: C, name: str) -> C:
@@ -189,6 +201,7 @@ def _again(
         if known not in values:
             raise TypeError(f"{name}() got an unexpected keyword argument '{key}'")
         values[known] = value
+    _check_given(name, values)
     args = (*(values.pop(key) for key in first), *many) if many else ()
     return plain(*args, **values) if out is None else _put(plain, name, rule, out, args, values)
 

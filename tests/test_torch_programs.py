@@ -1,0 +1,56 @@
+"""Short programs as users of torch write them, which once found a difference: run by torch and by gradcore."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.twin import attempt, same
+
+torch = pytest.importorskip("torch")
+
+PROGRAMS: list[Callable[[Any], Any]] = []
+
+
+def program(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    PROGRAMS.append(f)
+    return f
+
+
+@program
+def a_function_with_settings_among_its_arguments(lib: Any) -> Any:
+    class Scaled(lib.autograd.Function):  # type: ignore[misc, name-defined]
+        @staticmethod
+        def forward(ctx: Any, k: float, x: Any, mode: Any, y: Any) -> Any:
+            return x * y * k
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return None, g, None, g * 2
+
+    x, seen = lib.ones(3, requires_grad=True), []
+    y = Scaled.apply(3, x * 2, None, x)
+    nodes = [type(node).__name__ for node, _ in y.grad_fn.next_functions]
+    y.grad_fn.register_hook(lambda gi, go: seen.append((gi, go)) or (gi[0] * 3, *gi[1:]))
+    y.sum().backward()
+    (edge,) = lib.autograd.grad(Scaled.apply(0.5, lib.ones(3), None, x).sum(), x)
+    return nodes, seen, x.grad, edge
+
+
+@program
+def a_diffusion_schedule(lib: Any) -> Any:
+    betas = lib.linspace(1e-4, 0.02, 5)
+    kept = lib.cumprod(1.0 - betas, axis=0)
+    before = lib.nn.functional.pad(kept[:-1], (1, 0), value=1.0)
+    t = lib.tensor([0, 3])
+    x = lib.ones(2, 2, requires_grad=True)
+    noisy = kept.gather(-1, t).sqrt().reshape(2, 1) * x + (1 - before).gather(axis=-1, index=t).reshape(2, 1)
+    noisy.pow(2).mean().backward()
+    return noisy, x.grad, x.cumsum(axis=1), attempt(lambda: lib.cumprod(betas))[1]
+
+
+@pytest.mark.parametrize("f", PROGRAMS, ids=lambda f: f.__name__)
+def test_torch_and_gradcore_do_the_same(f: Callable[[Any], Any]) -> None:
+    same(f, torch, rtol=1e-5)

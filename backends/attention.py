@@ -12,6 +12,7 @@ import cupy as cp
 
 from gradcore.backends import composed, plans
 from gradcore.backends.kernels import attention as kernels
+from gradcore.backends.kernels.dropout import AGAIN
 from gradcore.backends.kernels.launch import named, wide
 
 Bind = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -64,12 +65,12 @@ class Attention(NamedTuple):
 
 
 def _plan(
-    backward: bool, q: Any, k: Any, v: Any, scale: float, causal: bool, arrays: Callable[[], Any]
+    backward: bool, q: Any, k: Any, v: Any, mask: Any, scale: float, causal: bool, drop: float, arrays: Callable[[], Any]
 ) -> plans.Plan | None:
-    """How cuDNN computes it, None where it does not serve."""
-    lead = q.shape[:-2]
-    if not plans.usable() or q.dtype.name not in TYPES or not q.dtype == k.dtype == v.dtype:
+    """How cuDNN computes it, None where it does not serve: masks, and random numbers that composed ones could not repeat."""
+    if mask is not None or drop or not plans.usable() or q.dtype.name not in TYPES or not q.dtype == k.dtype == v.dtype:
         return None
+    lead = q.shape[:-2]
     if not lead == k.shape[:-2] == v.shape[:-2] or not (q.size and k.size and v.size):
         return None
     sizes = (*lead[-1:], 1)[0], q.shape[-2], k.shape[-2], q.shape[-1], v.shape[-1]
@@ -81,19 +82,24 @@ def attend(bind: Bind) -> Callable[..., Any]:
     """Return the function `attend` of a backend, which keeps a number for each query, or all shares."""
     otherwise = bind(composed.attend)
 
-    def call(q: Any, k: Any, v: Any, scale: float, causal: bool) -> Any:
+    def call(
+        q: Any, k: Any, v: Any, mask: Any, scale: float, causal: bool, drop: float = 0.0, source: Any = None
+    ) -> Any:
         def arrays() -> Any:
             levels = cp.empty(q.shape[:-1], wide(q))
             return *map(cp.ascontiguousarray, (q, k, v)), cp.empty((*q.shape[:-1], v.shape[-1]), q.dtype), levels
 
-        plan = _plan(False, q, k, v, scale, causal, arrays)
+        plan = _plan(False, q, k, v, mask, scale, causal, drop, arrays)
+        if plan is None and not kernels.serve(q, k, v):
+            return otherwise(q, k, v, mask, scale, causal, drop, source)
+        given = arrays()
+        out, levels = given[3:]
+        dropped = cp.empty(2, "u8") if drop else levels
         if plan is not None:
-            plan.run(*(given := arrays()))
-        elif kernels.serve(q, k, v):
-            kernels.forward(*(given := arrays()), scale, causal)
+            plan.run(*given)
         else:
-            return otherwise(q, k, v, scale, causal)
-        return given[3:]
+            kernels.forward(given, mask, dropped, scale, causal, drop, source.call() if drop else AGAIN)
+        return out, levels, dropped
 
     return named(call, "attend", otherwise)
 
@@ -102,20 +108,25 @@ def attend_backward(bind: Bind) -> Callable[..., Any]:
     """Return the function `attend_backward` of a backend."""
     otherwise, forward = bind(composed.attend_backward), bind(composed.attend)
 
-    def call(g: Any, q: Any, k: Any, v: Any, out: Any, kept: Any, scale: float, causal: bool) -> Any:
+    def call(
+        g: Any, q: Any, k: Any, v: Any, mask: Any, out: Any, kept: Any, dropped: Any, scale: float, causal: bool,
+        drop: float = 0.0,
+    ) -> Any:
         if kept.ndim == q.ndim:  # all shares
-            return otherwise(g, q, k, v, out, kept, scale, causal)
+            return otherwise(g, q, k, v, mask, out, kept, dropped, scale, causal, drop)
 
         def arrays() -> Any:
             return *map(cp.ascontiguousarray, (q, k, v, out, kept, g)), *(cp.empty(x.shape, x.dtype) for x in (q, k, v))
 
-        plan = _plan(True, q, k, v, scale, causal, arrays)
+        plan = _plan(True, q, k, v, mask, scale, causal, drop, arrays)
+        if plan is None and not kernels.room(q, v):
+            kept = forward(q, k, v, mask, scale, causal)[1]
+            return otherwise(g, q, k, v, mask, out, kept, dropped, scale, causal, drop)
+        given = arrays()
         if plan is not None:
-            plan.run(*(given := arrays()))
-        elif kernels.room(q, v):
-            kernels.backward(*(given := arrays()), scale, causal)
+            plan.run(*given)
         else:
-            return otherwise(g, q, k, v, out, forward(q, k, v, scale, causal)[1], scale, causal)
+            kernels.backward(given, mask, dropped, scale, causal, drop)
         return given[6:]
 
     return named(call, "attend_backward", otherwise)

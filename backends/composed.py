@@ -161,26 +161,57 @@ def log_softmax_backward(F: Any, g: Array, out: Array, axis: Axes) -> Array:
     return g - F.exp(out) * F.sum(g, axis, keepdims=True)
 
 
-def attend(F: Any, q: Array, k: Array, v: Array, scale: float, causal: bool) -> tuple[Array, Array]:
-    """Return softmax(q k^T * scale) v of (..., L, E), (..., S, E) and (..., S, V), and what `attend_backward` wants kept.
+def dropout(F: Any, x: Array, p: float, source: Any) -> tuple[Array, Array]:
+    """Return `x` with elements replaced by 0 with probability `p`, the rest divided by 1 - p; and what each was times."""
+    numbers = F.random_uniform(source, x.shape, "f8" if x.dtype.itemsize > 4 else "f4")
+    kept = F.astype(F.as_array(numbers >= p), x.dtype) * x.dtype.type(1 / (1 - p))
+    return x * kept, kept
 
-    If `causal`, no row looks at later ones. Here, the softmax is kept.
+
+def dropout_backward(F: Any, g: Array, kept: Array, p: float) -> Array:
+    """Return the cotangent at the argument of a `dropout` of which this was kept."""
+    return g * kept
+
+
+def kept_places(F: Any, kept: Array, shape: Axes, p: float) -> Array:
+    """Return where a `dropout` of this shape kept what there was."""
+    return kept != 0
+
+
+def attend(
+    F: Any, q: Array, k: Array, v: Array, mask: Array | None, scale: float, causal: bool, drop: float = 0.0,
+    source: Any = None,
+) -> tuple[Array, Array, Array]:
+    """Return softmax(q k^T * scale + mask) v of (..., L, E), (..., S, E), (..., S, V), and what `attend_backward` wants.
+
+    If `causal`, no row looks at later ones; a boolean mask says who is looked at. A row that may look at none gets 0. Of the
+    softmax, elements are dropped as by `dropout`. Here, the softmax is kept, and what dropout keeps, if there is one.
     """
     scores = F.matmul(F.astype(q * scale, q.dtype), F.matrix_transpose(k))
     if causal:
         rows, columns = scores.shape[-2:]
         scores = F.where(F.arange(columns) > F.arange(rows).reshape((rows, 1)), scores.dtype.type("-inf"), scores)
+    if mask is not None:
+        seen = mask if mask.dtype.kind == "b" else mask != float("-inf")
+        scores = scores if mask is seen else F.astype(scores + mask, scores.dtype)
+        scores = F.where(seen, scores, scores.dtype.type("-inf"))
     shares = F.softmax(scores, (scores.ndim - 1,))
-    return F.matmul(shares, v), shares
+    if mask is not None:
+        shares = F.masked(shares, seen)  # a row of nothing but -inf is nan by now
+    some, dropped = F.dropout(shares, drop, source) if drop else (shares, shares)
+    return F.matmul(some, v), shares, dropped
 
 
 def attend_backward(
-    F: Any, g: Array, q: Array, k: Array, v: Array, out: Array, kept: Array, scale: float, causal: bool
+    F: Any, g: Array, q: Array, k: Array, v: Array, mask: Array | None, out: Array, kept: Array, dropped: Array,
+    scale: float, causal: bool, drop: float = 0.0,
 ) -> tuple[Array, Array, Array]:
     """Return the cotangents of q, k and v of `attend`, of the cotangent `g` of its result `out`."""
-    scores = F.softmax_backward(F.matmul(g, F.matrix_transpose(v)), kept, (kept.ndim - 1,))
-    scores = F.astype(scores * scale, q.dtype)
-    return F.matmul(scores, k), F.matmul(F.matrix_transpose(scores), q), F.matmul(F.matrix_transpose(kept), g)
+    scores, some = F.matmul(g, F.matrix_transpose(v)), kept
+    if drop:
+        scores, some = F.dropout_backward(scores, dropped, drop), F.dropout_backward(kept, dropped, drop)
+    scores = F.astype(F.softmax_backward(scores, kept, (kept.ndim - 1,)) * scale, q.dtype)
+    return F.matmul(scores, k), F.matmul(F.matrix_transpose(scores), q), F.matmul(F.matrix_transpose(some), g)
 
 
 def standardize(F: Any, x: Array, axis: Axes, eps: float, centred: bool = True) -> tuple[Array, Array, Array]:

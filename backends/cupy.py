@@ -56,7 +56,9 @@ from gradcore.backends.cusolver import (
     cholesky, eig, eigh, eigvals, eigvalsh, inv, lstsq, pinv, qr, solve, svd,
 )
 from gradcore.backends.kernels import columns as _sums, normalization as _norms, windows as _windows
+from gradcore.backends.kernels import dropout as _dropout
 from gradcore.backends.kernels.activations import bound as _fused, masked as _masked
+from gradcore.backends.kernels.dropout import generator
 from gradcore.backends.kernels import losses as _losses
 from gradcore.backends.kernels.rules import run_rule as _run_rule
 from gradcore.backends.kernels.softmax import bound as _over_rows
@@ -387,6 +389,9 @@ standardize, destandardize = _norms.standardize(_bind), _norms.destandardize(_bi
 normalize, normalize_backward = _norms.normalize(_bind), _norms.normalize_backward(_bind)
 affine, cross_entropy, cross_entropy_backward = _fused("affine", _bind), _losses.bound(_bind), _losses.backward(_bind)
 columns, image = _windows.columns(_bind), _windows.image(_bind)
+dropout, dropout_backward, kept_places = (
+    each(_bind) for each in (_dropout.dropout, _dropout.dropout_backward, _dropout.kept_places)
+)
 attend, attend_backward = _attention.attend(_bind), _attention.attend_backward(_bind)
 run_rule = partial(_run_rule, _bind(composed.run_rule))
 log_softmax, log_softmax_backward = _over_rows("log_softmax", _bind), _over_rows("log_softmax_backward", _bind)
@@ -416,12 +421,7 @@ scatter_add = _bind(_scatter_add)
 
 # random numbers
 
-
-def generator(seed: int) -> Any:
-    """Return a random generator with the given seed."""
-    return cp.random.default_rng(seed)
-
-
+eliminate, solve_triangular = _bind(shared.eliminate), _bind(shared.solve_triangular)
 random_uniform = _bind(shared.random_uniform)
 random_normal = _bind(shared.random_normal)
 random_integers = _bind(shared.random_integers)

@@ -12,6 +12,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import cupy as cp
+import numpy as np
 
 from gradcore.backends import captures
 
@@ -50,6 +51,8 @@ class Capture:
         self.kept: list[Any] = []  # what streams of the graph still use when the capture has no more use for it
         self.workspaces: dict[int, Any] = {}  # of cuBLAS, by stream
         self.graph: Any = None
+        self.count: Any = None  # the number of the replay, for who has asked
+        self.counts = False
 
     def begin(self) -> None:
         """Begin. Raises RuntimeError on the default stream."""
@@ -58,6 +61,7 @@ class Capture:
         self.inside = ExitStack()
         self.inside.enter_context(cp.cuda.using_allocator(self.pool.memory.malloc))
         try:
+            self.count = cp.full((), 1, np.uint64)
             self.stream.begin_capture(self.mode)
         except BaseException:
             self.inside.close()
@@ -68,7 +72,14 @@ class Capture:
         """Make the graph. Raises the CUDA runtime's error if something has made that impossible."""
         captures.remove(self)
         self.inside.close()
+        if self.counts:
+            cp.add(self.count, np.uint64(1), self.count)
         self.graph = self.stream.end_capture()
+
+    def replays(self) -> int:
+        """Return the address of the number of the replay, from 1 on."""
+        self.counts = True
+        return int(self.count.data.ptr)
 
     def launch(self) -> None:
         """Give the graph to the current stream."""

@@ -374,6 +374,7 @@ normalize, normalize_backward = _bind(normalizing.normalize), _bind(normalizing.
 _run_rule = _bind(composed.run_rule)
 log_softmax, log_softmax_backward = _bind(composed.log_softmax), _bind(composed.log_softmax_backward)
 round_half_even = _bind(shared.round_half_even)
+dropout, dropout_backward, kept_places = map(_bind, (composed.dropout, composed.dropout_backward, composed.kept_places))
 quantile = _bind(shared.quantile)
 median = _bind(shared.median)
 full = _bind(shared.full)

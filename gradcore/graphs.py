@@ -16,7 +16,7 @@ from threading import get_ident
 from types import ModuleType
 from typing import Any
 
-from gradcore import backends
+from gradcore import backends, generator
 from gradcore.autograd import grad
 from gradcore.autograd.function import Function, once_differentiable
 from gradcore.graph import modes
@@ -72,6 +72,7 @@ class CUDAGraph:
                 "CUDA graphs must be captured on a non-default stream. (However, after capture, it's ok to replay them on "
                 "the default stream.)"
             )
+        generator.default(backends.for_device("cuda"), current_stream().device_index).source.prepare()
         capture = _backend().Capture(_backend().pool_of(pool), capture_error_mode)
         capture.begin()
         self._capture = capture

@@ -49,10 +49,10 @@ def derivatives(name: str, device: str, dtype: Any, causal: bool) -> list[Any]:
     q, k, v, g = operands(name, device, dtype)
     from gradcore.primitives.attention import attend
 
-    y = attend(q, k, v, scale=0.4, causal=causal)[0]
+    y = attend(q, k, v, None, scale=0.4, causal=causal)[0]
     first = gc.autograd.grad((y * g).sum(), (q, k, v), create_graph=True)
     second = gc.autograd.grad(sum((x * x).sum() for x in first), (q, k, v))
-    plain = gc.autograd.grad((attend(q, k, v, scale=0.4, causal=causal)[0] * g).sum(), (q, k, v))
+    plain = gc.autograd.grad((attend(q, k, v, None, scale=0.4, causal=causal)[0] * g).sum(), (q, k, v))
     return [t.detach().float().cpu().numpy().astype("f8") for t in (y, *plain, *first, *second)]
 
 
@@ -75,17 +75,17 @@ def test_what_it_keeps_is_what_the_kernels_keep(fake: Any, strict_cuda: Any, mon
     """A forward of either is reversed by the other, and where neither serves, composed."""
     B = strict_cuda.backend
     q, k, v, g = (x.detach()._array for x in operands("square", "cuda", gc.float16))
-    out, levels = B.attend(q, k, v, 0.4, True)
+    out, levels, _ = B.attend(q, k, v, None, 0.4, True)
     assert (levels.shape, levels.dtype) == (q.shape[:-1], "f4")
-    found = [B.attend_backward(g, q, k, v, out, levels, 0.4, True)]
+    found = [B.attend_backward(g, q, k, v, None, out, levels, levels, 0.4, True)]
     with fake.flags(enabled=False):
-        other, same = B.attend(q, k, v, 0.4, True)
+        other, same, _ = B.attend(q, k, v, None, 0.4, True)
         if kernels.COMPILER is not None:
             np.testing.assert_allclose(same._host, levels._host, atol=2e-3)
             np.testing.assert_allclose(other._host.astype("f4"), out._host.astype("f4"), atol=5e-3)
-        found.append(B.attend_backward(g, q, k, v, out, levels, 0.4, True))
+        found.append(B.attend_backward(g, q, k, v, None, out, levels, levels, 0.4, True))
         monkeypatch.setattr(double.parts()["gradcore.backends.kernels.attention"], "MEMORY", 0)
-        found.append(B.attend_backward(g, q, k, v, out, levels, 0.4, True))
+        found.append(B.attend_backward(g, q, k, v, None, out, levels, levels, 0.4, True))
     for each in found[1:]:
         close([x._host.astype("f8") for x in each], [x._host.astype("f8") for x in found[0]], 0.02)
 

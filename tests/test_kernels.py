@@ -86,7 +86,7 @@ def test_a_broken_barrier_would_be_seen(how: str, strict_cuda: Any) -> None:
 
 OTHERS = (
     "add_pieces add_rows attend attend_key attend_query column_parts column_total columns cross_entropy "
-    "cross_entropy_backward destandardize image normalize_backward normalize_weights standardize"
+    "cross_entropy_backward destandardize dropout image normalize_backward normalize_weights standardize"
 ).split()
 WINDOWS = {
     "line": ((2, 3, 9), Window((3,), (2,), (1,), ((1, 1),))),
@@ -181,54 +181,6 @@ def test_normalize_and_back(which: str, code: str, block: None, strict_cuda: Any
     assert [each is None for each in (*back[1], *back[2])] == [True, False, True, False, True, True]
     np.testing.assert_array_equal(back[1][1]._host, back[0][1]._host)
     np.testing.assert_array_equal(back[2][0]._host, back[0][0]._host)
-
-
-# Heads, queries, keys, depth and width: tiles that are full and not, one size of them and the other.
-HEADS = {
-    "some": ((2, 3), 37, 41, 8, 8),
-    "few": ((1,), 1, 3, 5, 7),
-    "more keys than depth": ((2,), 33, 70, 4, 2),
-    "deep": ((1, 2), 20, 18, 96, 96),
-    "wide": ((1,), 5, 40, 3, 130),
-}
-
-
-@needs_a_compiler
-@pytest.mark.parametrize("code", TOLERANCE)
-@pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("which", HEADS)
-def test_attention_and_back(which: str, causal: bool, code: str, block: None, strict_cuda: Any) -> None:
-    (lead, queries, keys, depth, width), F, before = HEADS[which], strict_cuda.backend, len(pretended.runs)
-    sizes = [(queries, depth), (keys, depth), (keys, width), (queries, width)]
-    q, k, v, g = (rng.normal(size=(*lead, *each)).astype(dtype_of(code)) for each in sizes)
-    scale = 1.5 / depth**0.5
-    out, kept = F.attend(*map(strict_cuda.array, (q, k, v)), scale, causal)
-    back = F.attend_backward(*map(strict_cuda.array, (g, q, k, v)), out, kept, scale, causal)
-    if which == "deep" and code == "f8":  # more than a block has room for
-        assert not any("attend" in name for name in pretended.runs[before:])
-    else:
-        assert pretended.runs[before:] == [f"gradcore_attend{end}" for end in ("", "_query", "_key")]
-        assert kept.shape == (*lead, queries)
-    q, k, v, g = (each.astype("f8") for each in (q, k, v, g))
-    expected, shares = composed.attend(host, q, k, v, scale, causal)
-    close(out, expected, code, 4.0)
-    for mine, other in zip(back, composed.attend_backward(host, g, q, k, v, expected, shares, scale, causal), strict=True):
-        close(mine, other, code, 16.0)
-
-
-@needs_a_compiler
-def test_attention_is_composed_in_between(strict_cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where products by cuBLAS are faster, though the softmax's kernel serves."""
-    attention = double.parts()["gradcore.backends.kernels.attention"]
-    monkeypatch.setattr(attention, "FEW", 5)
-    q, k, v = (strict_cuda.array(each) for each in rng.normal(size=(3, 2, 4, 5)))
-    before = len(pretended.runs)
-    _, kept = strict_cuda.backend.attend(q, k, v, 0.5, True)
-    assert kept.shape == (2, 4, 4)
-    monkeypatch.setattr(attention, "MANY", 20)
-    _, kept = strict_cuda.backend.attend(q, k, v, 0.5, True)
-    assert kept.shape == (2, 4)
-    assert pretended.runs[before:] == ["gradcore_softmax", "gradcore_attend"]
 
 
 @needs_a_compiler

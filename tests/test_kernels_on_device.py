@@ -58,9 +58,9 @@ def _normalized(axis: tuple[int, ...], channel: int) -> Callable[..., Any]:
 
 
 def _attended(causal: bool) -> Callable[..., Any]:
-    def run(F: Any, q: Any, k: Any, v: Any, g: Any) -> Any:
-        out, kept = F.attend(q, k, v, 0.3, causal)
-        return out, *F.attend_backward(g, q, k, v, out, kept, 0.3, causal)
+    def run(F: Any, q: Any, k: Any, v: Any, g: Any, mask: Any = None) -> Any:
+        out, *kept = F.attend(q, k, v, mask, 0.3, causal)
+        return out, *F.attend_backward(g, q, k, v, mask, out, *kept, 0.3, causal)
 
     return run
 
@@ -88,6 +88,9 @@ PROGRAMS: dict[str, tuple[Callable[..., Any], list[tuple[int, ...]], list[tuple[
     "batch_norm": (_normalized((0, 2), 1), [(3, 4, 5)] * 2 + [(4,)] * 2, [(32, 65, 3137)] * 2 + [(65,)] * 2),
     "attention": (_attended(False), [(2, 9, 4), (2, 20, 4), (2, 20, 4), (2, 9, 4)], [(8, 150, 64)] * 4),
     "causal attention": (_attended(True), [(2, 9, 4), (2, 20, 4), (2, 20, 4), (2, 9, 4)], [(8, 150, 64)] * 4),
+    "attention with a mask": (
+        _attended(False), [(2, 9, 4), (2, 20, 4), (2, 20, 4), (2, 9, 4), (2, 1, 20)], [(8, 150, 64)] * 4 + [(150, 150)],
+    ),
     "large heads": (_attended(True), [(1, 5, 96)] * 4, [(4, 100, 112)] * 4),
     "windows": (_windows(PLANE, (5, 7)), [(2, 3, 5, 7)], [(2, 3, 5, 7)]),
     "windows of images": (_windows(PLANE, (65, 66)), [(1, 1, 65, 66)], [(16, 32, 65, 66)]),

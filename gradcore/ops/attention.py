@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore import dtypes
 from gradcore.backends import of
 from gradcore.ops.arguments import need_tensor
-from gradcore.ops.dropout import dropout
+from gradcore.ops.dropout import drawing, dropout
 from gradcore.ops.linear import linear
 from gradcore.ops.padding import pad
 from gradcore.ops.products import matmul
@@ -68,21 +68,36 @@ def scaled_dot_product_attention(
         )
     if enable_gqa:
         key, value = (_repeated_heads(each, query._array.shape) for each in (key, value))
-    one_kernel = query._array.ndim == 4 and not dropout_p and query._array.shape[-1] == value._array.shape[-1]
-    if attn_mask is not None and attn_mask._node is not None:
-        one_kernel = False
     scale = 1 / sqrt(query._array.shape[-1]) if scale is None and query._array.shape[-1] else scale
-    same = len({each._array.shape[:2] for each in (query, key, value)}) == 1 and query._array.dtype.kind in "fV"
-    if one_kernel and attn_mask is None and same:
-        return attend(query, key, value, scale=1.0 if scale is None else scale, causal=bool(is_causal))[0]  # type: ignore[no-any-return]
-    scores = matmul(e.multiply(query, 1.0 if scale is None else scale), matrix_transpose(key))
+    scale = 1.0 if scale is None else scale
+    one_node = query._array.ndim == 4 and query._array.shape[-1] == value._array.shape[-1]
+    if attn_mask is not None and attn_mask._node is not None:
+        one_node = False
+    if one_node and _is_one(query, key, value, attn_mask):
+        source = drawing(query, "dropout", key, value) if 0 < dropout_p < 1 else None
+        if source is not None or not dropout_p:
+            boolean = attn_mask is not None and attn_mask._array.dtype.kind == "b"
+            mask = attn_mask if attn_mask is None or boolean else attn_mask.to(query.dtype)
+            settings = {"scale": scale, "causal": bool(is_causal), "boolean": boolean, "drop": dropout_p, "source": source}
+            return attend(query, key, value, mask, **settings)[0]  # type: ignore[no-any-return]
+    scores = matmul(e.multiply(query, scale), matrix_transpose(key))
     shares = _shares(scores, attn_mask, is_causal)
     if dropout_p:
         shares = dropout(shares, dropout_p)
     made = matmul(shares, value)
-    if one_kernel:
+    if one_node and not dropout_p:
         label(made, "ScaledDotProductFlashAttentionForCpuBackward0", (query, key, value))
     return made
+
+
+def _is_one(query: Any, key: Any, value: Any, mask: Any) -> bool:
+    """Whether it is the primitive `attend`: of real heads, as many of all, and of a mask that broadcasts to their scores."""
+    q, k = query._array.shape, key._array.shape
+    if len({tuple(each._array.shape[:2]) for each in (query, key, value)}) > 1 or query._array.dtype.kind not in "fV":
+        return False
+    scores = (*q[:-1], k[-2])
+    sizes = () if mask is None else mask._array.shape
+    return len(sizes) <= 4 and all(n in (1, m) for n, m in zip(sizes[::-1], scores[::-1], strict=False))
 
 
 def _shares(scores: Any, mask: Any, is_causal: bool) -> Any:

@@ -7,12 +7,15 @@ from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
+from gradcore.backends import of
+from gradcore.generator import source_for
 from gradcore.ops.arguments import need_tensor
 from gradcore.ops.distributions import chances
 from gradcore.ops.filling import empty, zeros
 from gradcore.ops.registry import functions, op
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import shape as s
+from gradcore.primitives.dropout import dropout as one_dropout
 from gradcore.recorder.inplace import inplace as in_place
 from gradcore.recorder.value import wrap
 
@@ -23,6 +26,15 @@ if TYPE_CHECKING:
 _ALPHA = 1.7580993408473766
 
 
+def drawing(x: Any, name: str, *others: Any) -> Any:
+    """What a device's kernels draw from; None on the host, whose numbers are torch's, and for arrays of transforms."""
+    F = of(x._array)
+    if F.device_type == "cpu" or any(hasattr(each._array, "beside") for each in (x, *others)):
+        return None
+    with F.on_device(F.device_of(x._array)[1]):
+        return source_for(F, F.current_device(), None, name)
+
+
 def _drop(x: Any, p: float, whole_channels: bool, saturated: bool) -> Tensor:
     """`x` with elements (or `whole_channels`) replaced by 0, and scaled, as torch draws and computes it.
 
@@ -30,6 +42,8 @@ def _drop(x: Any, p: float, whole_channels: bool, saturated: bool) -> Tensor:
     """
     if p == 1:
         return e.multiply(x, zeros((), dtype=x.dtype, device=x.device))  # type: ignore[no-any-return]
+    if not (whole_channels or saturated) and (source := drawing(x, "bernoulli_")) is not None:
+        return one_dropout(x, p=p, source=source)[0]  # type: ignore[no-any-return]
     noise = x  # whose order in memory is that of the draws
     if whole_channels:
         shape = (*x._array.shape[:2], *(1,) * (x._array.ndim - 2))

@@ -24,6 +24,7 @@ FAMILIES: Final = (
     "counting",
     "cumulative",
     "distances",
+    "dropout",
     "elementwise",
     "elimination",
     "embedding",

@@ -154,9 +154,33 @@ POOLING = [
     ),
 ]
 
+class _Half:
+    """A source of random numbers that are all the same."""
+
+    @staticmethod
+    def random(shape: Any, dtype: Any) -> Any:
+        return np.full(shape, 0.5, dtype)
+
+    @staticmethod
+    def call() -> tuple[Any, Any, Any]:
+        return np.uint64(1), np.uint64(1), np.uint64(0)
+
+
+RARE = 1e-12  # a probability that the numbers of a device do not tell from 0
+QKV = [(2, 3, 4), (2, 5, 4), (2, 5, 4)]
+
 ATTENTION = [
-    Case("attend", normal((2, 3, 4), (2, 5, 4), (2, 5, 4)), {"scale": 0.5, "causal": causal}, label)
-    for label, causal in (("all", False), ("causal", True))
+    *(
+        Case("attend", after(QKV, mask), {"scale": 0.5, "causal": causal, "boolean": "boolean" in label}, label)
+        for label, causal, mask in (
+            ("all", False, None),
+            ("causal", True, None),
+            ("boolean", False, lambda rng: rng.random((2, 1, 5)) < 0.7),
+            ("boolean, nobody", False, lambda rng: np.array([[True], [False], [True]])),
+        )
+    ),
+    Case("attend", after(QKV, None), {"scale": 0.5, "causal": True, "drop": RARE, "source": _Half()}, "dropout"),
+    Case("dropout", normal((3, 4)), {"p": RARE, "source": _Half()}),
 ]
 
 NORMALISATION = [

@@ -25,7 +25,7 @@ MODULES = methods.MODULES
 BACKEND = "gradcore.backends.cupy"
 KERNELS = [
     f"gradcore.backends.kernels.{name}"
-    for name in "launch activations attention losses columns normalization rules scatter softmax windows".split()
+    for name in "launch dropout activations attention losses columns normalization rules scatter softmax windows".split()
 ]
 # The modules that import CuPy, in the order of their imports.
 PARTS = (

@@ -28,7 +28,11 @@ from tests.double.functions import garbage
 
 TYPES = {
     "e": "float16", "E": "bfloat16", "f": "float", "d": "double", "?": "bool", "i": "int", "l": "long long",
-    "b": "signed char", "B": "unsigned char",
+    "b": "signed char", "B": "unsigned char", "L": "unsigned long long", "I": "unsigned int",
+}  # fmt: skip
+SCALARS = {
+    "l": ctypes.c_longlong, "i": ctypes.c_int, "L": ctypes.c_ulonglong, "I": ctypes.c_uint, "f": ctypes.c_float,
+    "d": ctypes.c_double,
 }  # fmt: skip
 COMPILER = shutil.which("g++")
 FLAGS = ["-std=c++17", "-O1", "-w", "-ffp-contract=off", "-shared", "-fPIC"]
@@ -249,4 +253,4 @@ class RawKernel:
     def passed(x: Any) -> Any:
         if isinstance(x, (ndarray, np.ndarray)):
             return ctypes.c_void_p((x._host if isinstance(x, ndarray) else x).ctypes.data)
-        return {"l": ctypes.c_longlong, "i": ctypes.c_int, "f": ctypes.c_float, "d": ctypes.c_double}[x.dtype.char](x)
+        return SCALARS[x.dtype.char](x)

@@ -199,12 +199,17 @@ def _fractional(n: int, x: Any, kernel_size: Any, output_size: Any, output_ratio
     for m, k, o in zip(size, kernel, out, strict=True):
         if o + k - 1 > m - (n == 3):
             raise RuntimeError(f"{name}(): pool {k} too large relative to input {m}")
-    planes = shape[-n - 1]
+    batch, planes = 1 if len(shape) == n + 1 else shape[0], shape[-n - 1]
     if samples is None:
-        batch = 1 if len(shape) == n + 1 else shape[0]
         samples = rand(batch, planes, n, dtype=x.dtype, device=x.device)
+    given = samples._array.shape
+    if len(given) != 3 or given[0] < batch or given[1:] != (planes, n):
+        raise RuntimeError(
+            f"{name}: expected _random_samples of shape [{batch}, {planes}, {n}], with its size(0) no less than the input's "
+            f"batch size and its size(1) equal to the input's channel size, but got {list(given)}"
+        )
     F = of(x._array)
-    drawn = samples._array.reshape((-1, n))
+    drawn = samples._array[:batch].reshape((-1, n))
     order = range(n) if n == 3 else (1, 0)  # torch's samples of a plane are those of W, then of H
     cells = []
     for axis, m, k, o in zip(order, size, kernel, out, strict=True):

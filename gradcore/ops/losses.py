@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore import dtypes
 from gradcore.backends import of
 from gradcore.ops.arguments import need_tensor
+from gradcore.ops.masks import masked_fill
 from gradcore.ops.pointwise import abs as absolute
 from gradcore.ops.reductions import mean, sum
 from gradcore.ops.registry import label, op
@@ -307,11 +308,11 @@ def _smooth(scores: Any, target: Any, weight: Any, ignore_index: int, reduction:
     at = 1 if scores._array.ndim > 1 else 0
     F = of(scores._array)
     counted, safe = _counted(target._array, scores._array.shape[at], ignore_index)
-    counted = F.astype(counted, scores._array.dtype)
     weighed = scores if weight is None else scores * _column(weight, scores._array.ndim)
-    each = e.negative(sum(weighed, at)) * wrap(F.as_array(counted))
+    each = masked_fill(e.negative(sum(weighed, at)), wrap(F.as_array(~counted)), 0.0)
     if reduction != "mean":
         return reduced(each, reduction)
+    counted = F.astype(counted, scores._array.dtype)
     shares = counted if weight is None else F.take(weight._array, safe) * counted
     return sum(each) / wrap(F.as_array(F.sum(shares)))
 

@@ -147,7 +147,9 @@ def test_attention_is_composed_in_between(strict_cuda: Any, monkeypatch: pytest.
 
 
 WORDS = """
-extern "C" __global__ void gradcore_words(unsigned int* out, const unsigned long long group, const unsigned long long* kept) {
+extern "C" __global__ void gradcore_words(
+    unsigned int* out, const unsigned long long group, const unsigned long long* kept
+) {
     Draws draws(0, 0, 0, kept);
     for (int i = 0; i < 4; i++) out[i] = draws.at(4 * group + i);
 }
@@ -262,8 +264,8 @@ def test_replays_drop_anew_and_backward_what_forward_dropped(strict_cuda: Any) -
 def test_second_derivatives_are_those_of_what_was_dropped(mask: str, drop: float, strict_cuda: Any) -> None:
     """The recorded sweep, which composes, against differences of the one that does not; the same numbers in each."""
     q, k, v = (gc.randn(1, 2, n, 4, device="cuda", dtype=gc.float64, requires_grad=True) for n in (3, 5, 5))
-    seen = {"none": None, "added": gc.randn(3, 5, device="cuda", dtype=gc.float64), "boolean": gc.rand(1, 2, 3, 5) > 0.4}[mask]
-    seen = seen if seen is None else seen.cuda()
+    masks = {"none": None, "added": gc.randn(3, 5, dtype=gc.float64).cuda(), "boolean": gc.rand(1, 2, 3, 5).cuda() > 0.4}
+    seen = masks[mask]
 
     def gradients(scale: float, create: bool) -> Any:
         gc.manual_seed(3)

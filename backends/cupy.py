@@ -421,6 +421,7 @@ scatter_add = _bind(_scatter_add)
 
 # random numbers
 
+eliminate, solve_triangular = _bind(shared.eliminate), _bind(shared.solve_triangular)
 random_uniform = _bind(shared.random_uniform)
 random_normal = _bind(shared.random_normal)
 random_integers = _bind(shared.random_integers)

@@ -1,10 +1,14 @@
-"""NumPy's decompositions, kept from what is not finite, of which LAPACK may make no end; must not know gradients."""
+"""Decompositions on the host, kept from what is not finite, of which LAPACK may make no end; must not know gradients."""
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.linalg import LinAlgError
+
+from gradcore.backends import shared
 
 _svd: Any = np.linalg.svd  # has an overload for each truth value
 
@@ -34,3 +38,48 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> Any:
     if not np.isfinite(a).all():
         raise LinAlgError("least squares with what is not finite")
     return np.linalg.lstsq(a, b, rcond)
+
+
+def solve_triangular(F: Any, a: Any, b: Any, lower: bool) -> Any:
+    """Return the solution of a @ out = b for triangular `a`. Raises LinAlgError for a zero on the diagonal.
+
+    By SciPy's LAPACK, which gets `a` transposed: so its columns are contiguous, as it wants them.
+    """
+    trtrs = _scipy("trtrs", a.dtype.char)
+    if trtrs is None or not b.size:
+        return shared.solve_triangular(F, a, b, lower)
+    out = np.empty(b.shape, b.dtype)
+    for at in np.ndindex(a.shape[:-2]):
+        out[at], singular = trtrs(a[at].T, b[at], lower=not lower, trans=1)
+        if singular:
+            raise LinAlgError("Singular matrix")
+    return out
+
+
+def eliminate(F: Any, a: Any, pivot: bool) -> tuple[Any, Any, Any]:
+    """Return what the function of this name in shared.py does, by SciPy's LAPACK where it is installed."""
+    getrf = _scipy("getrf", a.dtype.char)
+    if getrf is None or not a.size or not np.isfinite(a).all():
+        return shared.eliminate(F, a, pivot)
+    factors, rows = np.empty(a.shape, a.dtype), np.empty(a.shape[:-1], "i8")
+    pivots = np.empty((*a.shape[:-2], min(a.shape[-2:])), "i4")
+    for at in np.ndindex(a.shape[:-2]):
+        factors[at], exchanged, _ = getrf(a[at])
+        order = list(range(a.shape[-2]))
+        for i, p in enumerate(exchanged.tolist()):
+            order[i], order[p] = order[p], order[i]
+        pivots[at], rows[at] = exchanged, order
+    if not pivot and (pivots != np.arange(pivots.shape[-1])).any():
+        return shared.eliminate(F, a, pivot)
+    return factors, pivots, rows
+
+
+@cache
+def _scipy(function: str, kind: str) -> Callable[..., Any] | None:
+    """A function of LAPACK's for a kind of numbers, None without SciPy."""
+    try:
+        from scipy.linalg import lapack  # here, not above: it takes longer than importing gradcore
+    except ImportError:
+        return None
+    letter = {"f": "s", "d": "d", "F": "c", "D": "z"}.get(kind)
+    return getattr(lapack, letter + function) if letter else None

@@ -45,7 +45,7 @@ from numpy.linalg import (
 )
 # isort: on
 
-from gradcore.backends import activations, composed, normalizing, shared
+from gradcore.backends import activations, composed, lapack, normalizing, shared
 from gradcore.backends.activations import relu
 from gradcore.backends.choices import where
 from gradcore.backends.lapack import cholesky, lstsq, svd
@@ -371,18 +371,15 @@ cross_entropy_backward = _bind(composed.cross_entropy_backward)
 columns, image = _bind(composed.columns), _bind(composed.image)
 attend, attend_backward = _bind(composed.attend), _bind(composed.attend_backward)
 normalize, normalize_backward = _bind(normalizing.normalize), _bind(normalizing.normalize_backward)
+eliminate, solve_triangular = _bind(lapack.eliminate), _bind(lapack.solve_triangular)
 _run_rule = _bind(composed.run_rule)
 log_softmax, log_softmax_backward = _bind(composed.log_softmax), _bind(composed.log_softmax_backward)
 round_half_even = _bind(shared.round_half_even)
 dropout, dropout_backward, kept_places = map(_bind, (composed.dropout, composed.dropout_backward, composed.kept_places))
-quantile = _bind(shared.quantile)
-median = _bind(shared.median)
-full = _bind(shared.full)
-ones = _bind(shared.ones)
-zeros_like = _bind(shared.zeros_like)
-ones_like = _bind(shared.ones_like)
-full_like = _bind(shared.full_like)
-empty_like = _bind(shared.empty_like)
+quantile, median = _bind(shared.quantile), _bind(shared.median)
+full, ones = _bind(shared.full), _bind(shared.ones)
+zeros_like, ones_like = _bind(shared.zeros_like), _bind(shared.ones_like)
+full_like, empty_like = _bind(shared.full_like), _bind(shared.empty_like)
 broadcast_to = _bind(shared.broadcast_to)
 expand_dims = _bind(shared.expand_dims)
 moveaxis = _bind(shared.moveaxis)

@@ -212,6 +212,40 @@ def median(F: Any, x: Array, axis: int | None = None, *, keepdims: bool = False)
     return quantile(F, x, 0.5, axis, keepdims=keepdims)
 
 
+# matrices
+
+
+def solve_triangular(F: Any, a: Array, b: Array, lower: bool) -> Array:
+    """Return the solution of a @ out = b for triangular `a`: here, like any other."""
+    return F.solve(a, b)
+
+
+def eliminate(F: Any, a: Array, pivot: bool) -> tuple[Array, Array, Array]:
+    """Return Gauss's factors of matrices in one, the places (from 0) that rows were exchanged with, and their order.
+
+    If not `pivot`, no row is exchanged. The loop is over columns, for all matrices of a batch at once.
+    """
+    a, (m, n) = F.copy(a), a.shape[-2:]
+    flat = a.reshape((math.prod(a.shape[:-2]), m, n))
+    each = F.arange(flat.shape[0])
+    rows = F.copy(F.broadcast_to(F.arange(m), flat.shape[:2]))
+    pivots = F.zeros((flat.shape[0], min(m, n)), "int32")
+    for k in range(pivots.shape[-1]):
+        if pivot:
+            column = flat[:, k:, k]
+            size = F.absolute(F.real(column)) + F.absolute(F.imag(column)) if a.dtype.kind == "c" else F.absolute(column)
+            p = F.argmax(size, -1) + k
+            for x in (flat, rows):
+                x[:, k], x[each, p] = x[each, p], F.copy(x[:, k])
+        else:
+            p = k
+        pivots[:, k] = p
+        top = flat[:, k, k]
+        flat[:, k + 1 :, k] /= (top + (top == 0))[:, None]
+        flat[:, k + 1 :, k + 1 :] -= flat[:, k + 1 :, k, None] * flat[:, None, k, k + 1 :]
+    return a, pivots.reshape((*a.shape[:-2], min(m, n))), rows.reshape(a.shape[:-1])
+
+
 # memory
 
 

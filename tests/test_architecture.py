@@ -57,7 +57,7 @@ THIRD_PARTY = {
     "cupyx": {f"gradcore.backends.{name}" for name in ("cupy", "cusolver", "streams", "writes")},
     "cudnn": {"gradcore.backends.cudnn"},
     "cupy_backends": {"gradcore.backends.cublas"},
-    "scipy": {"gradcore.backends.special"},
+    "scipy": {"gradcore.backends.lapack", "gradcore.backends.special"},
     "ml_dtypes": {"gradcore.dtypes"},
 }
 LAZY = ["cupy", "cupyx", "scipy", "torch", "ml_dtypes", "matplotlib", "sklearn"]

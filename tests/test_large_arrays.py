@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import gradcore
+from gradcore.backends import lapack, shared
 from gradcore.backends import numpy as host
 from gradcore.nn import functional as F
 
@@ -255,3 +256,38 @@ def test_the_buffers_of_ufuncs_are_small_in_operations_alone() -> None:
     host.unquiet(noise)
     assert (within, host.quietly(np.getbufsize), np.getbufsize()) == (1024, 1024, before)
     assert before != 1024
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (7, 3), (2, 3, 6), (0, 2, 2), (3, 0)], ids=str)
+@pytest.mark.parametrize("pivot", [True, False])
+@pytest.mark.parametrize("kind", ["d", "D"])
+def test_elimination_is_one_with_lapack_and_without(shape: tuple[int, ...], pivot: bool, kind: str) -> None:
+    rng = np.random.default_rng()
+    a = rng.normal(size=shape).astype(kind)
+    if kind == "D":
+        a += 1j * rng.normal(size=shape)
+    made, expected = host.eliminate(a, pivot), shared.eliminate(host, a, pivot)
+    for mine, other in zip(made, expected, strict=True):
+        assert (mine.dtype, mine.shape) == (other.dtype, other.shape)
+        np.testing.assert_allclose(mine, other, rtol=1e-9, atol=1e-9)
+    factors, _, rows = made
+    k = min(shape[-2:])
+    lower, upper = np.tril(factors[..., :k], -1) + np.eye(shape[-2], k), np.triu(factors[..., :k, :])
+    np.testing.assert_allclose(lower @ upper, np.take_along_axis(a, rows[..., None], -2), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("lower", [True, False])
+@pytest.mark.parametrize("kind", ["f", "d", "D"])
+def test_triangles_are_solved_with_lapack_and_without(lower: bool, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng()
+    a = ((np.tril if lower else np.triu)(rng.normal(size=(2, 6, 6))) + 4 * np.eye(6)).astype(kind)
+    b = rng.normal(size=(2, 6, 3)).astype(kind)
+    for _ in range(2):
+        made = host.solve_triangular(a, b, lower)
+        assert made.dtype == a.dtype
+        np.testing.assert_allclose(a @ made, b, rtol=1e-4, atol=1e-4)
+        a[1, 2, 2] = 0
+        with pytest.raises(host.LinAlgError):
+            host.solve_triangular(a, b, lower)
+        a[1, 2, 2] = 4
+        monkeypatch.setattr(lapack, "_scipy", lambda function, kind: None)

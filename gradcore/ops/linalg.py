@@ -193,12 +193,12 @@ def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, un
         ones = s.diagonal(e.zero(A), offset=0, axes=(A._array.ndim - 2, A._array.ndim - 1)) + 1
         axes = (A._array.ndim - 2, A._array.ndim - 1)
         triangle = e.add(triangle, s.diagonal_embed(ones, offset=0, axes=axes, shape=A._array.shape))
-    return solved(triangle, B, left, name)
+    return solved(triangle, B, left, name, "upper" if upper is left else "lower")
 
 
-def solved(A: Tensor, B: Tensor, left: bool, name: str) -> Tensor:
-    """The solution for matrices B, not finite for a singular A."""
-    return _solution(_unchecked, A, B, left, name, vectors=False)
+def solved(A: Tensor, B: Tensor, left: bool, name: str, triangle: str | None = None) -> Tensor:
+    """The solution for matrices B, not finite for a singular A, which if not `left` is transposed to a `triangle`."""
+    return _solution(partial(_unchecked, triangle=triangle), A, B, left, name, vectors=False)
 
 
 _unchecked = partial(p.solve, checked=False)

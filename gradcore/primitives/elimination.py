@@ -1,8 +1,4 @@
-"""Gaussian elimination of batches of matrices, with its derivative. It must not know Tensors.
-
-LAPACK's own factorisation is not to be had from NumPy, so these loops run over the columns, for all matrices of a
-batch at once.
-"""
+"""Gaussian elimination of batches of matrices, with its derivative. It must not know Tensors."""
 
 from __future__ import annotations
 
@@ -11,13 +7,6 @@ from typing import Any
 from gradcore.recorder import primitive
 
 Array = Any
-
-
-def _eliminate(F: Any, a: Array, k: int) -> None:
-    """Make column `k` below the diagonal zero, and put the factors there instead."""
-    pivot = a[..., k, k]
-    a[..., k + 1 :, k] /= (pivot + (pivot == 0))[..., None]
-    a[..., k + 1 :, k + 1 :] -= a[..., k + 1 :, k, None] * a[..., None, k, k + 1 :]
 
 
 def _swapped(F: Any, k: int, p: Array, m: int) -> Array:
@@ -34,19 +23,8 @@ def _permutation(F: Any, rows: Array, dtype: Any) -> Array:
 @primitive("general", outputs=("permutation", "pivots"), constant=("permutation", "pivots"))
 def pivoting(F: Any, x: Array) -> tuple[Array, Array]:
     """The permutation p that makes p^T x fit for elimination, as matrices and as LAPACK's numbers."""
-    m, a = x.shape[-2], F.copy(x)
-    rows = F.copy(F.broadcast_to(F.arange(m), x.shape[:-1]))
-    pivots = F.zeros((*x.shape[:-2], min(x.shape[-2:])), "int32")
-    for k in range(pivots.shape[-1]):
-        column = a[..., k:, k]
-        size = F.absolute(F.real(column)) + F.absolute(F.imag(column)) if x.dtype.kind == "c" else F.absolute(column)
-        p = F.argmax(size, -1) + k
-        pivots[..., k] = p + 1
-        order = _swapped(F, k, p, m)
-        a = F.take_along_axis(a, F.broadcast_to(order[..., None], a.shape), -2)
-        rows = F.take_along_axis(rows, order, -1)
-        _eliminate(F, a, k)
-    return _permutation(F, rows, x.dtype), pivots
+    _, pivots, rows = F.eliminate(x, True)
+    return _permutation(F, rows, x.dtype), pivots + 1
 
 
 @primitive("general", outputs=("permutation",), constant=("permutation",))
@@ -72,7 +50,5 @@ def _lu_pull(F: Any, g: Any, lower: Array, upper: Array) -> Array:
 @primitive("general", x=_lu_pull, outputs=("lower", "upper"), partial=True, node="LinalgLu")
 def lu(F: Any, x: Array) -> tuple[Array, Array]:
     """The triangular factors of square matrices whose rows are in the right order; the lower has ones on its diagonal."""
-    n, a = x.shape[-1], F.copy(x)
-    for k in range(n - 1):
-        _eliminate(F, a, k)
-    return F.tril(a, -1) + F.eye(n, dtype=x.dtype), F.triu(a)
+    factors, _, _ = F.eliminate(x, False)
+    return F.tril(factors, -1) + F.eye(x.shape[-1], dtype=x.dtype), F.triu(factors)

@@ -86,18 +86,26 @@ def inv(F: Any, x: Array, *, checked: bool = True) -> Array:
     return attempt(F, F.inv, x, pivot=zero_pivot) if checked else _inverse(F, x)
 
 
-def _solve_pull(F: Any, g: Array, needs: tuple[bool, ...], a: Array, out: Array, checked: bool) -> tuple[Any, Any]:
-    gb = F.solve(F.matrix_transpose(a), g, checked=checked)
+_TRANSPOSED = {"lower": "upper", "upper": "lower", None: None}
+
+
+def _solve_pull(
+    F: Any, g: Array, needs: tuple[bool, ...], a: Array, out: Array, checked: bool, triangle: str | None
+) -> tuple[Any, Any]:
+    gb = F.solve(F.matrix_transpose(a), g, checked=checked, triangle=_TRANSPOSED[triangle])
     return -F.matmul(gb, F.matrix_transpose(out)) if needs[0] else None, gb
 
 
 @primitive("general", vjp=_solve_pull, node="LinalgSolveEx")
-def solve(F: Any, a: Array, b: Array, *, checked: bool = True) -> Array:
-    """The solution of `a @ out = b`. Raises LinAlgError, or if not `checked` is not finite for a singular `a`."""
+def solve(F: Any, a: Array, b: Array, *, checked: bool = True, triangle: str | None = None) -> Array:
+    """The solution of `a @ out = b`. Raises LinAlgError, or if not `checked` is not finite for a singular `a`.
+
+    `triangle` "lower" or "upper" says where all of `a` is that is not 0.
+    """
     if checked:
         return attempt(F, F.solve, a, b, pivot=zero_pivot)
     try:
-        return F.solve(a, b)
+        return F.solve_triangular(a, b, triangle == "lower") if triangle else F.solve(a, b)
     except F.LinAlgError:
         return F.matmul(_inverse(F, a), b)
 

@@ -291,3 +291,19 @@ def test_triangles_are_solved_with_lapack_and_without(lower: bool, kind: str, mo
             host.solve_triangular(a, b, lower)
         a[1, 2, 2] = 4
         monkeypatch.setattr(lapack, "_scipy", lambda function, kind: None)
+
+
+@pytest.mark.parametrize("kind", ["u1", "i1", "i2", "i4", "i8", "f4"])
+@pytest.mark.parametrize("low", ["least", "most", "around 0"])
+def test_distinct_of_many_that_are_close_and_of_some_that_are_not(kind: str, low: str) -> None:
+    rng, info = np.random.default_rng(), np.iinfo(kind.replace("f", "i"))
+    least = {"least": info.min, "most": info.max - 100, "around 0": max(info.min, -50)}[low]
+    x = (rng.integers(0, 100, (20, 30)) + least).astype(kind)
+    for far in (False, True):
+        if far:
+            x[3, 4], x[5, 6] = (info.min, info.max) if kind[0] != "f" else (-np.inf, np.inf)
+        expected = np.unique(x, return_inverse=True, return_counts=True)
+        made = gradcore.unique(gradcore.tensor(x), return_inverse=True, return_counts=True)
+        for mine, other in zip((*made, gradcore.unique(gradcore.tensor(x))), (*expected, expected[0]), strict=True):
+            np.testing.assert_array_equal(mine.numpy(), other)
+        assert made[0].numpy().dtype == x.dtype

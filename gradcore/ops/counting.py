@@ -273,6 +273,8 @@ def unique(
     `return_inverse` adds where each element is among them, `return_counts` how often each of them occurs.
     """
     need_tensor(input, "unique")
+    if dim is None and not return_inverse and not return_counts:
+        return c.distinct(input)
     axis = None if dim is None else arguments.axis(dim, input._array.ndim)
     return _chosen(c.unique(input, axis=axis), return_inverse, return_counts)
 

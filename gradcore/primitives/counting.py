@@ -104,8 +104,43 @@ def unique(F: Any, x: Array, *, axis: int | None) -> tuple[Array, ...]:
         values, inverse, counts = F.unique(x, False, True, True, axis)
         return values, F.reshape(inverse, (-1,)), counts
     flat = F.reshape(x, (-1,))
+    near = _near(F, flat)
+    if near is not None:
+        low, places, counts = near
+        (first,) = F.nonzero(counts)
+        inverse = F.take(F.cumsum(counts > 0, 0) - 1, places, 0)
+        return F.astype(first, x.dtype) + low, F.reshape(inverse, x.shape), F.take(counts, first, 0)
     order = F.argsort(flat, 0)
     values, run, counts = _runs(F, F.take(flat, order, 0))
     inverse = F.empty(flat.shape, "int64")
     inverse[order] = run
     return values, F.reshape(inverse, x.shape), counts
+
+
+@primitive("general", outputs=("values",), constant=("values",))
+def distinct(F: Any, x: Array) -> Array:
+    """The first result of `unique`, which takes a fraction of the time of all three."""
+    flat = F.reshape(x, (-1,))
+    near = _near(F, flat)
+    if near is None:
+        return _runs(F, F.sort(flat, 0))[0]
+    low, _, counts = near
+    return F.astype(F.nonzero(counts)[0], x.dtype) + low
+
+
+_FEW = 256  # elements, which are sorted in no time
+
+
+def _near(F: Any, x: Array) -> tuple[Array, Array, Array] | None:
+    """Of many integers on the host that are close together: the least, how far each is above it, how many are so far.
+
+    To count takes less time than to sort.
+    """
+    if F.device_type != "cpu" or x.size <= _FEW or x.dtype.kind not in "iu":
+        return None
+    low, high = x.min(), x.max()
+    span = int(high) - int(low) + 1
+    if span > x.size:
+        return None
+    places = F.astype(x - low, "int64") if x.dtype.kind == "u" else F.astype(x, "int64") - int(low)
+    return low, places, F.bincount(places, None, span)

@@ -254,6 +254,7 @@ CASES = [
     ),
     Case("unique", ties, {"axis": None}, smooth=False, waits=True),
     Case("unique", ties, {"axis": 1}, "axis", smooth=False, waits=True),
+    Case("distinct", ties, smooth=False, waits=True),
     Case("unique_runs", ties, {"axis": None}, smooth=False, waits=True),
     Case("unique_runs", ties, {"axis": 1}, "axis", smooth=False, waits=True),
 ]

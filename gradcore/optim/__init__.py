@@ -1,6 +1,6 @@
 """torch.optim: optimizers and schedules of their learning rates. It must not know any network."""
 
-from gradcore.optim import lr_scheduler
+from gradcore.optim import lr_scheduler, swa_utils
 from gradcore.optim.adagrad import Adadelta, Adagrad
 from gradcore.optim.adam import Adam, Adamax, AdamW
 from gradcore.optim.lbfgs import LBFGS
@@ -12,5 +12,5 @@ from gradcore.optim.sgd import SGD
 
 __all__ = [
     "ASGD", "LBFGS", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "Optimizer", "RAdam", "RMSprop",
-    "Rprop", "lr_scheduler",
+    "Rprop", "lr_scheduler", "swa_utils",
 ]  # fmt: skip

@@ -1,68 +1,20 @@
-"""Recurrent layers and their cells, over functions of nn.functional. They must not know any derivative."""
+"""Recurrent layers: steps in time, one after another, in layers and directions. They must not know any derivative."""
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 from gradcore.nn import functional as F
-from gradcore.nn import init
 from gradcore.nn.modules.module import Module
+from gradcore.nn.modules.rnn_cells import STEPS, GRUCell, LSTMCell, RNNCell, RNNCellBase, State, draw
 from gradcore.nn.parameter import Parameter
 from gradcore.nn.utils.rnn import PackedSequence
 from gradcore.ops.filling import empty, zeros
 from gradcore.ops.joining import cat, stack
 from gradcore.tensor import Tensor
 
-State = tuple[Tensor, ...]
-
-# -- one step in time -------------------------------------------------------------------------------------------------
-# Each takes what the input contributes to the gates, the state, and the weights for the state, and returns the new state.
-
-
-def _tanh(gates: Tensor, state: State, *weights: Any) -> State:
-    return ((gates + F.linear(state[0], *weights[:2])).tanh(),)
-
-
-def _relu(gates: Tensor, state: State, *weights: Any) -> State:
-    return ((gates + F.linear(state[0], *weights[:2])).relu(),)
-
-
-def _gru(gates: Tensor, state: State, *weights: Any) -> State:
-    (h,) = state
-    reset, update, new = gates.chunk(3, -1)
-    reset_h, update_h, new_h = F.linear(h, *weights[:2]).chunk(3, -1)
-    update = (update + update_h).sigmoid()
-    new = (new + (reset + reset_h).sigmoid() * new_h).tanh()
-    return (new + update * (h - new),)
-
-
-def _lstm(gates: Tensor, state: State, weight: Any, bias: Any, projection: Any = None) -> State:
-    h, c = state
-    enter, forget, new, leave = (gates + F.linear(h, weight, bias)).chunk(4, -1)
-    c = forget.sigmoid() * c + enter.sigmoid() * new.tanh()
-    h = leave.sigmoid() * c.tanh()
-    return h if projection is None else F.linear(h, projection), c
-
-
-# The step of each kind, and how many gates it has.
-_STEPS: dict[str, tuple[Callable[..., State], int]] = {
-    "RNN_TANH": (_tanh, 1),
-    "RNN_RELU": (_relu, 1),
-    "GRU": (_gru, 3),
-    "LSTM": (_lstm, 4),
-}
-
-
-def _draw(module: Module, hidden_size: int) -> None:
-    bound = 1.0 / math.sqrt(hidden_size) if hidden_size > 0 else 0
-    for weight in module.parameters():
-        init.uniform_(weight, -bound, bound)
-
-
-# -- sequences --------------------------------------------------------------------------------------------------------
+__all__ = ["GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNBase", "RNNCell", "RNNCellBase"]
 
 
 class RNNBase(Module):
@@ -90,7 +42,7 @@ class RNNBase(Module):
     ) -> None:
         super().__init__()
         _check(input_size, hidden_size, num_layers, bias, batch_first, dropout, proj_size)
-        if mode not in _STEPS:
+        if mode not in STEPS:
             raise ValueError(f"Unrecognized RNN mode: {mode}")
         self.mode = mode
         self.input_size = input_size
@@ -102,7 +54,7 @@ class RNNBase(Module):
         self.bidirectional = bidirectional
         self.proj_size = proj_size
         self._all_weights: list[list[str]] = []
-        rows, size = _STEPS[mode][1] * hidden_size, proj_size or hidden_size
+        rows, size = STEPS[mode][1] * hidden_size, proj_size or hidden_size
         directions = 2 if bidirectional else 1
         for layer in range(num_layers):
             shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, size * directions if layer else input_size)}
@@ -120,7 +72,7 @@ class RNNBase(Module):
 
     def reset_parameters(self) -> None:
         """Draw the weights anew."""
-        _draw(self, self.hidden_size)
+        draw(self, self.hidden_size)
 
     @property
     def all_weights(self) -> list[list[Parameter]]:
@@ -216,7 +168,7 @@ class RNNBase(Module):
         weight, for_state = weights[0], [weights[1]]
         bias = weights[2] if self.bias else None
         for_state += [weights[3] if self.bias else None, *([weights[-1]] if self.proj_size else [])]
-        step = _STEPS[self.mode][0]
+        step = STEPS[self.mode][0]
         gates = F.linear(x, weight, bias)
         times = gates.unbind(0) if sizes is None else gates.split(sizes)
         outs: list[Tensor] = []
@@ -311,102 +263,3 @@ class LSTM(RNNBase):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__("LSTM", *args, **kwargs)
-
-
-# -- cells ------------------------------------------------------------------------------------------------------------
-
-
-class RNNCellBase(Module):
-    """One step of a recurrent layer, of (N, input_size) or (input_size,) and the state before, zeros by default."""
-
-    weight_ih: Parameter
-    weight_hh: Parameter
-    mode = ""
-    states = 1
-
-    def __init__(
-        self, input_size: int, hidden_size: int, bias: bool, num_chunks: int, device: Any = None, dtype: Any = None
-    ) -> None:
-        super().__init__()
-        self.input_size = input_size
-        self.hidden_size = hidden_size
-        self.bias = bias
-        rows = num_chunks * hidden_size
-        shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size), "bias_ih": (rows,), "bias_hh": (rows,)}
-        for name, shape in shapes.items():
-            wanted = bias or name.startswith("weight")
-            self.register_parameter(name, Parameter(empty(shape, device=device, dtype=dtype)) if wanted else None)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw the weights anew."""
-        _draw(self, self.hidden_size)
-
-    def forward(self, input: Tensor, hx: Any = None) -> Any:
-        """The state after the step."""
-        name = type(self).__name__
-        if input.ndim not in (1, 2):
-            raise ValueError(f"{name}: Expected input to be 1D or 2D, got {input.ndim}D instead")
-        state = None if hx is None else tuple(hx) if self.states == 2 else (hx,)
-        for i, each in enumerate(state or ()):
-            if each.ndim not in (1, 2):
-                what = f"hx[{i}]" if self.states == 2 else "hidden"
-                raise ValueError(f"{name}: Expected {what} to be 1D or 2D, got {each.ndim}D instead")
-        if state is None:
-            state = (zeros((*input.shape[:-1], self.hidden_size), dtype=input.dtype, device=input.device),) * self.states
-        state = _STEPS[self.mode][0](
-            F.linear(input, self.weight_ih, self.bias_ih), state, self.weight_hh, self.bias_hh
-        )
-        return state if self.states == 2 else state[0]
-
-    def extra_repr(self) -> str:
-        """The sizes, and what is not as usual."""
-        unusual = {"bias": True, "nonlinearity": "tanh"}
-        shown = [f"{n}={getattr(self, n)}" for n, usual in unusual.items() if getattr(self, n, usual) != usual]
-        return ", ".join([str(self.input_size), str(self.hidden_size), *shown])
-
-
-class RNNCell(RNNCellBase):
-    """One step of an RNN."""
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        nonlinearity: str = "tanh",
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias, 1, device, dtype)
-        self.nonlinearity = nonlinearity
-        self.mode = f"RNN_{nonlinearity.upper()}"
-
-    def forward(self, input: Tensor, hx: Any = None) -> Any:
-        """The state after the step. Raises RuntimeError for a nonlinearity that is neither tanh nor relu."""
-        if self.mode not in _STEPS:
-            raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
-        return super().forward(input, hx)
-
-
-class LSTMCell(RNNCellBase):
-    """One step of an LSTM."""
-
-    mode = "LSTM"
-    states = 2
-
-    def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias, 4, device, dtype)
-
-
-class GRUCell(RNNCellBase):
-    """One step of a GRU."""
-
-    mode = "GRU"
-
-    def __init__(
-        self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None
-    ) -> None:
-        super().__init__(input_size, hidden_size, bias, 3, device, dtype)

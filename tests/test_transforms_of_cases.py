@@ -21,7 +21,7 @@ each_case = pytest.mark.parametrize("case", TABLE)
 # The rule of these is not the derivative: padding has no gradient, and a frequency divides it.
 NOT_THE_DERIVATIVE = {("embedding", "padding"), ("embedding", "frequency")}
 # Shapes that depend on values: vmap itself loops.
-NEED_A_LOOP = {"bincount", "unique", "unique_runs"}
+NEED_A_LOOP = {"bincount", "distinct", "unique", "unique_runs"}
 N = 3
 
 

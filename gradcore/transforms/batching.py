@@ -357,6 +357,6 @@ def _check_phases(frame: Frame, op: Primitive, args: Sequence[Any], params: dict
     return evaluate(op, args[0].data, **params)
 
 
-@batching("unique", "unique_runs")
+@batching("unique", "unique_runs", "distinct")
 def _unique(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
     raise NeedsLoop(frame, f"{op.name}, whose shape depends on values")

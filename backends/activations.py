@@ -27,7 +27,7 @@ def relu(x: Array) -> Array:
     bounds = _BOUNDS.get(x.dtype)  # NumPy takes twice as long with a number
     if bounds is None:
         return np.maximum(x, 0)
-    return np.maximum(x, bounds[0]) if x.size <= _SEVERAL else x.clip(*bounds)
+    return np.maximum(bounds[0], x) if x.size <= _SEVERAL else x.clip(*bounds)
 
 
 def _odds(x: Array, squares: Array, out: Array) -> None:

@@ -219,7 +219,11 @@ _wide_clip = shared.widened(np.clip)
 
 def clip(x: Any, lo: Any, hi: Any) -> Any:
     """Limit `x` to [lo, hi]; None leaves a side open, NaN stays, and `hi` wins where lo > hi."""
-    return _wide_clip(x, lo, hi) if x.itemsize == 2 else x.clip(lo, hi)
+    if x.itemsize == 2:
+        return _wide_clip(x, lo, hi)
+    if lo is None:
+        return x.clip(lo, hi) if hi is None else np.minimum(hi, x)
+    return np.maximum(lo, x) if hi is None else x.clip(lo, hi)  # -0.0 stays where a side is 0: the second of equals
 
 
 _FEW = 512  # up to here np.putmask is faster
@@ -370,12 +374,12 @@ affine, cross_entropy = _bind(composed.affine), _bind(composed.cross_entropy)
 cross_entropy_backward = _bind(composed.cross_entropy_backward)
 columns, image = _bind(composed.columns), _bind(composed.image)
 attend, attend_backward = _bind(composed.attend), _bind(composed.attend_backward)
+dropout, dropout_backward, kept_places = map(_bind, (composed.dropout, composed.dropout_backward, composed.kept_places))
 normalize, normalize_backward = _bind(normalizing.normalize), _bind(normalizing.normalize_backward)
 eliminate, solve_triangular = _bind(lapack.eliminate), _bind(lapack.solve_triangular)
 _run_rule = _bind(composed.run_rule)
 log_softmax, log_softmax_backward = _bind(composed.log_softmax), _bind(composed.log_softmax_backward)
 round_half_even = _bind(shared.round_half_even)
-dropout, dropout_backward, kept_places = map(_bind, (composed.dropout, composed.dropout_backward, composed.kept_places))
 quantile, median = _bind(shared.quantile), _bind(shared.median)
 full, ones = _bind(shared.full), _bind(shared.ones)
 zeros_like, ones_like = _bind(shared.zeros_like), _bind(shared.ones_like)

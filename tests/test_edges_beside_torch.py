@@ -138,6 +138,27 @@ def the_other_triangle(m: Any) -> list[Any]:
     return [m.cholesky_inverse(x), m.cholesky_inverse(x.T, upper=True), m.cholesky_solve(b, x)]
 
 
+def columns_without_a_pivot(m: Any) -> list[Any]:
+    tall = [[[0.0, 0.0]] * 3, [[0.0, 1.0], [0.0, 2.0], [0.0, 3.0]], [[1.0, 1.0]] * 3]
+    batch = m.tensor(tall, dtype=m.float64)
+    return [*m.linalg.lu(batch), *m.linalg.lu_factor_ex(batch), *m.linalg.lu(batch.mT), *m.linalg.lu(m.zeros(2, 2))]
+
+
+def counts_of_differences(m: Any) -> list[Any]:
+    x, y = float64(m, [[1.0, nan, 0.5], [inf, 0.0, 2.0]]), float64(m, [[1.0, 1.0, -inf], [inf, 0.0, nan]])
+    return [*pulled(m, m.cdist(x, y, p=0), x, y), *pulled(m, m.nn.functional.pdist(x, p=0), x)]
+
+
+def cubic_places_beside_infinity(m: Any) -> list[Any]:
+    image = m.arange(16.0, dtype=m.float64).reshape(1, 1, 4, 4)
+    image[0, 0, 1, 2] = inf
+    image.requires_grad_()
+    grid = float64(m, [[[[-0.9, 0.3], [0.2, -0.1]], [[0.45, 0.8], [-0.3, -0.7]]]])
+    F = m.nn.functional
+    made = [F.grid_sample(image, grid, "bicubic", padding, align_corners=False) for padding in ("zeros", "border")]
+    return [each for out in made for each in pulled(m, out, image, grid)]
+
+
 def nothing_to_solve(m: Any) -> Any:
     factors, pivots = -m.ones(3, 3) * inf, m.tensor([3, 3, 3], dtype=m.int32)
     return [m.linalg.lu_solve(factors, pivots, m.ones(3, 0)), m.linalg.solve_triangular(factors, m.ones(3, 0), upper=True)]
@@ -219,6 +240,9 @@ PROGRAMS: list[Program] = [
     no_definite_matrices,
     powers_of_infinity,
     the_other_triangle,
+    columns_without_a_pivot,
+    counts_of_differences,
+    cubic_places_beside_infinity,
     nothing_to_solve,
     norms_of_rows_with_nan,
     middles_of_nothing,

@@ -15,7 +15,7 @@ from gradcore.primitives import elementwise as e
 from gradcore.primitives import shape as s
 from gradcore.primitives.embedding import embedding
 from gradcore.primitives.products import matrix_transpose
-from gradcore.primitives.selection import clip
+from gradcore.primitives.selection import ceil, clip
 from gradcore.recorder import wrap
 from gradcore.recorder.errors import broadcast_mismatch
 
@@ -54,13 +54,17 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: Any = _MODES[0])
         return _euclidean(x1, x2)
     left = s.reshape(x1, shape=(*a[:-1], 1, a[-1]))
     apart = e.subtract(left, s.reshape(x2, shape=(*b[:-2], 1, *b[-2:])))
-    if not a[-1]:
-        made = sum(apart, -1)
-        label(made, "CdistBackward0", (x1, x2))
-        return made  # of nothing, even where the norm of nothing is undefined
-    made = vector_norm(apart, p, -1)
+    made = _norms(apart, p)
     label(made, "CdistBackward0", (x1, x2))
     return made
+
+
+def _norms(apart: Tensor, p: float) -> Tensor:
+    if not apart._array.shape[-1]:
+        return sum(apart, -1)  # of nothing, even where the norm of nothing is undefined
+    if p == 0:  # how many there are, but NaN where one is that
+        return sum(clip(ceil(e.absolute(apart)), lo=None, hi=1), -1)
+    return vector_norm(apart, p, -1)
 
 
 def _euclidean(x: Tensor, y: Tensor) -> Tensor:
@@ -90,7 +94,7 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     first = F.searchsorted(begins, number, "right") - 1 if n > 1 else number
     second = number - F.take(begins, first) + first + 1 if n > 1 else number
     apart = e.subtract(embedding(input, wrap(first)), embedding(input, wrap(second)))
-    made = vector_norm(apart, p, -1) if shape[1] else sum(apart, -1)
+    made = _norms(apart, p)
     label(made, "PdistBackward0", (input,))
     return made
 

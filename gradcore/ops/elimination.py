@@ -41,7 +41,8 @@ def _factors(A: Tensor, pivot: bool, name: str) -> tuple[Tensor | None, Any, Ten
     L, U = p.lu(ordered if rows == columns else basic_getitem(ordered, index=(..., slice(k), slice(k))))
     rest = None
     if rows > columns:
-        rest = solved(U, basic_getitem(ordered, index=(..., slice(k, None), slice(None))), False, name)
+        ones = of(A._array).eye(k, dtype=A._array.dtype) * (U._array == 0)  # a column without a pivot is not divided
+        rest = solved(e.add(U, wrap(ones)), basic_getitem(ordered, index=(..., slice(k, None), slice(None))), False, name)
     elif columns > rows:
         rest = solved(L, basic_getitem(ordered, index=(..., slice(k, None))), True, name)
     return P, pivots, L, U, rest

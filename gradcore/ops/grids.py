@@ -19,7 +19,7 @@ from gradcore.primitives.indexing import basic_getitem
 from gradcore.primitives.joining import concatenate
 from gradcore.primitives.padding import pad
 from gradcore.primitives.products import matmul, matrix_transpose
-from gradcore.primitives.resampling import cubic_weights
+from gradcore.primitives.resampling import cubic, polynomial
 from gradcore.recorder import wrap
 
 if TYPE_CHECKING:
@@ -190,9 +190,10 @@ def _cubic(at: Any, m: int, padding: str, aligned: bool, lost: int) -> list[Any]
     F = of(at._array)
     first = F.floor(at._array)
     found = []
-    for k, share in zip((-1, 0, 1, 2), cubic_weights(e.subtract(at, wrap(first))), strict=True):
+    beyond = e.subtract(at, wrap(first))
+    for k, powers in zip((-1, 0, 1, 2), cubic(), strict=True):
         place = _limited(wrap(first + k), m, padding, aligned, lost)._array
-        found.append((share, _cell(F, F.trunc(place), m)))
+        found.append((polynomial(beyond, coefficients=powers), _cell(F, F.trunc(place), m)))
     return found
 
 

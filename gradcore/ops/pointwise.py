@@ -62,13 +62,13 @@ for _name in ("abs_", "absolute_"):
 
 
 @op(inplace=True, out=True)
-def add(input: Tensor, other: Any, *, alpha: Any = 1) -> Any:
+def add(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """Add `alpha` times `other`, with broadcasting and type promotion."""
     return accepted(e.add(input, other if alpha == 1 else times(alpha, other, input, "add")), "add", input, other)
 
 
 @op("subtract", inplace=True, out=True)
-def sub(input: Tensor, other: Any, *, alpha: Any = 1) -> Any:
+def sub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """Subtract `alpha` times `other`. Raises NotImplementedError, a RuntimeError, for booleans."""
     scaled = other if alpha == 1 else times(alpha, other, input, "sub")
     return accepted(e.subtract(input, scaled), "sub", input, other)
@@ -90,7 +90,7 @@ _trunc_quotient = renamed(e.trunc_divide, "DivBackward2")
 
 
 @op("divide", "true_divide", inplace=True, out=True)
-def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Any:
+def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
     """Divide; `rounding_mode` "floor" or "trunc" rounds the quotient down or towards zero.
 
     A rounded quotient of integers is an integer, any other floating. Raises RuntimeError for another mode and
@@ -104,7 +104,7 @@ def div(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Any:
 
 
 @op(inplace=True, out=True)
-def floor_divide(input: Tensor, other: Any) -> Any:
+def floor_divide(input: Any, other: Any) -> Any:
     """Divide and round down. Raises RuntimeError for integer division by zero."""
     return _divided(e.floor_divide, "floor_divide", input, other)
 
@@ -114,7 +114,7 @@ _fmod_of_tensor = renamed(e.fmod, "FmodBackward1")
 
 
 @op(inplace=True, out=True)
-def remainder(input: Tensor, other: Any) -> Any:
+def remainder(input: Any, other: Any) -> Any:
     """Return what division rounded down leaves: it has the sign of `other`.
 
     Raises RuntimeError for integers modulo zero.

@@ -65,8 +65,9 @@ def trunc_divide(F: Any, x: Array, y: Array) -> Array:
 
 @primitive("elementwise", x=lambda g: g, y=lambda F, g, x, y: -g * F.floor_divide(x, y), refuses="bc")
 def remainder(F: Any, x: Array, y: Array) -> Array:
-    """Return what division rounded down leaves, with the sign of the divisor."""
-    return F.remainder(x, y)
+    """Return what division rounded down leaves, with the sign of the divisor; nothing has that of the dividend."""
+    rest = F.remainder(x, y)
+    return rest if rest.dtype.kind in "iu" else F.where(rest == 0, F.copysign(rest, x), rest)
 
 
 @primitive("elementwise", x=lambda g: g, y=lambda F, g, x, y: -g * F.trunc_divide(x, y), refuses="bc")

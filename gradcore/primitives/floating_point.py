@@ -18,7 +18,7 @@ def frac(F: Any, x: Array) -> Array:
 
 @primitive(
     "elementwise",
-    x=lambda F, g, x, out: F.masked(g * (out / x), x != 0),
+    x=lambda F, g, x, out: g * F.masked(out / x, x != 0),
     y=lambda F, g: F.zero(g),
     to_float=True,
     refuses="c",

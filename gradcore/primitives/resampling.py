@@ -139,21 +139,37 @@ def _pointed(F: Any, sampling: Sampling, real: Any) -> Taps:
         first = F.astype(F.floor(at), "int64")
         beyond = F.clip(at - F.astype(first, real), 0, 1)
         places = [F.clip(first + k, 0, size - 1) for k in (-1, 0, 1, 2)]
-        weights = cubic_weights(beyond)
+        weights = [_sum_of_powers(F, beyond, each) for each in cubic()]
     return Taps(F.stack(places), F.astype(F.stack(weights), real), None)
 
 
-def cubic_weights(t: Any, a: float = -0.75) -> list[Any]:
-    """The weights of the cells at -1, 0, 1 and 2 at a place `t` in [0, 1]; Keys, "Cubic convolution interpolation"
-    (1981)."""
+def cubic(a: float = -0.75) -> tuple[tuple[float, ...], ...]:
+    """The weights of the cells at -1, 0, 1 and 2 at a place in [0, 1], as coefficients of its powers; Keys, "Cubic
+    convolution interpolation" (1981)."""
+    return (0, a, -2 * a, a), (1, 0, -(a + 3), a + 2), (0, -a, 2 * a + 3, -(a + 2)), (0, 0, a, -a)
 
-    def near(d: Any) -> Any:
-        return (d * (a + 2) - (a + 3)) * d * d + 1
 
-    def far(d: Any) -> Any:
-        return ((d * a - 5 * a) * d + 8 * a) * d - 4 * a
+@primitive(
+    "elementwise",
+    x=lambda F, g, x, coefficients: g * F.polynomial(x, coefficients=_slope(coefficients)),
+    refuses="biu",
+)
+def polynomial(F: Any, x: Array, *, coefficients: tuple[float, ...]) -> Array:
+    """Return c0 + c1 x + c2 x**2 + ... for coefficients (c0, c1, c2, ...)."""
+    return _sum_of_powers(F, x, coefficients)
 
-    return [far(t + 1), near(t), near(1 - t), far(2 - t)]
+
+def _sum_of_powers(F: Any, x: Array, coefficients: tuple[float, ...]) -> Array:
+    *rest, last = coefficients
+    out = F.full_like(x, last)
+    for c in reversed(rest):
+        out *= x
+        out += c
+    return out
+
+
+def _slope(coefficients: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(k * c for k, c in enumerate(coefficients))[1:] or (0.0,)
 
 
 def _triangle(F: Any, d: Array) -> Array:
@@ -161,7 +177,8 @@ def _triangle(F: Any, d: Array) -> Array:
 
 
 def _cubic(F: Any, d: Array) -> Array:
-    near, far = cubic_weights(d, -0.5)[1], cubic_weights(d - 1, -0.5)[0]
+    beyond, within, *_ = cubic(-0.5)
+    near, far = _sum_of_powers(F, d, within), _sum_of_powers(F, d - 1, beyond)
     return F.where(d < 1, near, F.where(d < 2, far, 0 * far))
 
 

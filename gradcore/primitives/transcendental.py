@@ -87,13 +87,13 @@ def arctan(F: Any, x: Array) -> Array:
 
 def _angle_pull(F: Any, g: Array, along: Array, x: Array, y: Array) -> Array:
     squares = x * x + y * y
-    return F.masked(g * (along / squares), squares != 0)
+    return g * (along * F.masked(F.reciprocal(squares), squares != 0))
 
 
 @primitive(
     "elementwise",
     x=lambda F, g, x, y: _angle_pull(F, g, y, x, y),
-    y=lambda F, g, x, y: _angle_pull(F, -g, x, x, y),
+    y=lambda F, g, x, y: _angle_pull(F, g, -x, x, y),
     to_float=True,
     node="Atan2",
     refuses="c",

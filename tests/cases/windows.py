@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradcore.primitives.resampling import Sampling
-from tests.cases import Case, normal
+from tests.cases import Case, normal, pointwise
 
 SAMPLINGS = [
     ("nearest", Sampling("nearest", 5, 8, 5 / 8)),
@@ -72,4 +72,9 @@ MAXIMA = [
     Case("argmax_at", numbered((3, 8), cells=(4, rows, 5), size=8), {}, f"{rows} rows of places") for rows in (1, 3)
 ]
 
-CASES = [*RESAMPLING, *GRIDS, *PLACES, *MAXIMA]
+POWERS = [
+    *pointwise("polynomial", coefficients=(0.5, -2.0, 0.0, 1.5), complex_=True),
+    *pointwise("polynomial", coefficients=(2.0,)),
+]
+
+CASES = [*RESAMPLING, *GRIDS, *PLACES, *MAXIMA, *POWERS]

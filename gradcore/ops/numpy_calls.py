@@ -40,11 +40,13 @@ def ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], keywords: dict[str, 
     found = _operation(ufunc, method)
     if found is None:
         return _unknown(ufunc if method == "__call__" else getattr(ufunc, method), name, inputs, {**keywords, "out": into})
-    if keywords.pop("where", True) is not True:
+    if method != "reduce" and keywords.pop("where", True) is not True:
         raise TypeError(f"np.{name}(): where= is not supported on tensors; use np.where on the result")
     for each in ("order", "subok", "casting"):
         keywords.pop(each, None)
     dtype = keywords.pop("dtype", None)
+    if "where" in keywords and keywords["where"] is not True:
+        keywords["where"] = _tensor(keywords["where"], [x for x in inputs if isinstance(x, Value)])
     given = inputs if method not in ("reduce", "accumulate", "reduceat") else inputs[:1]
     operands = _as_tensors(given, numbers=found not in numpy_ufuncs.OPERATORS.values())
     operands = [arguments.converted(x, dtype, name) if isinstance(x, Value) else x for x in operands]
@@ -85,7 +87,8 @@ SEQUENCES: Final = frozenset(("arrays", "tup", "condlist", "choicelist", "choice
 # torch's names for NumPy's parameters.
 RENAMED: Final = {"axis": "dim", "axes": "dim", "keepdims": "keepdim", "axis1": "dim1", "axis2": "dim2"}
 # Parameters that say how NumPy computes, not what: whatever they are, the result is right.
-HOW: Final = frozenset(("kind", "optimize", "subok", "stable", "casting", "overwrite_input", "device", "assume_unique"))
+HOW: Final = frozenset(("kind", "optimize", "subok", "stable", "casting", "overwrite_input", "device", "assume_unique",
+                        "copy"))  # fmt: skip
 # Products, whose factors torch wants of one dtype.
 PRODUCTS: Final = frozenset(
     "dot inner vdot tensordot einsum cross kron linalg.solve linalg.multi_dot linalg.tensorsolve linalg.matmul "

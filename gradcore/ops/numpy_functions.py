@@ -35,7 +35,7 @@ op, linalg, functional = _Operations(""), _Operations("linalg"), _Operations("nn
 SAME: Final = frozenset(
     (
         "all any argmax argmin count_nonzero nansum nanmean diagonal diag diagflat tril triu tile broadcast_to moveaxis "
-        "around round inner vdot kron isin allclose isclose isneginf isposinf real imag hstack "
+        "around round inner kron isin allclose isclose isneginf isposinf real imag hstack "
         "vstack dstack column_stack atleast_1d atleast_2d atleast_3d fliplr flipud sinc nan_to_num i0 argwhere isreal "
         "linalg.det linalg.inv linalg.slogdet linalg.cholesky linalg.norm linalg.eigh linalg.eigvalsh linalg.eig "
         "linalg.eigvals linalg.svdvals linalg.qr linalg.lstsq linalg.matrix_rank linalg.matrix_power linalg.multi_dot "

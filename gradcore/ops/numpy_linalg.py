@@ -19,6 +19,11 @@ def dot(a: Any, b: Any) -> Any:
     return op.tensordot(a, b, ([a.ndim - 1], [max(b.ndim - 2, 0)]))
 
 
+@answers()
+def vdot(a: Any, b: Any) -> Any:
+    return op.vdot(a.reshape(-1), b.reshape(-1))
+
+
 @answers("outer", "linalg.outer")
 def outer(a: Any = None, b: Any = None, x1: Any = None, x2: Any = None) -> Any:
     a, b = (x1, x2) if a is None else (a, b)

@@ -11,6 +11,7 @@ from gradcore.ops import arguments
 from gradcore.ops.numpy_functions import answers, known, linalg, op
 from gradcore.ops.numpy_linalg import convolve, lstsq
 from gradcore.ops.numpy_shapes import host, linspace
+from gradcore.recorder.value import Value
 
 # -- samples and signals ----------------------------------------------------------------------------------------------
 
@@ -43,10 +44,11 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Any:
 @answers()
 def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
     axes = arguments.axes(axis, f.ndim)
-    spacing = [host(x) for x in varargs] or [1.0]
-    spacing = spacing * len(axes) if len(spacing) == 1 else spacing
-    if any(isinstance(x, (list, tuple)) for x in spacing):
-        spacing = [op.tensor(x, dtype=f.dtype, device=f.device) if isinstance(x, (list, tuple)) else
+    spacing: list[Any] = [host(x) if isinstance(x, Value) and not x._array.ndim and x._node is None else x for x in varargs]
+    spacing = (spacing or [1.0]) * (len(axes) if len(spacing) < 2 else 1)
+    if any(isinstance(x, (list, tuple, Value)) for x in spacing):  # coordinates, along some axes at least
+        spacing = [x.to(f.dtype) if getattr(x, "ndim", 0) else
+                   op.tensor(x, dtype=f.dtype, device=f.device) if isinstance(x, (list, tuple)) else
                    op.arange(f.shape[at], dtype=f.dtype, device=f.device) * x
                    for x, at in zip(spacing, axes, strict=True)]
     slopes = op.gradient(f, spacing=spacing, dim=axes, edge_order=edge_order)
@@ -102,6 +104,8 @@ def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None) -> Any:
         raise TypeError(f"np.histogram(): bins='{bins}' is not supported on tensors; give their number or edges")
     if not isinstance(bins, int) and bins.ndim:
         return bins
+    if a.is_complex():
+        raise TypeError("np.histogram(): complex numbers have no order")
     a = a if a.is_floating_point() else a.double()
     low, high = (a.min(), a.max()) if range is None else (op.as_tensor(x, dtype=a.dtype) for x in range)
     if host(low.detach()) == host(high.detach()):
@@ -189,6 +193,7 @@ def polyfit(x: Any, y: Any, deg: Any, w: Any = None) -> Any:
 
 @answers()
 def polyadd(a1: Any, a2: Any) -> Any:
+    a1, a2 = op.atleast_1d(a1, a2)
     n = max(a1.shape[0], a2.shape[0])
     a1, a2 = (op.cat([x.new_zeros(n - x.shape[0]), x]) for x in (a1, a2))
     return a1 + a2
@@ -201,7 +206,7 @@ def polysub(a1: Any, a2: Any) -> Any:
 
 @answers()
 def polymul(a1: Any, a2: Any) -> Any:
-    return convolve(a1, a2)
+    return convolve(*op.atleast_1d(a1, a2))
 
 
 @answers()

@@ -77,6 +77,8 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Any:
 
 @answers()
 def digitize(x: Any, bins: Any, right: bool = False) -> Any:
+    if bins.shape[0] > 1 and bool(bins.detach()[0] > bins.detach()[-1]):  # they descend
+        return bins.shape[0] - op.searchsorted(bins.flip(0), x, side="right" if right else "left")
     return op.searchsorted(bins, x, side="left" if right else "right")
 
 

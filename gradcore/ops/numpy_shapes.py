@@ -269,8 +269,16 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None) -> 
     return _like("zeros")(a, dtype, shape) + op.as_tensor(fill_value, dtype=dtype or a.dtype, device=a.device)
 
 
+def _ends(*ends: Any) -> Any:
+    """Both ends as Tensors, numbers and sequences in the dtype of the one that is one."""
+    like: Any = next((x for x in ends if isinstance(x, Value)), None)
+    wanted = {"dtype": like.dtype if like.is_floating_point() else None, "device": like.device} if like is not None else {}
+    return (x if isinstance(x, Value) else op.as_tensor(x, **wanted) for x in ends)
+
+
 @answers()
 def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
+    start, stop = _ends(start, stop)
     step = (stop - start) / max(num - 1 if endpoint else num, 1)
     places = op.arange(num, dtype=step.dtype, device=step.device).reshape((num, *(1,) * step.ndim))
     line = (start + places * step).movedim(0, axis) if step.ndim else start + places * step
@@ -285,6 +293,7 @@ def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: 
 
 @answers()
 def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
+    start, stop = _ends(start, stop)
     line = linspace(start.log(), stop.log(), num, endpoint, None, axis).exp()
     return arguments.converted(line, dtype, "geomspace")
 
@@ -292,12 +301,9 @@ def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype
 @answers()
 def meshgrid(*xi: Any, sparse: bool = False, indexing: str = "xy", copy: bool = True) -> Any:
     given = [op.as_tensor(x).reshape(-1) for x in xi]
-    if not sparse:
-        return op.meshgrid(*given, indexing=indexing)
     swap = {0: 1, 1: 0} if indexing == "xy" and len(given) > 1 else {}
-    return tuple(
-        x.reshape([-1 if swap.get(i, i) == j else 1 for j in range(len(given))]) for i, x in enumerate(given)
-    )
+    thin = [x.reshape([-1 if swap.get(i, i) == j else 1 for j in range(len(given))]) for i, x in enumerate(given)]
+    return tuple(thin if sparse else op.broadcast_tensors(*thin))
 
 
 # -- what is asked of an array, not computed --------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from gradcore import ops
-from gradcore.ops import arguments
+from gradcore.ops import arguments, numpy_functions
 
 Function = Callable[..., Any]
 
@@ -66,10 +66,14 @@ NAMES: Final[dict[str, str | Function]] = {
 }  # fmt: skip
 
 
-def _along(name: str) -> Function:
-    """The reduction `name` with the arguments of ufunc.reduce."""
+def _along(name: str, extended: Any = None) -> Function:
+    """The reduction `name` with the arguments of ufunc.reduce; `initial` and `where` are for NumPy's own, `extended`."""
 
-    def reduce(x: Any, axis: Any = 0, *, keepdims: bool = False) -> Any:
+    def reduce(x: Any, axis: Any = 0, *, keepdims: bool = False, initial: Any = None, where: Any = True) -> Any:
+        if initial is not None or where is not True:
+            if extended is None:
+                raise TypeError(f"{name}: initial= and where= of this ufunc's reduce are not supported on tensors")
+            return extended(x, axis, keepdims=keepdims, initial=initial, where=where)
         for each in sorted(arguments.axes(axis, x.ndim), reverse=True):
             x = ops.function("", name)(x, each, keepdim=keepdims)
         return x
@@ -106,7 +110,8 @@ def _parts(reduce: Function) -> Function:
 
 METHODS: Final[dict[str, dict[str, Function]]] = {
     "reduce": {
-        "add": _along("sum"), "multiply": _along("prod"), "maximum": _along("amax"), "minimum": _along("amin"),
+        "add": _along("sum", numpy_functions.sum_), "multiply": _along("prod", numpy_functions.prod),
+        "maximum": _along("amax", numpy_functions.known("max")), "minimum": _along("amin", numpy_functions.known("min")),
         "logical_and": _along("all"), "logical_or": _along("any"), "logaddexp": _along("logsumexp"),
     },
     "accumulate": {

@@ -82,7 +82,7 @@ _METHODS = (
     "repeat round searchsorted squeeze std sum swapaxes take trace var "
     # NumPy asks the elements of arrays of objects for these.
     "sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh exp exp2 expm1 log log2 log10 log1p sqrt cbrt "
-    "square absolute sign floor ceil rint degrees radians"
+    "square absolute sign floor ceil trunc rint degrees radians arctan2 hypot fmod copysign logical_xor"
 ).split()
 _BINARY = {
     "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "true_divide", "floordiv": "floor_divide",

@@ -83,6 +83,8 @@ def _bind_library(library: str) -> None:
     if library == "numpy":
         _bind(library, np, MAKERS, _maker)
         _bind(library, np, CONVERTERS, _converter)
+        _bind(library, np, SEQUENCES, _of_sequences)
+        _bind(library, np.linalg, ["norm", "det", "inv", "solve", "eigvals", "eigvalsh"], _of_sequences)
         _bind(library, np.vectorize, ["__call__"], _vectorized)
         return
     for ours, theirs in ((np, "cupy"), (np.linalg, "cupy.linalg"), (np.fft, "cupy.fft")):
@@ -129,7 +131,18 @@ def _called(code: CodeType, at: int) -> str | None:
 
 
 MAKERS = "zeros ones empty full eye identity zeros_like ones_like empty_like full_like".split()
+SEQUENCES = "sum prod max min mean std var median average quantile percentile nanmean nansum".split()
 CONVERTERS = "array asarray asanyarray ascontiguousarray asfortranarray asarray_chkfinite copy".split()
+
+
+def _of_sequences(original: Function) -> Function:
+    """A function that takes sequences: of those of traced numbers NumPy would make an array of objects."""
+
+    @functools.wraps(original)
+    def function(a: Any, *args: Any, **keywords: Any) -> Any:
+        return original(Traced(stacked(a)) if type(a) in (list, tuple) and _holds(a) else a, *args, **keywords)
+
+    return function
 
 
 def _maker(original: Function) -> Function:

@@ -38,6 +38,8 @@ VIEWS: Final = frozenset(
 
 # What NumPy computes in double precision whatever it is given.
 IN_DOUBLE: Final = frozenset(("cov", "corrcoef", "interp", "bincount"))
+# What NumPy returns as real numbers if they are.
+REAL_IF_REAL: Final = frozenset(("eig", "eigvals", "roots", "poly"))
 
 
 def fresh(t: Value) -> Value:
@@ -227,14 +229,14 @@ class Traced(ArrayMethods):
                 raise TypeError(f"np.{name}() of what is differentiated is not supported; np.add.at is")
             return WRITES[name](*inputs)
         into = keywords.pop("out", None)
-        mask = keywords.pop("where", True)
-        if mask is not True and method == "__call__":
+        mask = keywords.pop("where", True) if method == "__call__" else True
+        if mask is not True:
             # What is not computed gets no cotangent either: 1 / 0 there has none.
             inputs = tuple(np.where(mask, x, np.ones((), getattr(x, "dtype", None))) for x in inputs)
         if method == "__call__":
             inputs = _promoted(ufunc, inputs)
         if any(isinstance(x, Traced) or _is_of_objects(x) for x in inputs):
-            made = _result(numpy_calls.ufunc(ufunc, method, bare(inputs), keywords), (), False)
+            made = _result(numpy_calls.ufunc(ufunc, method, bare(inputs), bare(keywords)), (), False)
         else:
             made = getattr(ufunc, method)(*inputs, **keywords)
         if made is NotImplemented or into is None:
@@ -258,6 +260,8 @@ class Traced(ArrayMethods):
         sources = [(fresh(x._tensor), x) for x in args[:1] if isinstance(x, Traced)] if name in VIEWS else []
         args = (*(t for t, _ in sources), *bare(tuple(args[len(sources) :])))
         made = _result(numpy_calls.function(function, (), args, bare(keywords)), tuple(sources), name in VIEWS)
+        if name in REAL_IF_REAL and args[0]._array.dtype.kind != "c":
+            made = _real(made)
         if out is None:
             return made
         _write(out, made, name)
@@ -348,12 +352,15 @@ def _untraced(index: Any) -> Any:
     return index._tensor if isinstance(index, Traced) else index
 
 
+def _of_parts(made: Any, parts: list[Any]) -> Any:
+    """The sequence `made`, which may be a named tuple, of other parts."""
+    return type(made)(*parts) if hasattr(made, "_fields") else type(made)(parts)
+
+
 def _result(made: Any, sources: tuple[tuple[Value, Traced], ...], shares: bool) -> Any:
     """What an operation returned as the program sees it."""
-    if isinstance(made, tuple) and hasattr(made, "_fields"):
-        return type(made)(*(_result(each, sources, shares) for each in made))
-    if type(made) in (list, tuple):
-        return type(made)(_result(each, sources, shares) for each in made)
+    if isinstance(made, (list, tuple)):
+        return _of_parts(made, [_result(each, sources, shares) for each in made])
     if type(made) is dict:
         return {key: _result(each, sources, shares) for key, each in made.items()}
     if not isinstance(made, Value):
@@ -367,6 +374,14 @@ def _result(made: Any, sources: tuple[tuple[Value, Traced], ...], shares: bool) 
                 assert array._chain is not None
                 return Traced(made, array._base, Chain((*array._chain.links, *view.chain.links)))
     return Traced(made)
+
+
+def _real(made: Any) -> Any:
+    """The real parts of complex results, if all their imaginary parts are zero."""
+    parts = made if isinstance(made, tuple) else (made,)
+    if parts[0].dtype.kind != "c" or bool((parts[0].imag != 0).any()):
+        return made
+    return _of_parts(made, [x.real for x in parts]) if isinstance(made, tuple) else made.real
 
 
 def cast(value: Any, like: Traced) -> Any:

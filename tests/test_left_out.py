@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import gradcore as g
+from gradcore.ops.left_out import REASONS
 
 
 def ones(*shape: int) -> Any:
@@ -25,6 +26,9 @@ LEFT_OUT: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: g.quantize_per_tensor(ones(2), 1.0, 0, None), AttributeError, "quantize_per_tensor"),
     (lambda: g.ones(2, names=("a",)), TypeError, "names"),
     (lambda: g.complex32, AttributeError, "complex32"),
+    (lambda: g.autocast, AttributeError, "no attribute 'autocast': there is no automatic mixed precision"),
+    (lambda: g.distributions, AttributeError, "'distributions': write log_prob"),
+    (lambda: g.compile, AttributeError, "'compile': operations run one by one"),
     (lambda: g.special.expn(ones(2), ones(2)), TypeError, "must be a number, not Tensor: the derivative by it is not known"),
     (lambda: g.special.struve(ones(2), ones(2)), TypeError, "'v' must be a number"),
     (lambda: g.special.hyp1f1(ones(2), 1, ones(2)), TypeError, "'a' must be a number"),
@@ -44,6 +48,10 @@ def test_what_is_left_out_is_an_error_that_says_so(row: Any) -> None:
     call, error, words = row
     with pytest.raises(error, match=words):
         call()
+
+
+def test_what_is_said_of_names_is_said_of_none_that_is_there() -> None:
+    assert not [name for name in REASONS if hasattr(g, name)]
 
 
 def test_complex_numbers_by_the_names_of_their_parts() -> None:

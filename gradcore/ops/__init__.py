@@ -42,8 +42,10 @@ def function(namespace: str, name: str) -> Any:
     try:
         return functions[namespace][name]
     except KeyError:
+        from gradcore.ops.left_out import why
+
         module = f"gradcore.{namespace}".rstrip(".")
-        raise AttributeError(f"module '{module}' has no attribute '{name}'") from None
+        raise AttributeError(f"module '{module}' has no attribute '{name}'{why(namespace, name)}") from None
 
 
 def method(name: str) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 import cupy as cp
 
+from gradcore.backends import graphs
 from gradcore.backends.shared import OutOfMemoryError
 
 
@@ -79,10 +80,10 @@ def free_memory() -> None:
 
 
 def memory(device: int | None = None) -> tuple[int, int]:
-    """Return the bytes in use and the bytes held by the allocator."""
+    """Return the bytes in use and the bytes held by the allocator, those of graphs among them."""
     with on_device(device):
-        pool = cp.get_default_memory_pool()
-        return pool.used_bytes(), pool.total_bytes()
+        pools = [cp.get_default_memory_pool(), *(each.memory for each in list(graphs.pools.values()))]
+        return sum(pool.used_bytes() for pool in pools), sum(pool.total_bytes() for pool in pools)
 
 
 def reporting(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,7 +12,6 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import cupy as cp
-import numpy as np
 
 from gradcore.backends import captures
 
@@ -25,7 +24,7 @@ class Pool:
         self.memory = cp.cuda.MemoryPool()
 
 
-_pools: WeakValueDictionary[tuple[int, int], Pool] = WeakValueDictionary()
+pools: WeakValueDictionary[tuple[int, int], Pool] = WeakValueDictionary()
 _numbers = itertools.count(1)
 
 
@@ -37,7 +36,7 @@ def new_handle() -> tuple[int, int]:
 def pool_of(handle: tuple[int, int] | None) -> Pool:
     """Return the pool of this name, a new one if none has it."""
     handle = new_handle() if handle is None else handle
-    return _pools.setdefault(handle, Pool(handle))
+    return pools.setdefault(handle, Pool(handle))
 
 
 MODES = {"global": 0, "thread_local": 1, "relaxed": 2}  # as the CUDA runtime numbers them
@@ -61,7 +60,7 @@ class Capture:
         self.inside = ExitStack()
         self.inside.enter_context(cp.cuda.using_allocator(self.pool.memory.malloc))
         try:
-            self.count = cp.full((), 1, np.uint64)
+            self.count = cp.ones((), "u8")
             self.stream.begin_capture(self.mode)
         except BaseException:
             self.inside.close()
@@ -73,7 +72,7 @@ class Capture:
         captures.remove(self)
         self.inside.close()
         if self.counts:
-            cp.add(self.count, np.uint64(1), self.count)
+            cp.add(self.count, 1, self.count)
         self.graph = self.stream.end_capture()
 
     def replays(self) -> int:

@@ -35,7 +35,7 @@ LAYERS = [
 NAMESPACES = next(i for i, layer in enumerate(LAYERS) if "gradcore.autograd" in layer)
 CLOSED = ["gradcore.graph", "gradcore.backends"]  # not even the layers below, not even for annotations
 
-KERNELS = "activations attention columns launch losses normalization rules scatter softmax windows".split()
+KERNELS = "activations attention columns dropout launch losses normalization rules scatter softmax windows".split()
 
 # Every package outside the standard library, and the only modules that may import it.
 THIRD_PARTY = {

@@ -101,27 +101,6 @@ def test_new_random_numbers_every_time(strict_cuda: Any) -> None:
     assert len(set(seen)) == 3
 
 
-def test_memory_is_of_a_pool_that_graphs_may_share(strict_cuda: Any) -> None:
-    backend: Any = __import__("sys").modules["gradcore.backends.graphs"]
-    handle, x, before = cuda.graph_pool_handle(), on_device(4), queues.get_allocator()
-    assert handle != cuda.graph_pool_handle()
-    one, two, three = (cuda.CUDAGraph() for _ in range(3))
-    with cuda.graph(one, pool=handle):
-        y = x.exp()
-    given = backend.pool_of(handle).memory.given
-    assert given >= 1
-    with cuda.graph(two, pool=one.pool()):
-        z = y.exp()
-    assert backend.pool_of(handle).memory.given > given
-    with cuda.graph(three):
-        x.exp()
-    assert one.pool() == two.pool() == handle != three.pool()
-    one.replay()
-    two.replay()
-    np.testing.assert_allclose(host(z), np.exp(np.exp(host(x))))
-    assert queues.get_allocator() == before
-
-
 # -- what cannot be ------------------------------------------------------------------------------------------------------
 
 REFUSED = {

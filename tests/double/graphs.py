@@ -126,7 +126,7 @@ class MemoryPool(queues.Pool):
 
     def malloc(self, size: int) -> Any:
         self.given += 1
-        return queues.pool.malloc(size)
+        return super().malloc(size)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -146,25 +146,28 @@ TOTAL = 2**33
 class Block:
     """What an allocation holds until it is forgotten; in pieces of 512 bytes, as CuPy's pool gives them."""
 
-    def __init__(self, size: int) -> None:
-        self.device, self.size = current.id, 0
+    def __init__(self, size: int, pool: Pool) -> None:
+        self.device, self.size, self.pool = current.id, 0, pool
         pool.take(self, -(-size // 512) * 512)
 
     def __del__(self) -> None:
-        pool.used[self.device] -= self.size
+        self.pool.used[self.device] -= self.size
 
 
 class Pool:
-    """CuPy's memory pool by device."""
+    """A memory pool of CuPy's by device."""
+
+    known: ClassVar[weakref.WeakSet[Any]] = weakref.WeakSet()
 
     def __init__(self) -> None:
+        self.known.add(self)
         self.used = [0] * COUNT
         self.held = [0] * COUNT
         self.limits = [0] * COUNT
 
     def take(self, block: Block, size: int) -> None:
         used, limit = self.used[block.device], self.limits[block.device]
-        if size and used + size > (limit or TOTAL):
+        if size and (used + size > (limit or TOTAL) or sum(each.used[block.device] for each in self.known) + size > TOTAL):
             text = f"Out of memory allocating {size:,} bytes (allocated so far: {used:,} bytes"
             raise OutOfMemoryError(f"{text}, limit set to: {limit:,} bytes)." if limit else f"{text}).")
         block.size = size
@@ -172,7 +175,7 @@ class Pool:
         self.held[block.device] = max(self.held[block.device], used + size)
 
     def malloc(self, size: int) -> Block:
-        return Block(size)
+        return Block(size, self)
 
     def used_bytes(self) -> int:
         return self.used[current.id]
@@ -262,7 +265,7 @@ runtime = SimpleNamespace(
         "major": 9,
         "minor": 0,
     },
-    memGetInfo=lambda: (TOTAL - pool.held[current.id], TOTAL),
+    memGetInfo=lambda: (TOTAL - sum(each.held[current.id] for each in Pool.known), TOTAL),
     pointerGetAttributes=lambda pointer: SimpleNamespace(type=int(is_locked(pointer))),
     CUDARuntimeError=CUDARuntimeError,
 )

@@ -34,7 +34,7 @@ def setitem(x: Any, index: Any, value: Any) -> None:
     if index is False:
         return
     if index is True:
-        index = ...
+        index = None
     record, at, left = basic(x, items_of(x, index))
     if not left and x._node is None and x._meta is None and _written_plainly(x, at, value):
         return

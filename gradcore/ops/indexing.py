@@ -11,6 +11,7 @@ from operator import index as as_int
 from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
+from gradcore.backends import numpy as host
 from gradcore.backends import of
 from gradcore.ops.arguments import axis
 from gradcore.ops.registry import op
@@ -102,7 +103,7 @@ def _cut(item: slice, n: int) -> slice:
     start, stop, step = item.indices(n)
     if step < 0:
         raise ValueError(f"step must be greater than zero (got {step}; use flip() to reverse)")
-    return _ALL if (start, stop, step) == (0, n, 1) else slice(start, max(start, stop), step)
+    return _ALL if (start, stop, step) == (0, n, 1) and not item.start else slice(start, max(start, stop), step)
 
 
 def _check_mask(item: Any, shape: tuple[int, ...], at: int, k: int) -> None:
@@ -152,10 +153,11 @@ def _item(x: Any, item: Any) -> Any:
     if isinstance(item, Value):
         return _tensor_item(x, item)
     if hasattr(item, "dtype") and hasattr(item, "shape"):
-        if not item.shape and item.dtype.kind in "iu":
-            return int(item)
-        if item.shape:
-            return _array_item(x, item, of(item))
+        if not item.shape and (item.dtype.kind in "iu" or not isinstance(item, host.generic)):
+            return bool(item) if item.dtype.kind == "b" else int(item)
+        if item.shape:  # one of numbers is taken as a sequence of them would be
+            taken = item.dtype.kind == "b" or item.dtype == "uint8"
+            return _array_item(x, item if taken else item.astype("int64"), of(item))
     elif hasattr(item, "__index__"):
         return as_int(item)
     elif isinstance(item, (list, tuple, range)):

@@ -216,8 +216,11 @@ def median(F: Any, x: Array, axis: int | None = None, *, keepdims: bool = False)
 
 
 def solve_triangular(F: Any, a: Array, b: Array, lower: bool) -> Array:
-    """Return the solution of a @ out = b for triangular `a`: here, like any other."""
-    return F.solve(a, b)
+    """Return the solution of a @ out = b for triangular `a`, like any other; lower ones upside down.
+
+    So no rows are exchanged, and a zero on the diagonal is noticed.
+    """
+    return F.solve(a[..., ::-1, ::-1], b[..., ::-1, :])[..., ::-1, :] if lower else F.solve(a, b)
 
 
 def eliminate(F: Any, a: Array, pivot: bool) -> tuple[Array, Array, Array]:

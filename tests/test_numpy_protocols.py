@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -235,6 +236,21 @@ def test_the_device_array_leaves_operators_to_the_tensor(strict_cuda: Any) -> No
         y = array * t + np.sin(t) * np.exp(array * t) + np.sum(t, axis=0, keepdims=True) + np.where(t > 1, t, array)
         np.maximum(np.stack([t, y]), 0.5).sum().backward()
     assert t.grad.is_cuda
+
+
+def test_cupys_functions_of_elements_leave_tensors_to_themselves() -> None:
+    """CuPy calls this method of an argument that is no array of its own (seen in cupy/_core/_kernel.pyx)."""
+    t = tracked(3)
+    for name, args, expected in (
+        ("cupy_sin", (t,), t.sin()),
+        ("cupy_add", (t, 2.0), t + 2),
+        ("cupy_maximum", (0.5, t), t.clamp(min=0.5)),
+    ):
+        made = t.__cupy_override_elementwise_kernel__(SimpleNamespace(name=name), *args)
+        assert made.requires_grad
+        assert made.tolist() == expected.tolist()
+    with pytest.raises(TypeError, match="my_kernel does not take tensors"):
+        t.__cupy_override_elementwise_kernel__(SimpleNamespace(name="my_kernel"), t)
 
 
 def test_a_host_array_does_not_meet_a_device_tensor_in_silence(strict_cuda: Any) -> None:

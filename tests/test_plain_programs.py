@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -191,6 +193,26 @@ def test_libraries_that_a_program_calls_get_plain_arrays() -> None:
 
     run(program, 3)
     assert kinds == [np.ndarray] * 3
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    running, over = threading.Event(), threading.Event()
+
+    def program(x: Any) -> Any:
+        running.set()
+        assert over.wait(10)
+        y = np.zeros(3)
+        y[:] = x**2
+        return y.sum()
+
+    with ThreadPoolExecutor(2) as pool:
+        job = pool.submit(run, program, 3)
+        assert running.wait(10)
+        assert type(np.zeros(3)) is np.ndarray  # here no program runs
+        assert run(lambda x: np.array([x[0], x[1]]).sum(), 2).tolist() == [1.0, 1.0]
+        over.set()
+        assert job.result().shape == (3,)
+    assert not hasattr(np.zeros, "__wrapped__")
 
 
 def test_tensors_are_handed_on_as_tensors() -> None:

@@ -53,6 +53,19 @@ def ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], keywords: dict[str, 
     return _into(name, into, found, [*operands, *inputs[len(given) :]], keywords)
 
 
+def kernel(kernel: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """What a function of elements of CuPy's is for Tensors: NumPy's of the same name. Raises TypeError if there is none."""
+    return ufunc(counterpart(kernel), "__call__", args, keywords)
+
+
+def counterpart(kernel: Any) -> Any:
+    """The ufunc of NumPy's that has the name of a function of elements of CuPy's."""
+    found = getattr(sys.modules["numpy"], str(kernel.name).removeprefix("cupy_"), None)
+    if not hasattr(found, "nin"):
+        raise TypeError(f"cupy's {kernel.name} does not take tensors; functions that NumPy has too do, or take raw arrays")
+    return found
+
+
 def _operation(ufunc: Any, method: str) -> Callable[..., Any] | None:
     """The operation that answers a ufunc of NumPy's or SciPy's, or a method of it."""
     name = ufunc.__name__

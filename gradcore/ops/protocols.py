@@ -42,6 +42,12 @@ def __array_namespace__(self: Any, *, api_version: str | None = None) -> Any:
     return namespace
 
 
+def __cupy_override_elementwise_kernel__(self: Any, kernel: Any, *args: Any, **keywords: Any) -> Any:
+    """What CuPy's functions of elements (`cupy.sin`) ask of an argument that is no array of CuPy's."""
+    return import_module("gradcore.ops.numpy_calls").kernel(kernel, args, keywords)
+
+
+methods["__cupy_override_elementwise_kernel__"] = __cupy_override_elementwise_kernel__
 methods["__array_namespace__"] = __array_namespace__
 methods["__array_ufunc__"] = _OfClass()  # type: ignore[assignment]
 methods["__array_function__"] = __array_function__

@@ -269,10 +269,7 @@ class Traced(ArrayMethods):
 
     def __cupy_override_elementwise_kernel__(self, kernel: Any, *args: Any, **keywords: Any) -> Any:
         """What CuPy's functions of elements ask of an argument that is no array of CuPy's."""
-        ufunc = getattr(np, kernel.name.removeprefix("cupy_"), None)
-        if not isinstance(ufunc, np.ufunc):
-            raise TypeError(f"cupy's {kernel.name} has no derivative here; write it with functions that NumPy has too")
-        return self.__array_ufunc__(ufunc, "__call__", *args, **keywords)
+        return self.__array_ufunc__(numpy_calls.counterpart(kernel), "__call__", *args, **keywords)
 
     # -- parts, and writing -------------------------------------------------------------------------------------------
 

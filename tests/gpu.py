@@ -2,6 +2,7 @@
 
 Says what the machine is, runs the tests marked `cuda` and the bench, most telling first, each in a process of its own with
 a share of the time; ends with what failed and what there was no time for. The whole output goes to files in `--out`.
+With GPU_STAND_IN=1 all of it runs on the stand-in, to see that it would.
 """
 
 from __future__ import annotations
@@ -18,18 +19,32 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
+STAND_IN = os.environ.get("GPU_STAND_IN", "0") not in ("", "0")
 
-MACHINE = """
-import sys
-import gradcore as gc
-if not gc.cuda.is_available():
+
+def machine() -> int:
+    """Print what the machine is; return 1 where it has no GPU that serves."""
+    import numpy
+
+    import gradcore as gc
     from gradcore import backends
-    sys.exit(backends.why_not("cuda"))
-import cupy, numpy
-print(gc.cuda.get_device_properties(0))
-print("CuPy", cupy.__version__, "NumPy", numpy.__version__, "CUDA", cupy.cuda.runtime.runtimeGetVersion())
-print("free, total bytes:", *gc.cuda.mem_get_info())
-"""
+
+    if reason := backends.why_not("cuda"):
+        print(reason)
+        return 1
+    import cupy
+
+    print(gc.cuda.get_device_properties(0))
+    print("CuPy", getattr(cupy, "__version__", "-"), "NumPy", numpy.__version__)
+    print("CUDA", cupy.cuda.runtime.runtimeGetVersion(), "driver", cupy.cuda.runtime.driverGetVersion())
+    print("cuDNN", backends.cudnn.why_not() or backends.cudnn.version())
+    print("free, total bytes:", *gc.cuda.mem_get_info())
+    return 0
+
+
+def program(module: str, *arguments: str) -> list[str]:
+    """The command that runs a module, on the stand-in if that is asked for."""
+    return [sys.executable, "-m", *(["tests.double.program"] if STAND_IN else []), module, *arguments]
 
 
 CASES = ("test_cases", "test_transforms_of_cases")  # of the table
@@ -49,17 +64,17 @@ def pytest(*arguments: str, workers: int = 0) -> list[str]:
     return [sys.executable, "-m", "pytest", "-m", "cuda", "-q", "--tb=short", "-rfE", *many, *arguments]
 
 
-def stages(workers: int) -> list[Stage]:
+def stages(workers: int, out: Path) -> list[Stage]:
     """All there is to do, in order."""
     rest = sorted(
         str(path.relative_to(ROOT))
         for path in (ROOT / "tests").glob("test_*.py")
         if "mark.cuda" in path.read_text() and path.stem not in ("test_gpu_programs", "test_kernels_on_device", *CASES)
     )
-    bench = [sys.executable, "-m", "bench", "--device", "cuda", "--quick", "--goals"]
+    bench = program("bench", "--device", "cuda", "--quick", "--goals", *(["--out", str(out)] if STAND_IN else []))
     bench += ["--libraries", "gradcore", "torch", "gradcore-graphs", "torch-graphs"]  # torch.compile takes minutes
     return [
-        Stage("machine", 0.1, [sys.executable, "-c", MACHINE]),
+        Stage("machine", 0.1, program("tests.gpu", "--machine")),
         Stage("kernels", 0.15, pytest("tests/test_kernels_on_device.py")),
         Stage("programs", 0.25, pytest("tests/test_gpu_programs.py", workers=min(workers, 4))),
         Stage("bench", 0.25, bench),
@@ -105,12 +120,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=min(8, os.cpu_count() or 1), help="test processes at a time")
     parser.add_argument("--out", type=Path, default=ROOT / "gpu-report", help="folder for the whole output")
     parser.add_argument("--only", nargs="+", metavar="STAGE", help="machine kernels programs bench cases rest oracle")
+    parser.add_argument("--machine", action="store_true", help="only say what the machine is")
     options = parser.parse_args(arguments)
+    if options.machine:
+        return machine()
     options.out.mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + 60 * options.minutes
     told: list[str] = []
     bad = False
-    for stage in stages(options.workers):
+    for stage in stages(options.workers, options.out):
         if options.only and stage.name not in options.only and stage.name != "machine":
             continue
         left = end - time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -19,7 +20,7 @@ def python(code: str) -> list[str]:
 
 
 def test_all_that_needs_a_gpu_is_in_a_stage() -> None:
-    text = " ".join(" ".join(stage.command) for stage in gpu.stages(4))
+    text = " ".join(" ".join(stage.command) for stage in gpu.stages(4, gpu.ROOT / "gpu-report"))
     for path in (gpu.ROOT / "tests").rglob("test_*.py"):
         if "mark.cuda" in path.read_text() and path.name != Path(__file__).name:
             name = str(path.relative_to(gpu.ROOT))
@@ -34,7 +35,7 @@ def test_failures_are_told_and_time_is_kept(tmp_path: Path, monkeypatch: Any, ca
         gpu.Stage("wrong", 1, python("print('FAILED tests/x.py::test_y - AssertionError: 1 != 2'); raise SystemExit(1)")),
         gpu.Stage("slow", 0.02, python("import time; print('begun'); time.sleep(60)")),
     ]
-    monkeypatch.setattr(gpu, "stages", lambda workers: made)
+    monkeypatch.setattr(gpu, "stages", lambda workers, out: made)
     assert gpu.main(["--out", str(tmp_path), "--minutes", "1"]) == 1
     said = capsys.readouterr().out
     assert "=== good: passed: 3 passed in 0.1s" in said
@@ -71,8 +72,23 @@ def test_a_stopped_bench_tells_what_it_has(tmp_path: Path, monkeypatch: Any, cap
 
 
 def test_without_a_gpu_it_stops_and_says_why(tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(gpu, "MACHINE", "import sys; sys.exit('no GPU here')")
+    made = [gpu.Stage(name, 1, python("raise SystemExit('no GPU here')")) for name in ("machine", "programs")]
+    monkeypatch.setattr(gpu, "stages", lambda workers, out: made)
     assert gpu.main(["--out", str(tmp_path)]) == 1
     said = capsys.readouterr().out
     assert "no GPU here" in said
     assert "=== programs" not in said
+
+
+def test_all_of_it_runs_on_the_stand_in(tmp_path: Path) -> None:
+    """The programs that are no tests: what the machine is, and a case of the bench."""
+    environment = {**os.environ, "GPU_STAND_IN": "1"}
+    command = [sys.executable, "-m", "tests.gpu", "--only", "machine", "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=gpu.ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "name='pretended'" in done.stdout
+    command = [sys.executable, "-m", "tests.double.program", "bench", "--device", "cuda", "--quick", "--out", str(tmp_path)]
+    command += ["--filter", "mlp training 64", "--libraries", "gradcore", "gradcore-graphs"]
+    done = subprocess.run(command, cwd=gpu.ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "mlp training 64" in done.stdout

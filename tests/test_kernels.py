@@ -263,8 +263,10 @@ def test_masked_keeps_nothing_of_what_it_hides(strict_cuda: Any) -> None:
         ((4, 5, 2), (rng.integers(0, 4, (6, 1)), rng.integers(0, 5, (1, 9)))),
         ((3, 300), (np.zeros(100, "i4"),)),
         ((3, 2), (np.zeros(0, "i8"),)),
+        ((20, 20), tuple(rng.integers(-20, 20, (2, 30)).astype("i1"))),
+        ((300,), (np.arange(-100, 100, dtype="i1"),)),
     ],
-    ids=["rows", "numbers", "two axes", "one place", "nothing"],
+    ids=["rows", "numbers", "two axes", "one place", "nothing", "small integers", "fewer than places"],
 )
 def test_sums_at_places_come_in_the_order_of_the_values(shape: Any, index: Any, dtype: str, strict_cuda: Any) -> None:
     start = rng.normal(size=shape).astype(dtype)

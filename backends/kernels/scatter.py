@@ -91,10 +91,10 @@ def add_rows(x: Any, index: tuple[Any, ...], values: Any) -> bool:
     if not integers or not serves(x) or not x.flags.c_contiguous:
         return False
     shape = np.broadcast_shapes(*(i.shape for i in index))
-    place = index[0] % x.shape[0]  # CuPy takes indices modulo the length
-    for length, i in zip(x.shape[1:], index[1:], strict=False):
-        place = place * length + i % length
-    place = cp.broadcast_to(place.astype(np.int64), shape).reshape(-1)
+    place, *others = (i.astype(np.int64, copy=False) % n for n, i in zip(x.shape, index, strict=False))  # as CuPy takes them
+    for length, i in zip(x.shape[1:], others, strict=False):
+        place = place * length + i
+    place = cp.broadcast_to(place, shape).reshape(-1)
     row = x.shape[len(index) :]
     if place.size and math.prod(row):
         order = cp.argsort(place)  # CuPy's is stable

@@ -85,6 +85,28 @@ def a_generator_that_averages_its_weights(lib: Any) -> Any:
     return losses, average(data[:4][0]), [p.sum() for p in average.parameters()], repr(data[0][1])
 
 
+@program
+def a_schedule_of_ones_own(lib: Any) -> Any:
+    from importlib import import_module
+
+    base = import_module(f"{lib.__name__}.optim.lr_scheduler")._LRScheduler
+    asked = []
+
+    class Warm(base):  # type: ignore[misc, valid-type]
+        def get_lr(self) -> list[float]:
+            asked.append(self._get_lr_called_within_step)
+            return [each * min(1.0, (self.last_epoch + 1) / 3) for each in self.base_lrs]
+
+    opt = lib.optim.SGD([lib.ones(2, requires_grad=True)], lr=0.5)
+    schedule, rates = Warm(opt), []
+    for _ in range(3):
+        opt.step()
+        schedule.step()
+        rates.append(schedule.get_last_lr())
+    step = lib.optim.lr_scheduler.CosineAnnealingWarmRestarts(opt, 2)
+    return rates, schedule.get_lr(), asked, sorted(schedule.state_dict()), sorted(step.state_dict())
+
+
 @pytest.mark.parametrize("f", PROGRAMS, ids=lambda f: f.__name__)
 def test_torch_and_gradcore_do_the_same(f: Callable[[Any], Any]) -> None:
     same(f, torch, rtol=1e-4)

@@ -15,6 +15,7 @@ from gradcore.optim.decay import (
     StepLR,
 )
 from gradcore.optim.scheduler import LRScheduler
+from gradcore.optim.scheduler import _LRScheduler as _LRScheduler
 
 __all__ = [
     "ChainedScheduler", "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR", "ExponentialLR",

@@ -124,7 +124,15 @@ class LRScheduler:
     def _update_lr(self, epoch: int | None = None) -> None:
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         closed = None if epoch is None else getattr(self, "_get_closed_form_lr", None)
-        self._set(self.get_lr() if closed is None else closed())
+        self._set(self._asked() if closed is None else closed())
+
+    def _asked(self) -> list[Any]:
+        """The rates that `get_lr` has for a step; it may want to know that it is one which asks."""
+        self._get_lr_called_within_step = True
+        try:
+            return self.get_lr()
+        finally:
+            self._get_lr_called_within_step = False
 
     def _set(self, values: list[Any]) -> None:
         for group, rate in zip(self.optimizer.param_groups, values, strict=True):
@@ -133,6 +141,10 @@ class LRScheduler:
 
     def _scaled(self, factor: float) -> list[Any]:
         return [group["lr"] * factor for group in self.optimizer.param_groups]
+
+
+class _LRScheduler(LRScheduler):
+    """LRScheduler's name of old."""
 
 
 class ByFunctions(LRScheduler):

@@ -147,8 +147,10 @@ def test_a_batch_gives_what_a_loop_gives(case: Case, which: str, request: Any) -
             continue
         expected = [run.call(HOST, run.points)[0] for run in many.runs]
         outs, leaves = many.outputs()
-        for out, each in zip(outs, zip(*expected, strict=True), strict=True):
+        for i, (out, each) in enumerate(zip(outs, zip(*expected, strict=True), strict=True)):
             assert not isinstance(out._array, Lifted)
+            if many.first.op.outputs[i : i + 1] == ("kept",):
+                continue  # for the derivative: each backend its own way, and transforms by the composition
             whole = np.stack([x._array for x in each])
             assert (out._array.shape, out._array.dtype) == (whole.shape, whole.dtype)
             np.testing.assert_allclose(out._array, whole, rtol=1e-9, atol=1e-9)

@@ -422,6 +422,7 @@ scatter_add = _bind(_scatter_add)
 # random numbers
 
 eliminate, solve_triangular = _bind(shared.eliminate), _bind(shared.solve_triangular)
+ldl, ldl_solve = _bind(shared.ldl), _bind(shared.ldl_solve)
 random_uniform = _bind(shared.random_uniform)
 random_normal = _bind(shared.random_normal)
 random_integers = _bind(shared.random_integers)

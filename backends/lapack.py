@@ -74,6 +74,36 @@ def eliminate(F: Any, a: Any, pivot: bool) -> tuple[Any, Any, Any]:
     return factors, pivots, rows
 
 
+def ldl(a: Any, hermitian: bool) -> tuple[Any, Any, Any]:
+    """Return the factors of symmetric (`hermitian`) matrices, of which it reads the lower triangle, LAPACK's pivots, and
+    the number of the first zero on the diagonal. Raises ImportError without SciPy."""
+    factorise = _needed("hetrf" if hermitian and a.dtype.kind == "c" else "sytrf", a.dtype.char)
+    factors, pivots, info = np.empty(a.shape, a.dtype), np.empty(a.shape[:-1], "i4"), np.empty(a.shape[:-2], "i4")
+    for at in np.ndindex(a.shape[:-2]):
+        if a.shape[-1]:
+            factors[at], pivots[at], info[at] = factorise(a[at], lower=1)
+        else:
+            info[at] = 0
+    return np.tril(factors), pivots, info
+
+
+def ldl_solve(factors: Any, pivots: Any, b: Any, hermitian: bool) -> Any:
+    """Return the solutions for the factors that `ldl` made. Raises ImportError without SciPy."""
+    solve = _needed("hetrs" if hermitian and b.dtype.kind == "c" else "sytrs", b.dtype.char)
+    out = np.empty(b.shape, b.dtype)
+    for at in np.ndindex(b.shape[:-2]):
+        if out[at].size:
+            out[at], _ = solve(factors[at], pivots[at], b[at], lower=1)
+    return out
+
+
+def _needed(function: str, kind: str) -> Callable[..., Any]:
+    found = _scipy(function, kind)
+    if found is None:
+        raise ImportError(f"LAPACK's {function} comes with SciPy: pip install scipy")
+    return found
+
+
 @cache
 def _scipy(function: str, kind: str) -> Callable[..., Any] | None:
     """A function of LAPACK's for a kind of numbers, None without SciPy."""

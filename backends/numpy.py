@@ -48,7 +48,7 @@ from numpy.linalg import (
 from gradcore.backends import activations, composed, lapack, normalizing, shared
 from gradcore.backends.activations import relu
 from gradcore.backends.choices import where
-from gradcore.backends.lapack import cholesky, lstsq, svd
+from gradcore.backends.lapack import cholesky, ldl, ldl_solve, lstsq, svd
 from gradcore.backends.orders import argsort, argtop
 from gradcore.backends.repeats import broadcast_view
 from gradcore.backends.scans import cumsum

@@ -249,6 +249,16 @@ def eliminate(F: Any, a: Array, pivot: bool) -> tuple[Array, Array, Array]:
     return a, pivots.reshape((*a.shape[:-2], min(m, n))), rows.reshape(a.shape[:-1])
 
 
+def ldl(F: Any, a: Array, hermitian: bool) -> Any:
+    """Raise NotImplementedError: the pivoting of LAPACK's sytrf is the host's."""
+    raise NotImplementedError("linalg.ldl_factor and ldl_solve are LAPACK's, which is on the CPU: use .cpu()")
+
+
+def ldl_solve(F: Any, factors: Array, pivots: Array, b: Array, hermitian: bool) -> Any:
+    """Raise NotImplementedError, as `ldl`."""
+    return ldl(F, factors, hermitian)
+
+
 # memory
 
 

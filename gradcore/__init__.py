@@ -1,67 +1,37 @@
 """Gradients for the arrays people already have: PyTorch's autograd over NumPy and CuPy. See docs/architecture.md."""
 
 from importlib import import_module as _import_module
-from math import e, inf, nan, pi
+from math import e as e, inf as inf, nan as nan, pi as pi
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 # The backends first, for they import NumPy. From as deep in the stack as the other imports go, NumPy's import would cross
 # the end of the interpreter's chunk of frames again and again, which makes `import gradcore` a tenth slower.
 from gradcore import backends as _backends  # isort: skip
-from gradcore import autograd, ops
+from gradcore import autograd as autograd, ops as ops
 from gradcore import dtypes as _dtypes
-from gradcore.devices import device, get_default_device, set_default_device
+from gradcore.devices import (
+    device as device, get_default_device as get_default_device, set_default_device as set_default_device,
+)  # fmt: skip
 from gradcore.dtypes import (
-    bfloat16,
-    can_cast,
-    cdouble,
-    cfloat,
-    complex64,
-    complex128,
-    double,
-    dtype,
-    finfo,
-    float16,
-    float32,
-    float64,
-    get_default_dtype,
-    half,
-    iinfo,
-    int8,
-    int16,
-    int32,
-    int64,
-    long,
-    promote_types,
-    set_default_dtype,
-    short,
-    uint8,
-    uint16,
-    uint32,
-    uint64,
-)
+    bfloat16 as bfloat16, can_cast as can_cast, cdouble as cdouble, cfloat as cfloat, complex64 as complex64, complex128
+    as complex128, double as double, dtype as dtype, finfo as finfo, float16 as float16, float32 as float32, float64 as
+    float64, get_default_dtype as get_default_dtype, half as half, iinfo as iinfo, int8 as int8, int16 as int16, int32 as
+    int32, int64 as int64, long as long, promote_types as promote_types, set_default_dtype as set_default_dtype, short as
+    short, uint8 as uint8, uint16 as uint16, uint32 as uint32, uint64 as uint64,
+)  # fmt: skip
 from gradcore.graph.modes import (
-    enable_grad,
-    inference_mode,
-    is_grad_enabled,
-    is_inference_mode_enabled,
-    no_grad,
-    set_grad_enabled,
-)
+    enable_grad as enable_grad, inference_mode as inference_mode, is_grad_enabled as is_grad_enabled,
+    is_inference_mode_enabled as is_inference_mode_enabled, no_grad as no_grad, set_grad_enabled as set_grad_enabled,
+)  # fmt: skip
 from gradcore.layouts import (
-    channels_last,
-    channels_last_3d,
-    contiguous_format,
-    layout,
-    memory_format,
-    preserve_format,
-    sparse_coo,
-    sparse_csr,
-    strided,
-)
-from gradcore.backends.shared import OutOfMemoryError
-from gradcore.size import Size
-from gradcore.tensor import Tensor
+    channels_last as channels_last, channels_last_3d as channels_last_3d, contiguous_format as contiguous_format, layout
+    as layout, memory_format as memory_format, preserve_format as preserve_format, sparse_coo as sparse_coo, sparse_csr
+    as sparse_csr, strided as strided,
+)  # fmt: skip
+from gradcore.backends.shared import OutOfMemoryError as OutOfMemoryError
+from gradcore.size import Size as Size
+from gradcore.tensor import Tensor as Tensor
 
 # torch's names for these hide Python's own, so they are not imported by name above.
 bool, int, float = _dtypes.bool, _dtypes.int, _dtypes.float
@@ -69,28 +39,35 @@ newaxis = None
 
 if _TYPE_CHECKING:
     # What the registry has, for type checkers and editors; written by `python -m tests.public_names`.
-    from gradcore import cuda, fft, linalg, nn, optim, special
-    from gradcore.autograd.anomaly_mode import is_anomaly_check_nan_enabled, is_anomaly_enabled
-    from gradcore.autograd.held import memory
-    from gradcore.autograd.per_sample import per_sample_grad
-    from gradcore.autograd.pulls import trace_backward
+    from gradcore import cuda as cuda, fft as fft, linalg as linalg, nn as nn, optim as optim, special as special
+    from gradcore.autograd.anomaly_mode import (
+        is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled, is_anomaly_enabled as is_anomaly_enabled,
+    )
+    from gradcore.autograd.held import memory as memory
+    from gradcore.autograd.per_sample import per_sample_grad as per_sample_grad
+    from gradcore.autograd.pulls import trace_backward as trace_backward
     from gradcore.determinism import (
-        are_deterministic_algorithms_enabled, get_deterministic_debug_mode, is_deterministic_algorithms_warn_only_enabled,
-        set_deterministic_debug_mode, use_deterministic_algorithms,
+        are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled, get_deterministic_debug_mode as
+        get_deterministic_debug_mode, is_deterministic_algorithms_warn_only_enabled as
+        is_deterministic_algorithms_warn_only_enabled, set_deterministic_debug_mode as set_deterministic_debug_mode,
+        use_deterministic_algorithms as use_deterministic_algorithms,
     )
-    from gradcore.func import vmap
+    from gradcore.func import vmap as vmap
     from gradcore.generator import (
-        Generator, default_generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state,
+        Generator as Generator, default_generator as default_generator, get_rng_state as get_rng_state, initial_seed as
+        initial_seed, manual_seed as manual_seed, seed as seed, set_rng_state as set_rng_state,
     )
-    from gradcore.printing import get_printoptions, printoptions, set_printoptions
-    from gradcore.serialization import load, save
+    from gradcore.printing import (
+        get_printoptions as get_printoptions, printoptions as printoptions, set_printoptions as set_printoptions,
+    )
+    from gradcore.serialization import load as load, save as save
 
     # operations: begin
     from gradcore.ops.activations import (  # fmt: skip
         celu as celu, celu_ as celu_, relu_ as relu_, selu as selu, selu_ as selu_,
     )
     from gradcore.ops.adaptive_pooling import (  # fmt: skip
-        adaptive_avg_pool1d as adaptive_avg_pool1d, adaptive_max_pool1d_with_indices as adaptive_max_pool1d,
+        adaptive_avg_pool1d as adaptive_avg_pool1d, adaptive_max_pool1d_with_indices as _adaptive_max_pool1d,
     )
     from gradcore.ops.arithmetic import (  # fmt: skip
         addcdiv as addcdiv, addcmul as addcmul, deg2rad as deg2rad, float_power as float_power, hypot as hypot, ldexp as
@@ -99,18 +76,27 @@ if _TYPE_CHECKING:
     from gradcore.ops.assigning import (  # fmt: skip
         fill_ as fill_, zero_ as zero_,
     )
+    from gradcore.ops.aten_forms import (  # fmt: skip
+        batch_norm as batch_norm, binary_cross_entropy_with_logits as binary_cross_entropy_with_logits, convolution as
+        convolution, embedding_ as _embedding, empty_permuted as empty_permuted, frobenius_norm as frobenius_norm,
+        grid_sampler_2d as grid_sampler_2d, grid_sampler_3d as grid_sampler_3d, gru_cell as gru_cell, instance_norm as
+        instance_norm, kl_div as kl_div, lstm_cell as lstm_cell, native_batch_norm as native_batch_norm,
+        native_group_norm as native_group_norm, native_layer_norm as native_layer_norm, norm_except_dim as
+        norm_except_dim, nuclear_norm as nuclear_norm, poisson_nll_loss as poisson_nll_loss, rnn_relu_cell as
+        rnn_relu_cell, rnn_tanh_cell as rnn_tanh_cell, vander as vander,
+    )
     from gradcore.ops.comparison import (  # fmt: skip
         allclose as allclose, bitwise_and as bitwise_and, bitwise_left_shift as bitwise_left_shift, bitwise_not as
         bitwise_not, bitwise_or as bitwise_or, bitwise_right_shift as bitwise_right_shift, bitwise_xor as bitwise_xor,
-        eq as eq, equal as equal, gcd as gcd, ge as ge, gt as greater, ge as greater_equal, gt as gt, heaviside as
+        eq as eq, equal as equal, gcd as gcd, ge as ge, gt as _greater, ge as _greater_equal, gt as gt, heaviside as
         heaviside, isclose as isclose, isfinite as isfinite, isinf as isinf, isnan as isnan, isneginf as isneginf,
-        isposinf as isposinf, isreal as isreal, lcm as lcm, le as le, lt as less, le as less_equal, logical_and as
+        isposinf as isposinf, isreal as isreal, lcm as lcm, le as le, lt as _less, le as _less_equal, logical_and as
         logical_and, logical_not as logical_not, logical_or as logical_or, logical_xor as logical_xor, lt as lt, ne as
-        ne, ne as not_equal, signbit as signbit,
+        ne, ne as _not_equal, signbit as signbit,
     )
     from gradcore.ops.complex_numbers import (  # fmt: skip
         angle as angle, conj as conj, conj_physical as conj_physical, imag as imag, is_conj as is_conj, is_conj as
-        is_neg, real as real, resolve_conj as resolve_conj, resolve_conj as resolve_neg, view_as_complex as
+        _is_neg, real as real, resolve_conj as resolve_conj, resolve_conj as _resolve_neg, view_as_complex as
         view_as_complex, view_as_real as view_as_real,
     )
     from gradcore.ops.conv_tbc import (  # fmt: skip
@@ -125,8 +111,8 @@ if _TYPE_CHECKING:
     )
     from gradcore.ops.counting import (  # fmt: skip
         all as all, any as any, bincount as bincount, bucketize as bucketize, count_nonzero as count_nonzero, histc as
-        histc, histogram as histogram, isin as isin, searchsorted as searchsorted, unique as unique, unique_consecutive
-        as unique_consecutive,
+        histc, histogram as histogram, histogramdd as histogramdd, isin as isin, searchsorted as searchsorted, unique as
+        unique, unique_consecutive as unique_consecutive,
     )
     from gradcore.ops.creation import (  # fmt: skip
         as_tensor as as_tensor, asarray as asarray, from_dlpack as from_dlpack, from_numpy as from_numpy, frombuffer as
@@ -144,7 +130,7 @@ if _TYPE_CHECKING:
     )
     from gradcore.ops.differences import (  # fmt: skip
         corrcoef as corrcoef, cov as cov, cumulative_trapezoid as cumulative_trapezoid, diff as diff, gradient as
-        gradient, trapezoid as trapezoid, trapezoid as trapz,
+        gradient, trapezoid as trapezoid, trapezoid as _trapz,
     )
     from gradcore.ops.distance_losses import (  # fmt: skip
         cosine_embedding_loss as cosine_embedding_loss, cosine_similarity as cosine_similarity, hinge_embedding_loss as
@@ -167,11 +153,11 @@ if _TYPE_CHECKING:
         amax as amax, amin as amin, aminmax as aminmax, argmax as argmax, argmin as argmin, max as max, min as min,
     )
     from gradcore.ops.factorizations import (  # fmt: skip
-        cholesky_ as cholesky, qr_ as qr, svd_ as svd,
+        cholesky_ as _cholesky, qr_ as _qr, svd_ as _svd,
     )
     from gradcore.ops.filling import (  # fmt: skip
         arange as arange, empty as empty, empty_strided as empty_strided, eye as eye, full as full, full_like as
-        full_like, linspace as linspace, logspace as logspace, ones as ones, range_ as range, scalar_tensor as
+        full_like, linspace as linspace, logspace as logspace, ones as ones, range_ as _range, scalar_tensor as
         scalar_tensor, zeros as zeros,
     )
     from gradcore.ops.floating_point import (  # fmt: skip
@@ -183,15 +169,15 @@ if _TYPE_CHECKING:
         as threshold_,
     )
     from gradcore.ops.grids import (  # fmt: skip
-        affine_grid as affine_grid_generator, grid_sampler as grid_sampler,
+        affine_grid as _affine_grid_generator, grid_sampler as grid_sampler,
     )
     from gradcore.ops.indexing import (  # fmt: skip
         narrow as narrow, narrow_copy as narrow_copy, select as select,
     )
     from gradcore.ops.joining import (  # fmt: skip
         block_diag as block_diag, cartesian_prod as cartesian_prod, cat as cat, chunk as chunk, column_stack as
-        column_stack, combinations as combinations, cat as concat, cat as concatenate, dsplit as dsplit, dstack as
-        dstack, hsplit as hsplit, hstack as hstack, vstack as row_stack, split as split, split_with_sizes as
+        column_stack, combinations as combinations, cat as _concat, cat as _concatenate, dsplit as dsplit, dstack as
+        dstack, hsplit as hsplit, hstack as hstack, vstack as _row_stack, split as split, split_with_sizes as
         split_with_sizes, stack as stack, tensor_split as tensor_split, unbind as unbind, vsplit as vsplit, vstack as
         vstack,
     )
@@ -199,14 +185,14 @@ if _TYPE_CHECKING:
         pinverse as pinverse,
     )
     from gradcore.ops.linalg import (  # fmt: skip
-        cholesky_inverse as cholesky_inverse, cholesky_solve as cholesky_solve, det_ as det, inverse as inverse, logdet
-        as logdet, matrix_exp as matrix_exp, slogdet_ as slogdet,
+        cholesky_inverse as cholesky_inverse, cholesky_solve as cholesky_solve, det_ as _det, inverse as inverse, logdet
+        as logdet, matrix_exp as matrix_exp, slogdet_ as _slogdet,
     )
     from gradcore.ops.linear import (  # fmt: skip
         bilinear as bilinear,
     )
     from gradcore.ops.logarithms import (  # fmt: skip
-        acosh as acosh, acosh as arccosh, asinh as arcsinh, atanh as arctanh, asinh as asinh, atanh as atanh, exp2 as
+        acosh as acosh, acosh as _arccosh, asinh as _arcsinh, atanh as _arctanh, asinh as asinh, atanh as atanh, exp2 as
         exp2, logaddexp as logaddexp, logaddexp2 as logaddexp2, logit as logit, xlogy as xlogy,
     )
     from gradcore.ops.low_rank import (  # fmt: skip
@@ -217,22 +203,22 @@ if _TYPE_CHECKING:
         masked_select,
     )
     from gradcore.ops.matrix_products import (  # fmt: skip
-        chain_matmul as chain_matmul, cross_ as cross, kron as kron, matrix_power as matrix_power,
+        chain_matmul as chain_matmul, cross_ as _cross, kron as kron, matrix_power as matrix_power,
     )
     from gradcore.ops.normalization import (  # fmt: skip
         group_norm as group_norm, layer_norm as layer_norm, rms_norm as rms_norm,
     )
     from gradcore.ops.norms import (  # fmt: skip
-        dist as dist, norm_ as norm, renorm as renorm,
+        dist as dist, norm_ as _norm, renorm as renorm,
     )
     from gradcore.ops.numpy_names import (  # fmt: skip
         apply_along_axis as apply_along_axis, convolve as convolve, correlate as correlate, interp as interp, piecewise
         as piecewise, polyval as polyval, unwrap as unwrap,
     )
     from gradcore.ops.ordering import (  # fmt: skip
-        adjoint as adjoint, flip as flip, fliplr as fliplr, flipud as flipud, movedim as moveaxis, movedim as movedim,
-        permute as permute, roll as roll, rot90 as rot90, swapaxes as swapaxes, transpose as swapdims, t as t, transpose
-        as transpose,
+        adjoint as adjoint, flip as flip, fliplr as fliplr, flipud as flipud, movedim as _moveaxis, movedim as movedim,
+        permute as permute, roll as roll, rot90 as rot90, swapaxes as swapaxes, transpose as _swapdims, t as t,
+        transpose as transpose,
     )
     from gradcore.ops.overwriting import (  # fmt: skip
         abs_ as abs_, acos_ as acos_, acosh_ as acosh_, addmv_ as addmv_, alpha_dropout_ as alpha_dropout_, arccos_ as
@@ -256,13 +242,13 @@ if _TYPE_CHECKING:
         pixel_shuffle, pixel_unshuffle as pixel_unshuffle,
     )
     from gradcore.ops.pointwise import (  # fmt: skip
-        abs as abs, abs as absolute, acos as acos, add as add, acos as arccos, asin as arcsin, atan as arctan, atan2 as
-        arctan2, asin as asin, atan as atan, atan2 as atan2, cos as cos, cosh as cosh, div as div, div as divide, erf as
-        erf, exp as exp, expm1 as expm1, floor_divide as floor_divide, fmod as fmod, log as log, log10 as log10, log1p
-        as log1p, log2 as log2, mul as mul, mul as multiply, neg as neg, neg as negative, positive as positive, pow as
-        pow, reciprocal as reciprocal, remainder as remainder, rsqrt as rsqrt, rsub as rsub, sigmoid as sigmoid, sin as
-        sin, sinh as sinh, sqrt as sqrt, square as square, sub as sub, sub as subtract, tan as tan, tanh as tanh, div as
-        true_divide,
+        abs as abs, abs as _absolute, acos as acos, add as add, acos as _arccos, asin as _arcsin, atan as _arctan, atan2
+        as _arctan2, asin as asin, atan as atan, atan2 as atan2, cos as cos, cosh as cosh, div as div, div as _divide,
+        erf as erf, exp as exp, expm1 as expm1, floor_divide as floor_divide, fmod as fmod, log as log, log10 as log10,
+        log1p as log1p, log2 as log2, mul as mul, mul as _multiply, neg as neg, neg as _negative, positive as positive,
+        pow as pow, reciprocal as reciprocal, remainder as remainder, rsqrt as rsqrt, rsub as rsub, sigmoid as sigmoid,
+        sin as sin, sinh as sinh, sqrt as sqrt, square as square, sub as sub, sub as _subtract, tan as tan, tanh as
+        tanh, div as _true_divide,
     )
     from gradcore.ops.pooling import (  # fmt: skip
         avg_pool1d as avg_pool1d, max_pool1d as max_pool1d, max_pool1d_with_indices as max_pool1d_with_indices,
@@ -274,7 +260,7 @@ if _TYPE_CHECKING:
     )
     from gradcore.ops.products import (  # fmt: skip
         addbmm as addbmm, addmm as addmm, addmv as addmv, addr as addr, baddbmm as baddbmm, bmm as bmm, dot as dot,
-        outer as ger, inner as inner, matmul as matmul, mm as mm, mv as mv, outer as outer, tensordot as tensordot,
+        outer as _ger, inner as inner, matmul as matmul, mm as mm, mv as mv, outer as outer, tensordot as tensordot,
         trace as trace, vdot as vdot,
     )
     from gradcore.ops.quantiles import (  # fmt: skip
@@ -291,7 +277,7 @@ if _TYPE_CHECKING:
     )
     from gradcore.ops.reflections import (  # fmt: skip
         householder_product as householder_product, lu as lu, lu_solve as lu_solve, lu_unpack as lu_unpack,
-        householder_product as orgqr, ormqr as ormqr, triangular_solve as triangular_solve,
+        householder_product as _orgqr, ormqr as ormqr, triangular_solve as triangular_solve,
     )
     from gradcore.ops.sampling import (  # fmt: skip
         rand as rand, rand_like as rand_like, randint as randint, randint_like as randint_like, randn as randn,
@@ -306,9 +292,9 @@ if _TYPE_CHECKING:
         index_reduce as index_reduce, scatter_reduce as scatter_reduce, segment_reduce as segment_reduce,
     )
     from gradcore.ops.selection import (  # fmt: skip
-        ceil as ceil, clamp as clamp, clamp_max as clamp_max, clamp_min as clamp_min, clamp as clip, fill as fill, trunc
-        as fix, floor as floor, maximum as maximum, minimum as minimum, round as round, sgn as sgn, sign as sign, trunc
-        as trunc, where as where,
+        ceil as ceil, clamp as clamp, clamp_max as clamp_max, clamp_min as clamp_min, clamp as _clip, fill as fill,
+        trunc as _fix, floor as floor, maximum as maximum, minimum as minimum, round as round, sgn as sgn, sign as sign,
+        trunc as trunc, where as where,
     )
     from gradcore.ops.shaping import (  # fmt: skip
         atleast_1d as atleast_1d, atleast_2d as atleast_2d, atleast_3d as atleast_3d, broadcast_shapes as
@@ -373,6 +359,17 @@ if _TYPE_CHECKING:
     polar: _Any
     relu: _Any
     zeros_like: _Any
+    (  # fmt: skip
+        absolute, adaptive_max_pool1d, affine_grid_generator, arccos, arccosh, arcsin, arcsinh, arctan, arctan2,
+        arctanh, cholesky, clip, concat, concatenate, cross, det, divide, embedding, fix, ger, greater, greater_equal,
+        is_neg, less, less_equal, moveaxis, multiply, negative, norm, not_equal, orgqr, qr, range, resolve_neg,
+        row_stack, slogdet, subtract, svd, swapdims, trapz, true_divide,
+    ) = (
+        _absolute, _adaptive_max_pool1d, _affine_grid_generator, _arccos, _arccosh, _arcsin, _arcsinh, _arctan,
+        _arctan2, _arctanh, _cholesky, _clip, _concat, _concatenate, _cross, _det, _divide, _embedding, _fix, _ger,
+        _greater, _greater_equal, _is_neg, _less, _less_equal, _moveaxis, _multiply, _negative, _norm, _not_equal,
+        _orgqr, _qr, _range, _resolve_neg, _row_stack, _slogdet, _subtract, _svd, _swapdims, _trapz, _true_divide,
+    )
     # operations: end
 
 # The operations. Namespaces, and what most programs never use or not at once, are imported when they are first asked for.

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     # What the registry has; written by `python -m tests.public_names`.
     # operations: begin
     from gradcore.ops.elimination import (  # fmt: skip
-        lu as lu, lu_factor as lu_factor, lu_factor_ex as lu_factor_ex, lu_solve as lu_solve,
+        ldl_factor as ldl_factor, ldl_factor_ex as ldl_factor_ex, ldl_solve as ldl_solve, lu as lu, lu_factor as
+        lu_factor, lu_factor_ex as lu_factor_ex, lu_solve as lu_solve,
     )
     from gradcore.ops.factorizations import (  # fmt: skip
         cholesky as cholesky, cholesky_ex as cholesky_ex, eig as eig, eigh as eigh, eigvals as eigvals, eigvalsh as

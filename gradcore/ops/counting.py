@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -216,6 +217,79 @@ def _edges(a: Any, low: Any, high: Any, bins: int) -> Any:
     return where(equal(parts, 1), high, low + (high - low) * parts)
 
 
+_Histogram = return_type("histogram", "hist", "bin_edges")
+_HistogramDd = return_type("histogramdd", "hist", "bin_edges")
+
+
+def _histogram_edges(x: Tensor, bins: Any, range: Any) -> Any:
+    if isinstance(bins, Value):
+        if bins._array.ndim != 1:
+            raise RuntimeError(
+                f"torch.histogramdd: bins tensor should have one dimension, but got {bins._array.ndim} dimensions"
+            )
+        return bins
+    if bins <= 0:
+        raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
+    low, high = (0.0, 0.0) if range is None else range
+    if low > high:
+        raise RuntimeError(f"torch.histogramdd: min should not exceed max, but got min {low} max {high}")
+    low, high = _range(x, low, high, 0.5, "torch.histogramdd")
+    return _edges(x._array, low, high, bins)
+
+
+def _histogram_places(x: Tensor, edges: Any, bins: int) -> Any:
+    """The parts the elements lie in, the greatest edge being of the last; -1 or `bins` for those that are outside."""
+    return where(equal(x, select(edges, index=(bins,))), bins - 1, c.searchsorted(edges, x, right=True) - 1)
+
+
+@op(method=False)
+def histogramdd(
+    input: Tensor, bins: Any, range: Any = None, weight: Tensor | None = None, density: bool = False
+) -> Named:
+    """Return (hist, bin_edges): counts, sums of `weight` or a density of the points (*, D), in boxes.
+
+    `bins` is a number of parts for all dimensions or one for each, or the edges for each; `range` has two numbers for each.
+    """
+    need_tensor(input, "histogramdd")
+    if input._array.ndim < 2:
+        raise RuntimeError(
+            f"torch.histogramdd: input tensor should have at least 2 dimensions, but got {input._array.ndim} "
+            f"(shape {list(input._array.shape)})"
+        )
+    n, d = math.prod(input._array.shape[:-1]), input._array.shape[-1]
+    points = reshape(input.detach(), shape=(n, d))
+    each = [bins] * d if isinstance(bins, int) else list(bins)
+    for what, size, wanted in (("bins", len(each), d), ("range", 2 * d if range is None else len(range), 2 * d)):
+        if size != wanted:
+            raise RuntimeError(
+                f"histogramdd: The size of {what} must be equal to {'twice ' * (what == 'range')}the innermost dimension of "
+                f"the input. (got {size}, shape {list(input._array.shape)})"
+            )
+    places: Any = None
+    sizes: list[int] = []
+    edges: list[Tensor] = []
+    for i, some in enumerate(each):
+        x = select(points, index=(slice(None), i))
+        ends = _histogram_edges(x, some, None if range is None else range[2 * i : 2 * i + 2])
+        size = ends._array.shape[0] - 1
+        place = _histogram_places(x, ends, size)
+        inside = logical_and(place >= 0, place < size)
+        number = place if places is None else where(places < 0, places, places * size + place)
+        places = where(inside, number, -1)
+        sizes.append(size)
+        edges.append(ends)
+    total = math.prod(sizes)
+    flat = None if weight is None else reshape(weight, shape=(n,))
+    first = select(points, index=(slice(None), 0))
+    hist = reshape(_counts(first, where(places < 0, total, places), total, flat), shape=tuple(sizes))
+    if density:
+        hist = divide(hist, r.sum(hist, axis=None))
+        for i, ends in enumerate(edges):
+            shape = tuple(size if j == i else 1 for j, size in enumerate(sizes))
+            hist = divide(hist, wrap((ends._array[1:] - ends._array[:-1]).reshape(shape)))
+    return _HistogramDd((hist, tuple(edges)))
+
+
 @op(out=True)
 def histogram(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False) -> Named:
     """Return (hist, bin_edges): counts, sums of `weight` or a density, in equal parts or between edges."""
@@ -228,27 +302,14 @@ def histogram(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | N
             "torch.histogramdd: if weight tensor is provided it should have the same shape as the "
             f"input tensor, but got input with shape {list(a.shape)} and weight with shape {list(weight._array.shape)}"
         )
-    if isinstance(bins, Value):
-        if bins._array.ndim != 1:
-            raise RuntimeError(
-                f"torch.histogramdd: bins tensor should have one dimension, but got {bins._array.ndim} dimensions"
-            )
-        edges = bins
-    else:
-        if bins <= 0:
-            raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
-        low, high = (0.0, 0.0) if range is None else range
-        if low > high:
-            raise RuntimeError(f"torch.histogramdd: min should not exceed max, but got min {low} max {high}")
-        low, high = _range(x, low, high, 0.5, "torch.histogramdd")
-        edges = _edges(a, low, high, bins)
+    edges = _histogram_edges(x, bins, range)
     bins = edges._array.shape[0] - 1
-    places = where(equal(x, select(edges, index=(bins,))), bins - 1, c.searchsorted(edges, x, right=True) - 1)
+    places = _histogram_places(x, edges, bins)
     hist = _counts(x, where(places < 0, bins, places), bins, weight)
     if density:
         e = edges._array
         hist = divide(hist, multiply(r.sum(hist, axis=None), wrap(e[1:] - e[:-1])))
-    return return_type("histogram", "hist", "bin_edges")((hist, edges))
+    return _Histogram((hist, edges))
 
 
 # -- distinct elements ------------------------------------------------------------------------------------

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gradcore.backends import of
+from gradcore.graph.modes import is_grad_enabled
 from gradcore.ops.arguments import need_tensor
 from gradcore.ops.filling import empty
 from gradcore.ops.linalg import adjoint, check_floating, check_matrices, solved
 from gradcore.ops.products import matmul
 from gradcore.ops.registry import label, op
 from gradcore.ops.return_types import Named, return_type
+from gradcore.ops.shaping import broadcast_shapes, expand_to
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import elimination as p
 from gradcore.primitives import shape as s
@@ -123,3 +125,63 @@ def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoin
 
 
 _adjoint = adjoint
+
+
+# -- symmetric matrices ----------------------------------------------------------------------------------------------
+
+_Ldl = return_type("linalg_ldl_factor", "LD", "pivots")
+_LdlEx = return_type("linalg_ldl_factor_ex", "LD", "pivots", "info")
+
+
+def _refuse_gradients(name: str, *inputs: Tensor) -> None:
+    if is_grad_enabled() and any(x.requires_grad for x in inputs):
+        raise RuntimeError(f"derivative for aten::linalg_{name} is not implemented (call it with .detach() or no_grad)")
+
+
+@op(namespace="linalg", method=False, out=True)
+def ldl_factor_ex(A: Tensor, *, hermitian: bool = False, check_errors: bool = False) -> Named:
+    """Factorise symmetric (`hermitian`) matrices as L D L^T by LAPACK's sytrf, of which `LD` and `pivots` are the form.
+
+    Reads the lower triangle. `info` is the number of the first zero on D's diagonal, 0 if there is none. Without derivative:
+    raises RuntimeError for a tensor that requires grad. Raises ImportError without SciPy.
+    """
+    check_matrices(A, "torch.linalg.ldl_factor_ex")
+    check_floating(A, "torch.linalg.ldl_factor_ex")
+    _refuse_gradients("ldl_factor_ex", A)
+    made = p.ldl(A, hermitian=hermitian)
+    if check_errors:
+        _refuse_failure(made[2])
+    return _LdlEx(made)
+
+
+@op(namespace="linalg", method=False, out=True)
+def ldl_factor(A: Tensor, *, hermitian: bool = False) -> Named:
+    """Factorise as `ldl_factor_ex`. Raises RuntimeError for a zero on D's diagonal."""
+    LD, pivots, info = ldl_factor_ex(A, hermitian=hermitian)
+    _refuse_failure(info)
+    return _Ldl((LD, pivots))
+
+
+def _refuse_failure(info: Tensor) -> None:
+    code = next(filter(None, info._array.reshape(-1).tolist()), 0)
+    if code:
+        raise RuntimeError(f"torch.linalg.ldl_factor: error code {code}: D[{code},{code}] is zero (see ldl_factor_ex)")
+
+
+@op(namespace="linalg", method=False, out=True)
+def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False) -> Tensor:
+    """Solve A X = B from what `ldl_factor` made of A. Without derivative; raises as that does."""
+    name = "torch.linalg.ldl_solve"
+    check_matrices(LD, name, letter="LD")
+    check_matrices(B, name, square=False, letter="B")
+    need_tensor(pivots, name, "pivots")
+    if LD._array.shape[-1] != B._array.shape[-2]:
+        raise RuntimeError(
+            f"Incompatible matrix sizes for torch.linalg.ldl_solve: each A matrix is {LD._array.shape[-2]} by "
+            f"{LD._array.shape[-1]} but each b matrix is {B._array.shape[-2]} by {B._array.shape[-1]}"
+        )
+    _refuse_gradients("ldl_solve", LD, B)
+    batch = broadcast_shapes(LD._array.shape[:-2], B._array.shape[:-2])
+    n, k = B._array.shape[-2:]
+    sizes = ((*batch, n, n), (*batch, n), (*batch, n, k))
+    return p.ldl_solve(*map(expand_to, (LD, pivots, B), sizes), hermitian=hermitian)  # type: ignore[no-any-return]

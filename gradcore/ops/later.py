@@ -25,6 +25,11 @@ MODULES: Final = {
     "assigning": """
         __setitem__ copy_ fill_ zero_
     """,
+    "aten_forms": """
+        batch_norm binary_cross_entropy_with_logits convolution embedding empty_permuted frobenius_norm grid_sampler_2d
+        grid_sampler_3d gru_cell instance_norm kl_div lstm_cell native_batch_norm native_group_norm native_layer_norm
+        norm_except_dim nuclear_norm poisson_nll_loss rnn_relu_cell rnn_tanh_cell vander
+    """,
     "attention": """
         multi_head_attention_forward scaled_dot_product_attention
     """,
@@ -45,7 +50,7 @@ MODULES: Final = {
         __copy__ __deepcopy__ __reduce_ex__
     """,
     "counting": """
-        all any bincount bucketize count_nonzero histc histogram isin searchsorted unique unique_consecutive
+        all any bincount bucketize count_nonzero histc histogram histogramdd isin searchsorted unique unique_consecutive
     """,
     "ctc": """
         ctc_loss
@@ -78,7 +83,7 @@ MODULES: Final = {
         einsum
     """,
     "elimination": """
-        lu lu_factor lu_factor_ex lu_solve
+        ldl_factor ldl_factor_ex ldl_solve lu lu_factor lu_factor_ex lu_solve
     """,
     "embedding": """
         embedding

@@ -52,3 +52,15 @@ def lu(F: Any, x: Array) -> tuple[Array, Array]:
     """The triangular factors of square matrices whose rows are in the right order; the lower has ones on its diagonal."""
     factors, _, _ = F.eliminate(x, False)
     return F.tril(factors, -1) + F.eye(x.shape[-1], dtype=x.dtype), F.triu(factors)
+
+
+@primitive("general", outputs=("factors", "pivots", "info"), constant=("factors", "pivots", "info"))
+def ldl(F: Any, x: Array, *, hermitian: bool) -> tuple[Array, Array, Array]:
+    """Bunch and Kaufman's factors of symmetric or hermitian matrices, the pivots, and the first zero on the diagonal."""
+    return F.ldl(x, hermitian)  # type: ignore[no-any-return]
+
+
+@primitive("general")
+def ldl_solve(F: Any, factors: Array, pivots: Array, y: Array, *, hermitian: bool) -> Array:
+    """What the matrix that `ldl` factorised makes `y`."""
+    return F.ldl_solve(factors, pivots, y, hermitian)

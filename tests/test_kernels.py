@@ -327,3 +327,34 @@ def test_kernels_that_may_have_the_largest_blocks_say_so(strict_cuda: Any) -> No
     kernels = [text for text in bodies if "block_sum(" in text or "row_top(" in text]
     assert len(kernels) >= 8
     assert all(text.startswith(" __launch_bounds__(1024) ") for text in kernels)
+
+
+@needs_a_compiler
+def test_more_blocks_than_a_launch_takes_are_composed(strict_cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    B, before = strict_cuda.backend, len(pretended.runs)
+    x, target, weight = strict_cuda.array(X), strict_cuda.array(np.arange(5)), strict_cuda.array(np.ones(37))
+    programs = [
+        lambda: B.softmax(x, (1,)),
+        lambda: B.log_softmax_backward(x, x, (1,)),
+        lambda: B.cross_entropy(x, target, 1.0)[0],
+        lambda: B.standardize(x, (1,), 0.1)[0],
+        lambda: B.normalize(x, weight, weight, (1,), 0.1, 1)[0],
+        lambda: B.attend(x, x, x, None, 0.1, False)[0],
+    ]
+    expected = [program()._host for program in programs]
+    assert len(pretended.runs) == before + len(programs)
+    monkeypatch.setattr(launch(), "BLOCKS", 4)
+    for program, values in zip(programs, expected, strict=True):
+        np.testing.assert_allclose(program()._host, values, atol=1e-12)
+    assert set(pretended.runs[before + len(programs) :]) <= {"gradcore_sigmoid", "gradcore_affine"}
+
+
+@needs_a_compiler
+def test_an_array_of_another_device_would_be_seen(strict_cuda: Any) -> None:
+    x = strict_cuda.array(X)
+    kernels = [each for each in launch().elementwise_kernels if each.name == "gradcore_sigmoid"]
+    kernels += [lambda x: launch().raw_kernels[0].blocks((1,), 32, x)]
+    with strict_cuda.cupy.cuda.Device(1):
+        for kernel in kernels:
+            with pytest.raises(ValueError, match="array device must be same as the current device"):
+                kernel(x)

@@ -14,7 +14,7 @@ import cupy as cp
 import numpy as np
 
 from gradcore.backends.kernels.dropout import AGAIN, DRAWS, limits
-from gradcore.backends.kernels.launch import Kernel, serves, wide
+from gradcore.backends.kernels.launch import Kernel, fits, serves, wide
 
 FEW, MANY = 1 << 20, 1 << 28  # scores
 MEMORY, THREADS = 64 << 10, 64  # bytes that a block of any device may have, if asked for
@@ -305,10 +305,10 @@ def serve(q: Any, k: Any, v: Any) -> bool:
     lead, scores = q.shape[:-2], q.size // max(q.shape[-1], 1) * k.shape[-2]
     if not serves(q, k, v) or not (q.size and k.size and v.size) or k.shape[:-2] != lead or v.shape[:-2] != lead:
         return False
-    return (scores <= FEW or scores > MANY) and room(q, v)
+    return (scores <= FEW or scores > MANY) and room(q, v) and fits(prod(lead) * max(q.shape[-2], k.shape[-2]))
 
 
-def _over_heads(mask: Any, q: Any, k: Any) -> tuple[Any, list[int]]:
+def _over_heads(mask: Any, q: Any) -> tuple[Any, list[int]]:
     """A mask in memory of its own, as bool or what is computed in, and its steps over batch, heads, queries and keys."""
     mask = cp.ascontiguousarray(mask if mask.dtype.kind == "b" else mask.astype(wide(q), copy=False))
     lead, shape = q.shape[:-2], (1,) * (q.ndim - mask.ndim) + mask.shape
@@ -328,7 +328,7 @@ def _given(
         mask = q
     else:
         masked = 1 if mask.dtype.kind == "b" else 2
-        mask, steps = _over_heads(mask, q, k)
+        mask, steps = _over_heads(mask, q)
     below, kept = limits(drop)
     sizes = (q.shape[-2], k.shape[-2], q.shape[-1], v.shape[-1], (1, *q.shape[:-2])[-1], int(causal), masked, *steps)
     return mask, np.array([(scale, kept, *call, *sizes, below if drop else 0, 0)], GIVEN)

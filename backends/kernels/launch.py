@@ -16,6 +16,7 @@ NAMES = {"e": "float16", "E": "bfloat16", "f": "float", "d": "double"}
 PREAMBLE = "typedef decltype(T(0) + 0.f) A;"
 
 USUAL_MEMORY = 48 << 10  # bytes that the threads of a block may share without asking
+BLOCKS = (1 << 31) - 1  # of one launch
 
 elementwise_kernels: list[Any] = []
 raw_kernels: list[Kernel] = []
@@ -25,6 +26,11 @@ def serves(*operands: Any) -> bool:
     """Say whether all are device arrays of one of the dtypes that kernels are written for."""
     dtype = getattr(operands[0], "dtype", None)
     return getattr(dtype, "char", "") in SERVED and all(type(x) is cp.ndarray and x.dtype == dtype for x in operands)
+
+
+def fits(blocks: int) -> bool:
+    """Say whether a launch takes so many blocks."""
+    return blocks <= BLOCKS
 
 
 def elementwise(name: str, inputs: str, operation: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ import cupy as cp
 import numpy as np
 
 from gradcore.backends import composed
-from gradcore.backends.kernels.launch import Kernel, named, serves, wide
+from gradcore.backends.kernels.launch import Kernel, fits, named, serves, wide
 from gradcore.backends.kernels.reductions import BLOCK, ROW
 
 KERNEL = Kernel(
@@ -72,7 +72,7 @@ def bound(bind: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Callable[
     otherwise = bind(composed.cross_entropy)
 
     def call(x: Any, target: Any, share: float) -> Any:
-        if not x.size or not serves(x):
+        if not x.size or not serves(x) or not fits(x.shape[0]):
             return otherwise(x, target, share)
         p = cp.empty(x.shape, x.dtype)
         losses = cp.empty(x.shape[:1], wide(x))

@@ -14,7 +14,7 @@ import numpy as np
 
 from gradcore.backends import composed
 from gradcore.backends.kernels.columns import COLUMNS, launch, split, total
-from gradcore.backends.kernels.launch import Kernel, named, serves, team, wide
+from gradcore.backends.kernels.launch import Kernel, fits, named, serves, team, wide
 from gradcore.backends.kernels.reductions import BLOCK
 
 CENTRED, SCALED, BY_GROUP = 1, 2, 4  # flags: by group there is a weight for each group, else for each place in it
@@ -162,7 +162,7 @@ def _groups(x: Any, axis: Axes) -> tuple[int, int, int] | None:
     """What is before, among and behind the axes that are kept; None where that is not all, or there is nothing."""
     kept = [a for a in range(x.ndim) if a not in axis]
     first, last = (kept[0], kept[-1] + 1) if kept else (0, 0)
-    if not x.size or not axis or kept != [*range(first, last)]:
+    if not x.size or not axis or kept != [*range(first, last)] or not fits(prod(x.shape[first:last])):
         return None
     return prod(x.shape[:first]), prod(x.shape[first:last]), prod(x.shape[last:])
 

@@ -7,7 +7,7 @@ from typing import Any
 import cupy as cp
 
 from gradcore.backends import composed
-from gradcore.backends.kernels.launch import Kernel, named, serves
+from gradcore.backends.kernels.launch import Kernel, fits, named, serves
 from gradcore.backends.kernels.reductions import BLOCK, ROW
 
 Bound = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -77,7 +77,7 @@ def bound(name: str, bind: Bound) -> Callable[..., Any]:
     def call(*operands: Any) -> Any:
         *arrays, axis = operands
         x = arrays[0]
-        if not x.size or axis != (x.ndim - 1,) or not serves(*arrays):
+        if not x.size or axis != (x.ndim - 1,) or not serves(*arrays) or not fits(x.size // x.shape[-1]):
             return otherwise(*operands)
         out = cp.empty(x.shape, x.dtype)
         kernel.rows(x.size // x.shape[-1], x.shape[-1], *map(cp.ascontiguousarray, arrays), out)

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.double.arrays import ndarray
+from tests.double.arrays import ndarray, to_host
 from tests.double.functions import garbage
 
 TYPES = {
@@ -174,7 +174,7 @@ class ElementwiseKernel:
     def __call__(self, *args: Any) -> ndarray:
         assert len(args) == len(self.inputs), f"{self.name} takes {len(self.inputs)} arguments"
         assert all(isinstance(x, (ndarray, np.generic)) for x in args), "a number here would be of a type nobody chose"
-        hosts = [np.asarray(x._host if isinstance(x, ndarray) else x) for x in args]
+        hosts = [np.asarray(to_host(x, self.name)) for x in args]
         types: dict[str, Any] = {}
         for (letter, _), x in zip(self.inputs, hosts, strict=True):
             assert types.setdefault(letter, x.dtype) == x.dtype, f"{self.name}: two types for {letter}"
@@ -216,6 +216,9 @@ class RawKernel:
         given = [x for x in args if not isinstance(x, ndarray)]
         assert all(isinstance(x, np.generic) or x.size == 1 for x in given), "a number of a type nobody chose"
         assert sum(x.nbytes for x in given) <= 4096, "more than a device takes"
+        for x in args:
+            if isinstance(x, ndarray):
+                to_host(x, self.name)  # of this device, and waited for
         runs.append(self.name)
         found = library(f"{PRELUDE}{self.code}\n{FIBERS}\n{self.walk(args)}")
         size = [ctypes.c_uint(n) for n in (*grid, 1, 1)[:3]]

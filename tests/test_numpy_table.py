@@ -24,7 +24,7 @@ CALLS: dict[str, tuple[Callable[[Any, Any], Any], Any]] = {
     "first": (lambda f, x: f(x, B.copy()), A),
     "second": (lambda f, x: f(B.copy(), x), A),
     "vectors": (lambda f, x: f(x, W.copy()), V),
-    "of three": (lambda f, x: f(W > 1, x, W.copy()), V),
+    "of three": (lambda f, x: f(W > 1, np.cumsum(x), W.copy()), V),  # ascending, for np.interp
     "with itself": (lambda f, x: f(x, x), A),
     "and a number": (lambda f, x: f(x, 1), A),
     "a number and": (lambda f, x: f(2, x), V),

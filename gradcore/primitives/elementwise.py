@@ -124,7 +124,7 @@ def sgn(F: Any, x: Array) -> Array:
 def lerp(F: Any, x: Array, y: Array, weight: Array) -> Array:
     """Return x + weight * (y - x): from the nearer end, so that weight 1 gives exactly `y`."""
     step, near = y - x, abs(weight) < 0.5
-    if isinstance(near, bool):
+    if isinstance(near, bool) or (F.device_type == "cpu" and not near.ndim):
         return x + step * weight if near else y - step * (1 - weight)
     return F.where(near, x + step * weight, y - step * (1 - weight))
 

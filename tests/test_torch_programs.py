@@ -107,6 +107,19 @@ def a_schedule_of_ones_own(lib: Any) -> Any:
     return rates, schedule.get_lr(), asked, sorted(schedule.state_dict()), sorted(step.state_dict())
 
 
+@program
+def the_tangent_that_was_given(lib: Any) -> Any:
+    fw = lib.autograd.forward_ad
+    x, t = lib.ones(3, requires_grad=True), lib.arange(3.0).requires_grad_()
+    with fw.dual_level():
+        dual = fw.make_dual(x, t)
+        tangent = fw.unpack_dual(dual).tangent
+        (gradient,) = lib.autograd.grad((tangent * 2).sum(), t)
+        product = dual * dual
+        written = fw.make_dual(lib.ones(3), lib.ones(3)).mul_(4)
+        return tangent is t, gradient, fw.unpack_dual(product).tangent is t, fw.unpack_dual(written).tangent
+
+
 @pytest.mark.parametrize("f", PROGRAMS, ids=lambda f: f.__name__)
 def test_torch_and_gradcore_do_the_same(f: Callable[[Any], Any]) -> None:
     same(f, torch, rtol=1e-4)

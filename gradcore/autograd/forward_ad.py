@@ -100,7 +100,9 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
             "Making a dual Tensor based on a Tensor that already has a forward gradient at the same level "
             f"{_levels.entered.index(frame)} is not supported."
         )
-    return pair(primal, cast_like(tangent, tensor), frame=frame)
+    made = pair(primal, cast_like(tangent, tensor), frame=frame)
+    made._array.given = tangent
+    return made
 
 
 def unpack_dual(tensor: Any, *, level: int | None = None) -> UnpackedDualTensor:
@@ -108,5 +110,8 @@ def unpack_dual(tensor: Any, *, level: int | None = None) -> UnpackedDualTensor:
     frame = _frame(level)
     if frame is None or not isinstance(tensor, Value) or not holds(tensor, frame):
         return UnpackedDualTensor(tensor, None)
-    tangent = tangent_part(tensor, frame=frame) if _is_dual(tensor, frame) else None
+    array: Any = tensor._array
+    tangent: Any = array.given if isinstance(array, Dual) and array.frame is frame else None
+    if tangent is None or array.tangent is not tangent._array:
+        tangent = tangent_part(tensor, frame=frame) if _is_dual(tensor, frame) else None
     return UnpackedDualTensor(primal_part(tensor, frame=frame), tangent)

@@ -32,7 +32,7 @@ class Dual(Lifted):
     of the tangent is what reverse mode would have been given without forward mode. `adjoint` marks these.
     """
 
-    __slots__ = ("_of", "_tangent", "adjoint", "owns", "primal", "source")
+    __slots__ = ("_of", "_tangent", "adjoint", "given", "owns", "primal", "source")
 
     primal: Array
     adjoint: bool
@@ -40,6 +40,7 @@ class Dual(Lifted):
     _tangent: Array | None
     source: tuple[Dual, Primitive, dict[str, Any], int | None] | None  # of a view: of what, and how
     _of: Array | None  # the tangent of the base of which that of the view is a part
+    given: Value | None  # the Tensor that a user gave as the tangent
 
     @property
     def plain(self) -> Array:
@@ -154,7 +155,7 @@ def dual(frame: Frame, primal: Array, tangent: Array | None, adjoint: bool = Fal
     """The dual number of `frame` with these parts."""
     made: Dual = lifted.new(Dual, frame, primal)
     made.primal, made._tangent, made.adjoint = primal, tangent, adjoint
-    made.source, made._of, made.owns = None, None, False
+    made.source, made._of, made.given, made.owns = None, None, None, False
     return made
 
 

@@ -359,17 +359,14 @@ if _TYPE_CHECKING:
     polar: _Any
     relu: _Any
     zeros_like: _Any
-    (  # fmt: skip
-        absolute, adaptive_max_pool1d, affine_grid_generator, arccos, arccosh, arcsin, arcsinh, arctan, arctan2,
-        arctanh, cholesky, clip, concat, concatenate, cross, det, divide, embedding, fix, ger, greater, greater_equal,
-        is_neg, less, less_equal, moveaxis, multiply, negative, norm, not_equal, orgqr, qr, range, resolve_neg,
-        row_stack, slogdet, subtract, svd, swapdims, trapz, true_divide,
-    ) = (
-        _absolute, _adaptive_max_pool1d, _affine_grid_generator, _arccos, _arccosh, _arcsin, _arcsinh, _arctan,
-        _arctan2, _arctanh, _cholesky, _clip, _concat, _concatenate, _cross, _det, _divide, _embedding, _fix, _ger,
-        _greater, _greater_equal, _is_neg, _less, _less_equal, _moveaxis, _multiply, _negative, _norm, _not_equal,
-        _orgqr, _qr, _range, _resolve_neg, _row_stack, _slogdet, _subtract, _svd, _swapdims, _trapz, _true_divide,
-    )
+    absolute, adaptive_max_pool1d, affine_grid_generator = _absolute, _adaptive_max_pool1d, _affine_grid_generator
+    arccos, arccosh, arcsin, arcsinh, arctan, arctan2 = _arccos, _arccosh, _arcsin, _arcsinh, _arctan, _arctan2
+    arctanh, cholesky, clip, concat, concatenate, cross = _arctanh, _cholesky, _clip, _concat, _concatenate, _cross
+    det, divide, embedding, fix, ger, greater = _det, _divide, _embedding, _fix, _ger, _greater
+    greater_equal, is_neg, less, less_equal, moveaxis = _greater_equal, _is_neg, _less, _less_equal, _moveaxis
+    multiply, negative, norm, not_equal, orgqr, qr, range = _multiply, _negative, _norm, _not_equal, _orgqr, _qr, _range
+    resolve_neg, row_stack, slogdet, subtract, svd = _resolve_neg, _row_stack, _slogdet, _subtract, _svd
+    swapdims, trapz, true_divide = _swapdims, _trapz, _true_divide
     # operations: end
 
 # The operations. Namespaces, and what most programs never use or not at once, are imported when they are first asked for.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
         exp2 as exp2, logit as logit, xlogy as xlogy,
     )
     from gradcore.ops.pointwise import (  # fmt: skip
-        erf as erf, sigmoid as expit, expm1 as expm1, log1p as log1p,
+        erf as erf, expm1 as expm1, log1p as log1p,
     )
     from gradcore.ops.scipy_special import (  # fmt: skip
         boxcox as boxcox, cosm1 as cosm1, exp10 as exp10, fresnel as fresnel, huber as huber, inv_boxcox as inv_boxcox,
@@ -27,10 +27,9 @@ if TYPE_CHECKING:
         log_softmax as log_softmax, logsumexp as logsumexp, softmax as softmax,
     )
     from gradcore.ops.special import (  # fmt: skip
-        airy_ai as airy_ai, digamma as digamma, entr as entr, erfc as erfc, erfcx as erfcx, erfinv as erfinv, igamma as
-        gammainc, igammac as gammaincc, lgamma as gammaln, i0 as i0, i0e as i0e, i1 as i1, i1e as i1e, log_ndtr as
-        log_ndtr, modified_bessel_i0 as modified_bessel_i0, modified_bessel_i1 as modified_bessel_i1, mvlgamma as
-        multigammaln, ndtr as ndtr, ndtri as ndtri, polygamma as polygamma, digamma as psi, sinc as sinc,
+        airy_ai as airy_ai, digamma as digamma, entr as entr, erfc as erfc, erfcx as erfcx, erfinv as erfinv, i0 as i0,
+        i0e as i0e, i1 as i1, i1e as i1e, log_ndtr as log_ndtr, modified_bessel_i0 as modified_bessel_i0,
+        modified_bessel_i1 as modified_bessel_i1, ndtr as ndtr, ndtri as ndtri, polygamma as polygamma, sinc as sinc,
         spherical_bessel_j0 as spherical_bessel_j0, xlog1py as xlog1py, zeta as zeta,
     )
     bessel_j0: _Any
@@ -53,10 +52,14 @@ if TYPE_CHECKING:
     erfcinv: _Any
     exp1: _Any
     expi: _Any
+    expit: _Any
     expn: _Any
     exprel: _Any
     gamma: _Any
+    gammainc: _Any
+    gammaincc: _Any
     gammaincinv: _Any
+    gammaln: _Any
     hermite_polynomial_h: _Any
     hermite_polynomial_he: _Any
     hyp1f1: _Any
@@ -73,7 +76,9 @@ if TYPE_CHECKING:
     legendre_polynomial_p: _Any
     modified_bessel_k0: _Any
     modified_bessel_k1: _Any
+    multigammaln: _Any
     poch: _Any
+    psi: _Any
     rel_entr: _Any
     rgamma: _Any
     scaled_modified_bessel_k0: _Any

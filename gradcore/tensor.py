@@ -73,6 +73,12 @@ class Tensor(Value):
 
         def __add__(self, other: Any) -> Tensor: ...
 
+        def __float__(self) -> float: ...
+
+        def __int__(self) -> int: ...
+
+        __index__ = __int__
+
         __pos__ = __invert__ = __neg__
         __sub__ = __mul__ = __truediv__ = __floordiv__ = __mod__ = __pow__ = __matmul__ = __add__
         __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rfloordiv__ = __rmod__ = __rpow__ = __rmatmul__ = __add__

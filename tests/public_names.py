@@ -72,17 +72,27 @@ def block(namespace: str) -> str:
         return done.stdout
     imports: dict[str, list[str]] = {}
     declared: list[str] = []
+    others: list[str] = []
     for name, function in sorted(functions[namespace].items()):
         where = home(name, function)
-        if where is None:
+        if where is None or (namespace and where[1] != name):  # these modules import each other in circles
             declared.append(f"    {name}: _Any\n")
         else:
-            imports.setdefault(where[0], []).append(f"{where[1]} as {name}")
+            # Type checkers take `x as x` alone for something to be had from here.
+            others.extend([name] if where[1] != name else [])
+            imports.setdefault(where[0], []).append(f"{where[1]} as {name if where[1] == name else f'_{name}'}")
     lines = [
         f"    from {module} import (  # fmt: skip\n{indented(', '.join(names))},\n    )\n"
         for module, names in sorted(imports.items())
     ]
-    return "".join([*lines, *declared])
+    return "".join([*lines, *declared, *renamed(sorted(others))])
+
+
+def renamed(names: list[str]) -> list[str]:
+    """The lines that give what was imported behind an underscore its name."""
+    lines = textwrap.wrap(", ".join(names), 56, break_long_words=False)
+    parts = [line.rstrip(",").split(", ") for line in lines]
+    return [f"    {', '.join(part)} = {', '.join(f'_{name}' for name in part)}\n" for part in parts]
 
 
 def later() -> str:

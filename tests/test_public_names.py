@@ -95,3 +95,13 @@ def test_unknown_names_are_refused_as_python_does() -> None:
     with pytest.raises(AttributeError):
         gradcore.__wrapped__  # noqa: B018
     assert public_names.home("nothing", object()) is None
+
+
+@pytest.mark.parametrize("file", ["gradcore/__init__.py", "gradcore/nn/__init__.py"])
+def test_names_are_exported_to_strict_type_checkers(file: str) -> None:
+    """They take an imported name for a public one if it is written `x as x`."""
+    tree = ast.parse((ROOT / file).read_text())
+    imports = [alias for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names]
+    hidden = [each.name for each in imports if not (each.asname or "").startswith("_") and each.asname != each.name]
+    assert len(imports) > 100
+    assert not hidden

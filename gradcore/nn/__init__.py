@@ -1,50 +1,85 @@
 """torch.nn: neural networks. It must not know any derivative."""
 
-from gradcore.nn import functional, init, modules, parameter, utils
+from gradcore.nn import functional as functional, init as init, modules as modules, parameter as parameter, utils as utils
 from gradcore.nn.modules.activation import (
-    CELU, ELU, GELU, GLU, SELU, Hardshrink, Hardsigmoid, Hardswish, Hardtanh, LeakyReLU, LogSigmoid, LogSoftmax, Mish,
-    PReLU, ReLU, ReLU6, RReLU, Sigmoid, SiLU, Softmax, Softmax2d, Softmin, Softplus, Softshrink, Softsign, Tanh,
-    Tanhshrink, Threshold,
+    CELU as CELU, ELU as ELU, GELU as GELU, GLU as GLU, SELU as SELU, Hardshrink as Hardshrink, Hardsigmoid as
+    Hardsigmoid, Hardswish as Hardswish, Hardtanh as Hardtanh, LeakyReLU as LeakyReLU, LogSigmoid as LogSigmoid,
+    LogSoftmax as LogSoftmax, Mish as Mish, PReLU as PReLU, ReLU as ReLU, ReLU6 as ReLU6, RReLU as RReLU, Sigmoid as
+    Sigmoid, SiLU as SiLU, Softmax as Softmax, Softmax2d as Softmax2d, Softmin as Softmin, Softplus as Softplus,
+    Softshrink as Softshrink, Softsign as Softsign, Tanh as Tanh, Tanhshrink as Tanhshrink, Threshold as Threshold,
 )  # fmt: skip
-from gradcore.nn.modules.adaptive import AdaptiveLogSoftmaxWithLoss
-from gradcore.nn.modules.attention import MultiheadAttention
+from gradcore.nn.modules.adaptive import AdaptiveLogSoftmaxWithLoss as AdaptiveLogSoftmaxWithLoss
+from gradcore.nn.modules.attention import MultiheadAttention as MultiheadAttention
 from gradcore.nn.modules.batchnorm import (
-    BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d,
+    BatchNorm1d as BatchNorm1d, BatchNorm2d as BatchNorm2d, BatchNorm3d as BatchNorm3d, InstanceNorm1d as InstanceNorm1d,
+    InstanceNorm2d as InstanceNorm2d, InstanceNorm3d as InstanceNorm3d,
 )  # fmt: skip
-from gradcore.nn.modules.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
-from gradcore.nn.modules.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
-from gradcore.nn.modules.distance import CosineSimilarity, PairwiseDistance
-from gradcore.nn.modules.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
-from gradcore.nn.modules.flatten import Flatten, Unflatten
+from gradcore.nn.modules.container import (
+    ModuleDict as ModuleDict, ModuleList as ModuleList, ParameterDict as ParameterDict, ParameterList as ParameterList,
+    Sequential as Sequential,
+)  # fmt: skip
+from gradcore.nn.modules.conv import (
+    Conv1d as Conv1d, Conv2d as Conv2d, Conv3d as Conv3d, ConvTranspose1d as ConvTranspose1d, ConvTranspose2d as
+    ConvTranspose2d, ConvTranspose3d as ConvTranspose3d,
+)  # fmt: skip
+from gradcore.nn.modules.distance import CosineSimilarity as CosineSimilarity, PairwiseDistance as PairwiseDistance
+from gradcore.nn.modules.dropout import (
+    AlphaDropout as AlphaDropout, Dropout as Dropout, Dropout1d as Dropout1d, Dropout2d as Dropout2d, Dropout3d as
+    Dropout3d, FeatureAlphaDropout as FeatureAlphaDropout,
+)  # fmt: skip
+from gradcore.nn.modules.flatten import Flatten as Flatten, Unflatten as Unflatten
 from gradcore.nn.modules.lazy import (
-    LazyBatchNorm1d, LazyBatchNorm2d, LazyBatchNorm3d, LazyConv1d, LazyConv2d, LazyConv3d, LazyConvTranspose1d,
-    LazyConvTranspose2d, LazyConvTranspose3d, LazyInstanceNorm1d, LazyInstanceNorm2d, LazyInstanceNorm3d, LazyLinear,
+    LazyBatchNorm1d as LazyBatchNorm1d, LazyBatchNorm2d as LazyBatchNorm2d, LazyBatchNorm3d as LazyBatchNorm3d,
+    LazyConv1d as LazyConv1d, LazyConv2d as LazyConv2d, LazyConv3d as LazyConv3d, LazyConvTranspose1d as
+    LazyConvTranspose1d, LazyConvTranspose2d as LazyConvTranspose2d, LazyConvTranspose3d as LazyConvTranspose3d,
+    LazyInstanceNorm1d as LazyInstanceNorm1d, LazyInstanceNorm2d as LazyInstanceNorm2d, LazyInstanceNorm3d as
+    LazyInstanceNorm3d, LazyLinear as LazyLinear,
 )  # fmt: skip
-from gradcore.nn.modules.linear import Bilinear, Identity, Linear
+from gradcore.nn.modules.linear import Bilinear as Bilinear, Identity as Identity, Linear as Linear
 from gradcore.nn.modules.loss import (
-    BCELoss, BCEWithLogitsLoss, CosineEmbeddingLoss, CrossEntropyLoss, CTCLoss, GaussianNLLLoss, HingeEmbeddingLoss,
-    HuberLoss, KLDivLoss, L1Loss, LinearCrossEntropyLoss, MarginRankingLoss, MSELoss, MultiLabelMarginLoss,
-    MultiLabelSoftMarginLoss, MultiMarginLoss, NLLLoss, PoissonNLLLoss, SmoothL1Loss, SoftMarginLoss, TripletMarginLoss,
-    TripletMarginWithDistanceLoss,
+    BCELoss as BCELoss, BCEWithLogitsLoss as BCEWithLogitsLoss, CosineEmbeddingLoss as CosineEmbeddingLoss,
+    CrossEntropyLoss as CrossEntropyLoss, CTCLoss as CTCLoss, GaussianNLLLoss as GaussianNLLLoss, HingeEmbeddingLoss as
+    HingeEmbeddingLoss, HuberLoss as HuberLoss, KLDivLoss as KLDivLoss, L1Loss as L1Loss, LinearCrossEntropyLoss as
+    LinearCrossEntropyLoss, MarginRankingLoss as MarginRankingLoss, MSELoss as MSELoss, MultiLabelMarginLoss as
+    MultiLabelMarginLoss, MultiLabelSoftMarginLoss as MultiLabelSoftMarginLoss, MultiMarginLoss as MultiMarginLoss,
+    NLLLoss as NLLLoss, PoissonNLLLoss as PoissonNLLLoss, SmoothL1Loss as SmoothL1Loss, SoftMarginLoss as SoftMarginLoss,
+    TripletMarginLoss as TripletMarginLoss, TripletMarginWithDistanceLoss as TripletMarginWithDistanceLoss,
 )  # fmt: skip
-from gradcore.nn.modules.module import Module
-from gradcore.nn.modules.normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
+from gradcore.nn.modules.module import Module as Module
+from gradcore.nn.modules.normalization import (
+    GroupNorm as GroupNorm, LayerNorm as LayerNorm, LocalResponseNorm as LocalResponseNorm, RMSNorm as RMSNorm,
+)  # fmt: skip
 from gradcore.nn.modules.padding import (
-    CircularPad1d, CircularPad2d, CircularPad3d, ConstantPad1d, ConstantPad2d, ConstantPad3d, ReflectionPad1d,
-    ReflectionPad2d, ReflectionPad3d, ReplicationPad1d, ReplicationPad2d, ReplicationPad3d, ZeroPad1d, ZeroPad2d,
-    ZeroPad3d,
+    CircularPad1d as CircularPad1d, CircularPad2d as CircularPad2d, CircularPad3d as CircularPad3d, ConstantPad1d as
+    ConstantPad1d, ConstantPad2d as ConstantPad2d, ConstantPad3d as ConstantPad3d, ReflectionPad1d as ReflectionPad1d,
+    ReflectionPad2d as ReflectionPad2d, ReflectionPad3d as ReflectionPad3d, ReplicationPad1d as ReplicationPad1d,
+    ReplicationPad2d as ReplicationPad2d, ReplicationPad3d as ReplicationPad3d, ZeroPad1d as ZeroPad1d, ZeroPad2d as
+    ZeroPad2d, ZeroPad3d as ZeroPad3d,
 )  # fmt: skip
 from gradcore.nn.modules.pixels import (
-    ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold, Upsample, UpsamplingBilinear2d, UpsamplingNearest2d,
+    ChannelShuffle as ChannelShuffle, Fold as Fold, PixelShuffle as PixelShuffle, PixelUnshuffle as PixelUnshuffle,
+    Unfold as Unfold, Upsample as Upsample, UpsamplingBilinear2d as UpsamplingBilinear2d, UpsamplingNearest2d as
+    UpsamplingNearest2d,
 )  # fmt: skip
 from gradcore.nn.modules.pooling import (
-    AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d,
-    AvgPool1d, AvgPool2d, AvgPool3d, FractionalMaxPool2d, FractionalMaxPool3d, LPPool1d, LPPool2d, LPPool3d, MaxPool1d,
-    MaxPool2d, MaxPool3d, MaxUnpool1d, MaxUnpool2d, MaxUnpool3d,
+    AdaptiveAvgPool1d as AdaptiveAvgPool1d, AdaptiveAvgPool2d as AdaptiveAvgPool2d, AdaptiveAvgPool3d as
+    AdaptiveAvgPool3d, AdaptiveMaxPool1d as AdaptiveMaxPool1d, AdaptiveMaxPool2d as AdaptiveMaxPool2d, AdaptiveMaxPool3d
+    as AdaptiveMaxPool3d, AvgPool1d as AvgPool1d, AvgPool2d as AvgPool2d, AvgPool3d as AvgPool3d, FractionalMaxPool2d as
+    FractionalMaxPool2d, FractionalMaxPool3d as FractionalMaxPool3d, LPPool1d as LPPool1d, LPPool2d as LPPool2d, LPPool3d
+    as LPPool3d, MaxPool1d as MaxPool1d, MaxPool2d as MaxPool2d, MaxPool3d as MaxPool3d, MaxUnpool1d as MaxUnpool1d,
+    MaxUnpool2d as MaxUnpool2d, MaxUnpool3d as MaxUnpool3d,
 )  # fmt: skip
-from gradcore.nn.modules.rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNBase, RNNCell, RNNCellBase
-from gradcore.nn.modules.sparse import Embedding, EmbeddingBag
+from gradcore.nn.modules.rnn import (
+    GRU as GRU, LSTM as LSTM, RNN as RNN, GRUCell as GRUCell, LSTMCell as LSTMCell, RNNBase as RNNBase, RNNCell as
+    RNNCell, RNNCellBase as RNNCellBase,
+)  # fmt: skip
+from gradcore.nn.modules.sparse import Embedding as Embedding, EmbeddingBag as EmbeddingBag
 from gradcore.nn.modules.transformer import (
-    Transformer, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer,
+    Transformer as Transformer, TransformerDecoder as TransformerDecoder, TransformerDecoderLayer as
+    TransformerDecoderLayer, TransformerEncoder as TransformerEncoder, TransformerEncoderLayer as
+    TransformerEncoderLayer,
 )  # fmt: skip
-from gradcore.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
+from gradcore.nn.parameter import (
+    Buffer as Buffer, Parameter as Parameter, UninitializedBuffer as UninitializedBuffer, UninitializedParameter as
+    UninitializedParameter,
+)  # fmt: skip

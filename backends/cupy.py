@@ -43,7 +43,6 @@ from cupy.linalg import det, slogdet, matrix_power
 from cupyx.scipy import special as _special
 from gradcore.backends import attention as _attention, captures as _captures, composed, shared
 from gradcore.backends.determinism import refuse as _refuse_chance
-from gradcore.backends.graphs import refuse as _refuse
 from gradcore.backends.cuda import (
     current_device, device_count, device_properties, following, free_memory, memory, on_device, set_device,
     synchronize, why_not,
@@ -55,14 +54,14 @@ from gradcore.backends.cuda import reporting as _reporting
 from gradcore.backends.cusolver import (
     cholesky, eig, eigh, eigvals, eigvalsh, inv, lstsq, pinv, qr, solve, svd,
 )
-from gradcore.backends.kernels import columns as _sums, normalization as _norms, windows as _windows
-from gradcore.backends.kernels import dropout as _dropout
+from gradcore.backends.kernels import (
+    columns as _sums, dropout as _dropout, losses as _losses, normalization as _norms, windows as _windows,
+)
 from gradcore.backends.kernels.activations import bound as _fused, masked as _masked
 from gradcore.backends.kernels.dropout import generator
-from gradcore.backends.kernels import losses as _losses
 from gradcore.backends.kernels.rules import run_rule as _run_rule
 from gradcore.backends.kernels.softmax import bound as _over_rows
-from gradcore.backends.streams import fetch as _fetch, is_pinned as _is_pinned, pinned_empty as _pinned_empty, sent as _sent
+from gradcore.backends.transfers import device_of, from_host, to_device, to_host
 from gradcore.backends.writes import add_at, bincount, put_along_axis, scatter_add as _scatter_add, setitem
 from gradcore.backends.shared import argmax, argmin, matrix_transpose, reshape, squeeze, swapaxes, transpose
 # isort: on
@@ -78,7 +77,6 @@ _bind = partial(shared.bind, sys.modules[__name__])
 
 generic = cp.generic
 empty, zeros, arange, eye = (_reporting(f) for f in (cp.empty, cp.zeros, cp.arange, cp.eye))
-_array = _reporting(cp.array)
 
 
 def asarray(x: Any, dtype: Any = None) -> Any:
@@ -89,48 +87,6 @@ def asarray(x: Any, dtype: Any = None) -> Any:
 def as_array(result: Any) -> Any:
     """Return a result as an array: CuPy's always are."""
     return result
-
-
-def from_host(array: Any, device: int | None = None, non_blocking: bool = False) -> Any:
-    """Return a copy of the host array `array` on this device; one number travels in a kernel's arguments.
-
-    If `non_blocking`, the device itself reads page-locked memory, and `array` must stay as it is until it has.
-    """
-    with on_device(device):
-        if array.ndim or array.dtype.kind not in "biufc":
-            locked = _is_pinned(array)
-            if non_blocking and locked and array.flags.c_contiguous:
-                return _reporting(_sent)(array)
-            if _captures:
-                _refuse("a copy from the host (but of page-locked memory, with non_blocking=True)")
-            return _array(array, blocking=not non_blocking and locked)
-        out = cp.empty((), array.dtype)
-        out.fill(array.item())
-        return out
-
-
-def to_host(array: Any, non_blocking: bool = False) -> Any:
-    """Return `array` as a NumPy array; waits for the device unless `non_blocking`, and then gives page-locked memory."""
-    if not non_blocking:
-        if _captures:
-            _refuse("a value that the host waits for (item(), if, numpy(), a shape that depends on values)")
-        return array.get()
-    out = _pinned_empty(array.shape, array.dtype)
-    _fetch(array, out)
-    return out
-
-
-def to_device(array: Any, device: int | None) -> Any:
-    """Return `array` on this device, itself where it is there already."""
-    if device is None or array.data.device_id == device:
-        return array
-    with on_device(device):
-        return array.copy()
-
-
-def device_of(array: Any) -> tuple[str, int | None]:
-    """Return the device type and index of `array`."""
-    return "cuda", array.data.device_id
 
 
 def start() -> None:
@@ -348,7 +304,6 @@ def address(array: Any) -> int:
     return int(array.data.ptr)
 
 
-
 def strided(x: Any, shape: Any, strides: Any) -> Any:
     """Return a view that begins where `x` does, with these strides in bytes, unchecked."""
     view = x.view()  # not CuPy's as_strided, whose result has no base to tell whose memory it shares
@@ -389,9 +344,8 @@ standardize, destandardize = _norms.standardize(_bind), _norms.destandardize(_bi
 normalize, normalize_backward = _norms.normalize(_bind), _norms.normalize_backward(_bind)
 affine, cross_entropy, cross_entropy_backward = _fused("affine", _bind), _losses.bound(_bind), _losses.backward(_bind)
 columns, image = _windows.columns(_bind), _windows.image(_bind)
-dropout, dropout_backward, kept_places = (
-    each(_bind) for each in (_dropout.dropout, _dropout.dropout_backward, _dropout.kept_places)
-)
+dropout, dropout_backward = _dropout.dropout(_bind), _dropout.dropout_backward(_bind)
+kept_places = _dropout.kept_places(_bind)
 attend, attend_backward = _attention.attend(_bind), _attention.attend_backward(_bind)
 run_rule = partial(_run_rule, _bind(composed.run_rule))
 log_softmax, log_softmax_backward = _over_rows("log_softmax", _bind), _over_rows("log_softmax_backward", _bind)

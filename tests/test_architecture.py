@@ -50,7 +50,7 @@ THIRD_PARTY = {
     "cupy": {
         f"gradcore.backends.{name}"
         for name in [
-            *"attention convolutions plans cublas cupy cuda cusolver graphs streams writes".split(),
+            *"attention convolutions plans transfers cublas cupy cuda cusolver graphs streams writes".split(),
             *(f"kernels.{name}" for name in KERNELS),
         ]
     },

@@ -29,7 +29,7 @@ KERNELS = [
 ]
 # The modules that import CuPy, in the order of their imports.
 PARTS = (
-    *(f"gradcore.backends.{name}" for name in "cuda streams graphs cusolver cublas plans convolutions".split()),
+    *(f"gradcore.backends.{name}" for name in "cuda streams graphs transfers cusolver cublas plans convolutions".split()),
     *KERNELS,
     *(f"gradcore.backends.{name}" for name in "attention writes".split()),
     BACKEND,

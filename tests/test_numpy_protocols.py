@@ -167,6 +167,8 @@ def test_constants_on_the_host_may_go_where_no_gradient_is_lost() -> None:
     counts, edges, _ = np.histogram2d(t, t, bins=3)
     assert counts.tolist() == np.histogram2d(t.numpy(), t.numpy(), bins=3)[0].tolist()
     assert type(edges) is np.ndarray
+    broadcast = np.broadcast_arrays(t, None, "a")  # as matplotlib's bar does
+    assert [x.shape for x in broadcast] == [(3,)] * 3
     with pytest.raises(TypeError, match="histogram2d"):
         np.histogram2d(t, t, weights=t.clone().requires_grad_())
 

@@ -121,7 +121,7 @@ def function(function: Any, types: Any, args: tuple[Any, ...], keywords: dict[st
     name = f"{namespace}.{function.__name__}".lstrip(".")
     known = numpy_functions.known(name)
     answer = None if known is None else _found(namespace, known)
-    if answer is None:
+    if answer is None or (name == "broadcast_arrays" and any(x is None or type(x) is str for x in args)):
         return _unknown(function, name, args, keywords)
     own = not isinstance(known, str)  # written in NumPy's spelling
     into = keywords.pop("out", None)

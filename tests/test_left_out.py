@@ -30,6 +30,8 @@ LEFT_OUT: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: g.quantize_per_tensor(ones(2), 1.0, 0, None), AttributeError, "quantize_per_tensor"),
     (lambda: g.ones(2, names=("a",)), TypeError, "names"),
     (lambda: g.complex32, AttributeError, "complex32"),
+    (lambda: ones(2).grad_dtype, AttributeError, "grad_dtype"),
+    (lambda: g.optim.Adafactor([ones(2)]), AttributeError, "Adafactor"),
     (lambda: g.autocast, AttributeError, "no attribute 'autocast': there is no automatic mixed precision"),
     (lambda: g.distributions, AttributeError, "'distributions': write log_prob"),
     (lambda: g.compile, AttributeError, "'compile': operations run one by one"),

@@ -5,13 +5,13 @@ The context holds its node weakly and the node holds the context, so a graph wit
 
 from __future__ import annotations
 
-import functools
 import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any
 
 from gradcore.autograd.backward_step import BackwardStep, Like
+from gradcore.autograd.once import once_differentiable
 from gradcore.backends import of
 from gradcore.graph import Node, Output, modes, recorded, versions
 from gradcore.graph.node import Target
@@ -363,54 +363,3 @@ def _alias(t: Value) -> Value:
     out: Value = wrap(t._array)
     views.note_view(out, t, None, {})
     return out
-
-
-def once_differentiable(fn: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a `backward` that cannot be differentiated: its results raise when somebody tries."""
-
-    @functools.wraps(fn)
-    def once(ctx: Any, *args: Any) -> Any:
-        with modes.no_grad():
-            returned = fn(ctx, *args)
-        origins = tuple(
-            origin for origin in (inplace.target(a) for a in args if isinstance(a, Value)) if origin is not None
-        )
-        if not modes.is_grad_enabled() or not origins:
-            return returned
-        node = recorded(_Once(len(origins)), origins, ())
-        outs = tuple(
-            wrap(out._array, node) if isinstance(out, Value) else out
-            for out in (returned if isinstance(returned, tuple) else (returned,))
-        )
-        return outs if isinstance(returned, tuple) else outs[0]
-
-    return once
-
-
-class _Once:
-    """The step of what may not be differentiated."""
-
-    name = "Error"
-    frees = False
-
-    def __init__(self, n: int) -> None:
-        self.needs = (True,) * n
-
-    def pull(self, g: Any, saved: Any) -> tuple[Any, ...]:
-        """Refuse."""
-        raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
-
-    def traced(self, node: Node, cotangent: Any) -> tuple[Any, ...]:
-        """Refuse."""
-        return self.pull(cotangent, None)
-
-    def narrowed(self, wanted: tuple[bool, ...]) -> _Once:
-        """The same: nothing is computed."""
-        return self
-
-    def check(self, node: Node, traced: bool) -> None:
-        """Nothing is saved."""
-
-    def relabelled(self, name: str) -> _Once:
-        """The same."""
-        return self

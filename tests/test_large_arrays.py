@@ -174,27 +174,28 @@ def normalized(x: Any, g: Any, scale: Any, shift: Any, axis: Any, eps: float) ->
 
 @pytest.mark.parametrize("mean", [0.0, 0.5, 3.0, 1e3], ids="centred mild shifted far".split())
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-@pytest.mark.parametrize("kind", ["batch", "batch of (N, C, L)", "short", "group", "layer", "turned"])
+@pytest.mark.parametrize("kind", ["batch", "batch of (N, C, L)", "short", "group", "layer", "layers", "turned"])
 def test_normalisation_of_many(kind: str, dtype: str, mean: float) -> None:
     rng, c = np.random.default_rng(), 6
-    shape = {"batch of (N, C, L)": (5, c, 1100), "short": (300, c, 5), "turned": (8, c, 40, 7)}.get(kind, (8, c, 7, 40))
+    shapes = {"batch of (N, C, L)": (5, c, 1100), "short": (300, c, 5), "turned": (8, c, 40, 7), "layers": (260, c, 7, 4)}
+    shape: tuple[int, ...] = shapes.get(kind, (8, c, 7, 40))
     x, g = rng.normal(mean, 2, shape).astype(dtype), rng.normal(size=shape).astype(dtype)
     if kind == "turned":  # the same numbers in another order of memory
         x, g = x.swapaxes(2, 3), g.swapaxes(2, 3)
-    size = shape[2:] if kind == "layer" else (c,)
+    size = shape[2:] if kind.startswith("layer") else (c,)
     weight, bias = (rng.normal(size=size).astype(dtype) for _ in range(2))
-    column = (lambda each: each) if kind == "layer" else (lambda each: each.reshape(c, *(1,) * (x.ndim - 2)))
+    column = (lambda each: each) if kind.startswith("layer") else (lambda each: each.reshape(c, *(1,) * (x.ndim - 2)))
     if kind == "group":
         grouped = x.shape[0], 3, 2, *x.shape[2:]
         arrays = x.reshape(grouped), g.reshape(grouped), weight.reshape(3, 2, 1, 1), bias.reshape(3, 2, 1, 1)
         expected = [each.reshape(x.shape) for each in normalized(*arrays, (2, 3, 4), 1e-3)]
     else:
-        axis = (2, 3) if kind == "layer" else (0, *range(2, x.ndim))
+        axis = (2, 3) if kind.startswith("layer") else (0, *range(2, x.ndim))
         expected = list(normalized(x, g, column(weight), column(bias), axis, 1e-3))
-    others = (0, 1) if kind == "layer" else (0, *range(2, x.ndim))
+    others = (0, 1) if kind.startswith("layer") else (0, *range(2, x.ndim))
     expected[2:] = (each.sum(others) for each in expected[2:])
     leaves = [gradcore.tensor(each, requires_grad=True) for each in (x, weight, bias)]
-    if kind == "layer":
+    if kind.startswith("layer"):
         out = F.layer_norm(leaves[0], size, *leaves[1:], eps=1e-3)
     elif kind == "group":
         out = F.group_norm(leaves[0], 3, *leaves[1:], eps=1e-3)

@@ -135,6 +135,7 @@ SEQUENCES = "sum prod max min mean std var median average quantile percentile na
 CONVERTERS = "array asarray asanyarray ascontiguousarray asfortranarray asarray_chkfinite copy".split()
 
 
+@functools.cache
 def _of_sequences(original: Function) -> Function:
     """A function that takes sequences: of those of traced numbers NumPy would make an array of objects."""
 
@@ -145,6 +146,7 @@ def _of_sequences(original: Function) -> Function:
     return function
 
 
+@functools.cache
 def _maker(original: Function) -> Function:
     """A function that makes arrays: those of floating numbers may come to hold traced ones."""
 
@@ -160,6 +162,7 @@ def _floating(x: Any) -> bool:
     return type(x) in by_type and x.dtype.kind in "fc"
 
 
+@functools.cache
 def _converter(original: Function) -> Function:
     """A function that makes an array of what it is given."""
     copies = original.__name__ in ("array", "copy")
@@ -192,6 +195,7 @@ def _holds(xs: Any) -> bool:
     return False
 
 
+@functools.cache
 def _vectorized(original: Function) -> Function:
     """np.vectorize's call: the function of each element, or of each part that a signature says."""
 
@@ -214,6 +218,7 @@ def _vectorized(original: Function) -> Function:
     return call
 
 
+@functools.cache
 def _like_numpys(namespace: Any, original: Function) -> Function:
     """A function of CuPy's that goes NumPy's way with traced arrays."""
     counterpart = getattr(namespace, original.__name__.removeprefix("cupy_"), None)

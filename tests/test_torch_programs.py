@@ -120,6 +120,24 @@ def the_tangent_that_was_given(lib: Any) -> Any:
         return tangent is t, gradient, fw.unpack_dual(product).tangent is t, fw.unpack_dual(written).tangent
 
 
+@program
+def what_a_state_is_printed_as(lib: Any) -> Any:
+    net = lib.nn.Sequential(lib.nn.BatchNorm1d(1), lib.nn.Linear(1, 1, bias=False))
+    state = net.state_dict()
+    state["1.weight"].zero_()
+    return repr(state), type(state).__name__, list(state._metadata), repr(net.load_state_dict(state))
+
+
+@program
+def losses_that_broadcast_warn_on_the_users_line(lib: Any) -> Any:
+    told = []
+    for name in ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"):
+        with pytest.warns(UserWarning, match="Using a target size") as caught:
+            getattr(lib.nn.functional, name)(lib.ones(2), lib.ones(1))
+        told.append([each.filename == __file__ for each in caught])
+    return told
+
+
 @pytest.mark.parametrize("f", PROGRAMS, ids=lambda f: f.__name__)
 def test_torch_and_gradcore_do_the_same(f: Callable[[Any], Any]) -> None:
     same(f, torch, rtol=1e-4)

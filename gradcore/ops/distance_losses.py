@@ -71,7 +71,7 @@ for _function in (cosine_similarity, pairwise_distance):
 
 
 def _huber(name: str, input: Any, target: Any, delta: float) -> Any:
-    apart = differences(name, input, target)
+    apart = differences(name, input, target, 2)
     if apart._array.dtype.kind in "biuc":
         kernel = name.replace("_loss", "_cpu")
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtypes.of(apart._array.dtype)._title}'")

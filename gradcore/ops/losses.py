@@ -53,8 +53,8 @@ def _title(x: Any) -> str:
 # -- distances -----------------------------------------------------------------------------------------------
 
 
-def differences(name: str, input: Any, target: Any) -> Tensor:
-    """`input` less `target`; warns, as torch does, where they have to be broadcast."""
+def differences(name: str, input: Any, target: Any, depth: int = 1) -> Tensor:
+    """`input` less `target`; warns the user, `depth` calls away, where they have to be broadcast, as torch does."""
     need_tensor(input, name)
     need_tensor(target, name, "target")
     have, want = tuple(target._array.shape), tuple(input._array.shape)
@@ -65,7 +65,7 @@ def differences(name: str, input: Any, target: Any) -> Tensor:
             "Please ensure "
             "they have the same size.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=2 + depth,
         )
     return e.subtract(input, target)  # type: ignore[no-any-return]
 

@@ -31,12 +31,6 @@ class _IncompatibleKeys(Keys):
         return f"_IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
 
-class StateDict(OrderedDict[str, Any]):
-    """A dictionary of tensors by dotted name; `_metadata` has the version of each module's class."""
-
-    _metadata: OrderedDict[str, Any]
-
-
 class Stateful:
     """What owns parameters, buffers and modules, and can save and restore them."""
 
@@ -52,8 +46,8 @@ class Stateful:
     def state_dict(self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:
         """All parameters and persistent buffers of the tree by dotted name, detached unless `keep_vars`."""
         if destination is None:
-            destination = StateDict()
-            destination._metadata = OrderedDict()
+            destination = OrderedDict()
+            destination._metadata = OrderedDict()  # the version of each module's class
         local = {"version": self._version}
         if hasattr(destination, "_metadata"):
             destination._metadata[prefix[:-1]] = local

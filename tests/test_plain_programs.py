@@ -115,6 +115,9 @@ def test_arrays_behave_as_numpys() -> None:
         assert np.can_cast(x.dtype, np.complex128)
         assert np.finfo(x.dtype).eps < 1e-10
         assert "traced" in repr(x)
+        assert isinstance(x, np.ndarray)
+        assert not np.isscalar(x)
+        assert not isinstance(x, gradcore.Tensor)
         ordinary = [0.0, 1.0, 2.0]
         assert ordinary[x.argmax() % 3] in ordinary
         return x.sum()
@@ -213,6 +216,24 @@ def test_threads_do_not_disturb_each_other() -> None:
         over.set()
         assert job.result().shape == (3,)
     assert not hasattr(np.zeros, "__wrapped__")
+
+
+def test_numbers_lists_and_more_results() -> None:
+    slope, value = func.grad_and_value(lambda x: x**3)(np.float64(2.0))
+    assert (float(slope), float(value)) == (12.0, 8.0)
+    gradient, aux = func.grad(lambda x: ((x**2).sum(), {"mean": x.mean(), "label": "a"}), has_aux=True)(np.ones(2))
+    assert (gradient.tolist(), float(aux["mean"]), aux["label"]) == ([2.0, 2.0], 1.0, "a")
+    both = func.grad(lambda p: np.dot(p["w"], [1.0, 2.0]) * p["b"])({"w": np.ones(2), "b": np.asarray(3.0)})
+    assert (both["w"].tolist(), both["b"].tolist()) == ([3.0, 6.0], 3.0)
+    assert func.grad(lambda x: np.float64(1.0))(np.ones(2)).tolist() == [0.0, 0.0]
+    rows = func.jacobian(lambda x: [x[0] * x, np.array([x[1], 1.0])])(np.array([2.0, 3.0]))
+    assert [row.tolist() for row in rows] == [[[4.0, 0.0], [3.0, 2.0]], [[0.0, 1.0], [0.0, 0.0]]]
+    weight = gradcore.tensor([1.0, 2.0], dtype=gradcore.float64, requires_grad=True)
+    slope = func.grad(lambda x: (weight * x**2).sum())(np.ones(2))  # of a history outside, too
+    assert isinstance(slope, gradcore.Tensor)
+    assert slope.tolist() == [2.0, 4.0]
+    slope.sum().backward()
+    assert weight.grad.tolist() == [2.0, 2.0]
 
 
 def test_tensors_are_handed_on_as_tensors() -> None:

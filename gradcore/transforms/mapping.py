@@ -55,15 +55,15 @@ def program(function: Function, arrays: bool) -> Function:
 
 
 def as_given(tree: Any, arrays: bool) -> Any:
-    """`tree` with arrays in place of Tensors if arrays were given; traced ones where somebody differentiates them."""
+    """`tree` with arrays in place of Tensors if arrays were given, but for what somebody differentiates."""
     if not arrays:
         return tree
-    traced = import_module("gradcore.transforms.traced").Traced
+    seen = import_module("gradcore.transforms.programs").seen
 
     def given(x: Any) -> Any:
         if not isinstance(x, Value):
             return x
-        return x._array if x._node is None and not isinstance(x._array, Lifted) else traced(x)
+        return x._array if x._node is None and not isinstance(x._array, Lifted) else seen(x)
 
     return trees.mapped(given, tree)
 

@@ -41,6 +41,11 @@ def program(function: Function) -> Function:
     return of_tensors
 
 
+def seen(x: Value) -> Any:
+    """A Tensor with a history as whoever called sees it: traced inside a program, itself outside, where it came from."""
+    return Traced(x) if getattr(_running, "programs", 0) else x
+
+
 def tensor_of(x: Any) -> Any:
     """The Tensor that a traced array is of; anything else as it is."""
     if isinstance(x, Traced):

@@ -90,6 +90,11 @@ class Traced(ArrayMethods):
             base._views = [each for each in base._views if each() is not None]
             base._views.append(weakref.ref(self))
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """The class of arrays, for programs that ask isinstance(x, np.ndarray)."""
+        return type(self._plain())
+
     # -- what an array tells ------------------------------------------------------------------------------------------
 
     def _plain(self) -> Any:

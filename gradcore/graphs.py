@@ -9,17 +9,15 @@ from __future__ import annotations
 import functools
 import gc
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib import import_module
-from threading import get_ident
 from types import ModuleType
 from typing import Any
 
 from gradcore import backends, generator
 from gradcore.autograd import grad
 from gradcore.autograd.function import Function, once_differentiable
-from gradcore.graph import modes
+from gradcore.captured import Inputs, watched
 from gradcore.graph.modes import no_grad
 from gradcore.nn.modules.module import Module
 from gradcore.streams import Stream, StreamContext, current_stream
@@ -53,11 +51,15 @@ class CUDAGraph:
     def __init__(self, keep_graph: bool = False) -> None:
         self._capture: Any = None
         self._done = False
+        self._inputs: Inputs | None = None
 
-    def capture_begin(self, pool: Handle | None = None, capture_error_mode: str = "relaxed") -> None:
+    def capture_begin(
+        self, pool: Handle | None = None, capture_error_mode: str = "relaxed", check_input_liveness: bool = False
+    ) -> None:
         """Capture from now on what the current stream is given. Raises RuntimeError on the default stream.
 
-        Other than torch's, the mode is "relaxed" unless another is asked for, since the memory pool may have to grow.
+        Other than torch's, the mode is "relaxed" unless another is asked for, since the memory pool may have to grow. With
+        `check_input_liveness`, replays raise RuntimeError where a tensor that an operation had got has been freed.
         """
         if capture_error_mode not in ("global", "thread_local", "relaxed"):
             raise RuntimeError(
@@ -76,11 +78,16 @@ class CUDAGraph:
         capture = _backend().Capture(_backend().pool_of(pool), capture_error_mode)
         capture.begin()
         self._capture = capture
+        self._inputs = Inputs() if check_input_liveness else None
+        if self._inputs is not None:
+            self._inputs.start()
 
     def capture_end(self) -> None:
         """Capture no more. Raises RuntimeError if something has made the graph impossible."""
         if self._capture is None or self._done:
             raise RuntimeError("capture_end() was called, but nothing is being captured")
+        if self._inputs is not None:
+            self._inputs.stop()
         try:
             self._capture.end()
         except Exception as error:
@@ -92,11 +99,13 @@ class CUDAGraph:
         """Give all of it to the current stream again. Raises RuntimeError if nothing was captured."""
         if not self._done:
             raise RuntimeError("Called CUDAGraph::replay without a preceding successful capture.")
+        if self._inputs is not None:
+            self._inputs.check()
         self._capture.launch()
 
     def reset(self) -> None:
         """Forget the graph and give up its memory."""
-        self._capture, self._done = None, False
+        self._capture, self._done, self._inputs = None, False, None
 
     def pool(self) -> Handle:
         """Return the name of its memory pool. Raises RuntimeError before a capture."""
@@ -116,11 +125,12 @@ class graph:
         pool: Handle | None = None,
         stream: Stream | None = None,
         capture_error_mode: str = "relaxed",
+        check_input_liveness: bool = False,
     ) -> None:
         if stream is None and graph.default_capture_stream is None:
             graph.default_capture_stream = Stream()
         self.capture_stream = stream or graph.default_capture_stream
-        self.cuda_graph, self.pool, self.mode = cuda_graph, pool, capture_error_mode
+        self.cuda_graph, self.pool, self.settings = cuda_graph, pool, (capture_error_mode, check_input_liveness)
 
     def __enter__(self) -> None:
         backends.for_device("cuda").synchronize()
@@ -129,7 +139,7 @@ class graph:
         self._stream = StreamContext(self.capture_stream)
         self._stream.__enter__()
         try:
-            self.cuda_graph.capture_begin(self.pool, self.mode)
+            self.cuda_graph.capture_begin(self.pool, *self.settings)
         except BaseException:
             self._stream.__exit__()
             raise
@@ -161,28 +171,10 @@ class _Captured:
         self.results: tuple[list[Any], Any] = ([], None)
 
 
-@contextmanager
-def _device_alone() -> Iterator[None]:
+def _of_device(op: Any, tensors: list[Tensor]) -> None:
     """Raise RuntimeError for an operation on tensors of the host, which no replay would do again."""
-    thread = get_ident()
-
-    def watch(op: Any, inputs: Any, run: Callable[[], Any]) -> Any:
-        given = [x for x in inputs if isinstance(x, Tensor)]
-        try:
-            if given and not any(x.is_cuda for x in given):
-                raise RuntimeError(_backend().refusal(f"{op.name}, which got tensors of the host,"))
-            return run()
-        finally:
-            modes.watchers[thread] = watch
-
-    before = modes.watchers.get(thread)
-    modes.watchers[thread] = watch
-    try:
-        yield
-    finally:
-        modes.watchers.pop(thread, None)
-        if before is not None:
-            modes.watchers[thread] = before
+    if tensors and not any(x.is_cuda for x in tensors):
+        raise RuntimeError(_backend().refusal(f"{op.name}, which got tensors of the host,"))
 
 
 class GraphedStep:
@@ -251,7 +243,7 @@ class GraphedStep:
         made = CUDAGraph()
         if self.stream is None:
             self.stream = Stream()
-        with graph(made, stream=self.stream), _device_alone():
+        with graph(made, stream=self.stream), watched(_of_device, lambda results: None):
             args, keywords = shape.tree(static)
             found, form = flat(self.function(*args, **keywords))
         captured.inputs = [x for x in static if isinstance(x, Tensor)]

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from gradcore import cuda
+from gradcore.graph import modes
 from tests.double import queues
 from tests.test_cuda_graphs import host, on_device
 
@@ -60,3 +62,24 @@ def test_memory_is_of_a_pool_that_graphs_may_share(strict_cuda: Any) -> None:
     two.replay()
     np.testing.assert_allclose(host(z), np.exp(np.exp(host(x))))
     assert queues.get_allocator() == before
+
+
+def test_a_replay_that_would_read_freed_memory_is_refused_if_asked(strict_cuda: Any) -> None:
+    x, other, graph = on_device(3), on_device(3), cuda.CUDAGraph()
+    with cuda.graph(graph, check_input_liveness=True):
+        view = other[1:]
+        y = (x * 2 + other).sum() + view.sum()
+    del other
+    graph.replay()  # a view keeps it
+    np.testing.assert_allclose(host(y), 2 * host(x).sum() + host(view).sum() + host(view._base).sum())
+    del view
+    with pytest.raises(RuntimeError, match=r"CUDA graph replay detected 1 dead tensor\(s\)(.|\n)*of shape \[3\]"):
+        graph.replay()
+    graph.reset()
+    other = on_device(3)
+    with cuda.graph(graph):
+        (x * other).sum()
+    del other
+    graph.replay()  # as in torch, nobody looks unless asked
+    x + 1  # and nobody does afterwards
+    assert not modes.watchers

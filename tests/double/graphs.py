@@ -43,6 +43,14 @@ class Graph:
             if x.dtype.kind in "fc":
                 owner(x._host).fill(np.nan)
 
+    def let_go(self) -> None:
+        """Hold the memory that was there before by its numbers alone, as a graph holds addresses."""
+        own = {id(x) for x in self.made}
+        self.work = [
+            (function, _aliases(args, own), keywords, _aliases(results, own))
+            for function, args, keywords, results in self.work
+        ]
+
     def launch(self, stream: Any = None) -> None:
         assert current.capturing is None
         for function, args, keywords, results in self.work:
@@ -59,6 +67,18 @@ def _arrays(results: Any) -> list[ndarray]:
     if isinstance(results, (tuple, list)):
         return [array for each in results for array in _arrays(each)]
     return [results] if isinstance(results, ndarray) else []
+
+
+def _aliases(args: Any, own: set[int]) -> Any:
+    """The arguments, but for arrays of others new ones over their numbers."""
+    if isinstance(args, (tuple, list)) and type(args) in (tuple, list):
+        return type(args)(_aliases(each, own) for each in args)
+    if not isinstance(args, ndarray) or id(args if args.base is None else args.base) in own:
+        return args
+    made = ndarray.__new__(ndarray)
+    made._host, made._device, made._origin, made.base, made._block = args._host, args._device, args._origin, None, None
+    living[id(made)] = made
+    return made
 
 
 def _all_arrays(args: Any) -> Iterator[ndarray]:
@@ -110,6 +130,7 @@ def begin_capture(stream: Any, mode: int | None = None) -> None:
 def end_capture(stream: Any) -> Graph:
     graph, current.capturing = current.capturing, None
     graph.undo()
+    graph.let_go()
     if graph.broken:
         raise queues.CUDARuntimeError("cudaErrorStreamCaptureInvalidated: operation failed due to a previous error")
     return graph

@@ -129,7 +129,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert "gradcore/backends/numpy.py," in record
     assert about["License-Expression"] == "MIT"
     required = [r for r in about.get_all("Requires-Dist") if "extra ==" not in r]
-    assert required == ["numpy>=2.1"]
+    assert required == ["numpy>=2.2"]
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import pytest
 
 import gradcore
 from gradcore import func
+from tests import numpy_programs
 from tests.numpy_programs import PROGRAMS
 
 RNG = np.random.default_rng()
@@ -240,6 +241,26 @@ def test_tensors_are_handed_on_as_tensors() -> None:
     seen = []
     func.grad(lambda t: (seen.append(type(t)), t.sum())[1])(gradcore.ones(3))
     assert seen == [gradcore.Tensor]
+
+
+# Programs that CuPy could run as well, and its stand-in can.
+ON_A_DEVICE = """
+    pendulum states_in_an_array burgers_in_place laplace orbit gaussian_process kalman convolved tensor_network
+    rotations newton choices masks results_into methods numbers_are_no_views arguments_changed sequences complex_numbers
+""".split()
+
+
+@pytest.mark.parametrize("name", ON_A_DEVICE)
+def test_programs_on_a_device(name: str, strict_cuda: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same programs with CuPy in NumPy's place."""
+    import cupy as cp
+
+    program, x = PROGRAMS[name]
+    expected = func.grad(program)(x)
+    monkeypatch.setattr(numpy_programs, "np", cp)
+    gradient = func.grad(program)(strict_cuda.array(x))
+    assert type(gradient).__module__ == "cupy"
+    np.testing.assert_allclose(gradcore.tensor(gradient).cpu().numpy(), expected, 1e-8, 1e-8)
 
 
 def test_on_a_device_by_cupys_own_names(strict_cuda: Any) -> None:

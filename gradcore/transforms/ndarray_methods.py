@@ -64,7 +64,7 @@ def _method(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _operator(ufunc: Any, turned: bool) -> Callable[..., Any]:
     def operator(self: Any, other: Any) -> Any:
-        return self.__array_ufunc__(ufunc, "__call__", *((other, self) if turned else (self, other)))
+        return self.by_ufunc(ufunc, "__call__", *((other, self) if turned else (self, other)))
 
     return operator
 
@@ -72,7 +72,7 @@ def _operator(ufunc: Any, turned: bool) -> Callable[..., Any]:
 def _in_place(ufunc: Any) -> Callable[..., Any]:
     def operator(self: Any, other: Any) -> Any:
         into = {"out": (self,)} if self.ndim else {}  # NumPy's numbers do not change
-        return self.__array_ufunc__(ufunc, "__call__", self, other, **into)
+        return self.by_ufunc(ufunc, "__call__", self, other, **into)
 
     return operator
 

@@ -95,20 +95,21 @@ def _bind_library(library: str) -> None:
     for ours, theirs in ((np, "cupy"), (np.linalg, "cupy.linalg"), (np.fft, "cupy.fft")):
         module = sys.modules.get(theirs)
         if module is not None:
-            _bind(library, module, MAKERS, _maker)
+            makers = [name for name in MAKERS if not name.endswith("_like")]
+            _bind(library, module, makers, _maker)
             _bind(library, module, CONVERTERS, _converter)
-            names = {name for name in dir(ours) if name[0] != "_"} - {*MAKERS, *CONVERTERS}
+            names = {name for name in dir(ours) if name[0] != "_"} - {*makers, *CONVERTERS}
             _bind(library, module, names, functools.partial(_like_numpys, ours))
 
 
-def _bind(library: str, module: Any, names: Iterable[str], made: Callable[[Function], Function]) -> None:
+def _bind(library: str, module: Any, names: Iterable[str], made: Callable[[str, Function], Any]) -> None:
     """Bind names of functions in a module to what `made` makes of them."""
     for name in names:
         original: Any = getattr(module, name, None)
         is_function = callable(original) and not isinstance(original, type)
         if is_function:
             _bound[library].append((module, name, original))
-            setattr(module, name, made(original))
+            setattr(module, name, made(name, original))
 
 
 def _asked_for(name: str) -> bool:
@@ -141,7 +142,7 @@ CONVERTERS = "array asarray asanyarray ascontiguousarray asfortranarray asarray_
 
 
 @functools.cache
-def _of_sequences(original: Function) -> Function:
+def _of_sequences(name: str, original: Function) -> Function:
     """A function that takes sequences: of those of traced numbers NumPy would make an array of objects."""
 
     @functools.wraps(original)
@@ -152,13 +153,13 @@ def _of_sequences(original: Function) -> Function:
 
 
 @functools.cache
-def _maker(original: Function) -> Function:
+def _maker(name: str, original: Function) -> Function:
     """A function that makes arrays: those of floating numbers may come to hold traced ones."""
 
     @functools.wraps(original)
     def make(*args: Any, **keywords: Any) -> Any:
         made = original(*args, **keywords)
-        return Traced(wrap(made)) if _floating(made) and _asked_for(original.__name__) else made
+        return Traced(wrap(made)) if _floating(made) and _asked_for(name) else made
 
     return make
 
@@ -168,13 +169,13 @@ def _floating(x: Any) -> bool:
 
 
 @functools.cache
-def _converter(original: Function) -> Function:
+def _converter(name: str, original: Function) -> Function:
     """A function that makes an array of what it is given."""
-    copies = original.__name__ in ("array", "copy")
+    copies = name in ("array", "copy")
 
     @functools.wraps(original)
     def convert(a: Any, dtype: Any = None, *args: Any, **keywords: Any) -> Any:
-        if (isinstance(a, Traced) or (type(a) in (list, tuple) and _holds(a))) and _asked_for(original.__name__):
+        if (isinstance(a, Traced) or (type(a) in (list, tuple) and _holds(a))) and _asked_for(name):
             made = a if isinstance(a, Traced) else Traced(stacked(a))
             if (dtype is not None and not isinstance(dtype, str)) or dtype in _NAMES:
                 made = made if made.dtype == dtype else made.astype(dtype)
@@ -182,7 +183,7 @@ def _converter(original: Function) -> Function:
             missing = keywords.get("ndmin", 0) - made.ndim
             return made.reshape((1,) * missing + made.shape) if missing > 0 else made
         made = original(a, *(() if dtype is None else (dtype,)), *args, **keywords)
-        return Traced(wrap(made)) if made is not a and _floating(made) and _asked_for(original.__name__) else made
+        return Traced(wrap(made)) if made is not a and _floating(made) and _asked_for(name) else made
 
     return convert
 
@@ -201,7 +202,7 @@ def _holds(xs: Any) -> bool:
 
 
 @functools.cache
-def _vectorized(original: Function) -> Function:
+def _vectorized(name: str, original: Function) -> Function:
     """np.vectorize's call: the function of each element, or of each part that a signature says."""
 
     @functools.wraps(original)
@@ -224,17 +225,27 @@ def _vectorized(original: Function) -> Function:
 
 
 @functools.cache
-def _like_numpys(namespace: Any, original: Function) -> Function:
+def _like_numpys(namespace: Any, name: str, original: Function) -> Any:
     """A function of CuPy's that goes NumPy's way with traced arrays."""
-    counterpart = getattr(namespace, original.__name__.removeprefix("cupy_"), None)
+    return _LikeNumpys(original, getattr(namespace, name))
 
-    @functools.wraps(original, updated=())
-    def function(*args: Any, **keywords: Any) -> Any:
+
+class _LikeNumpys:
+    """A function, or a ufunc with its methods, of CuPy's, beside NumPy's of the same name."""
+
+    def __init__(self, original: Any, counterpart: Any, method: str = "__call__") -> None:
+        self.__wrapped__, self._counterpart, self._method = original, counterpart, method
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
         traced = next((x for x in trees.leaves_of([args, keywords]) if isinstance(x, Traced)), None)
-        if traced is None or counterpart is None:
-            return original(*args, **keywords)
-        if isinstance(counterpart, np.ufunc):
-            return traced.__array_ufunc__(counterpart, "__call__", *args, **keywords)
-        return traced.__array_function__(counterpart, (), args, keywords)
+        if traced is None:
+            return self.__wrapped__(*args, **keywords)
+        if isinstance(self._counterpart, np.ufunc):
+            return traced.by_ufunc(self._counterpart, self._method, *args, **keywords)
+        return traced.__array_function__(self._counterpart, (), args, keywords)
 
-    return function
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.__wrapped__, name)
+        if name in ("reduce", "accumulate", "outer", "reduceat", "at"):
+            return _LikeNumpys(found, self._counterpart, name)
+        return found

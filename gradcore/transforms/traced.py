@@ -74,6 +74,15 @@ def stacked(xs: Any) -> Any:
     return numpy_calls.function(np.stack, (), (rows,), {})
 
 
+class _OfClass:
+    """`__array_ufunc__` of the class, for NumPy; None of an instance on a device, so that CuPy leaves operators to it."""
+
+    def __get__(self, array: Any, owner: Any = None) -> Any:
+        if array is None:
+            return Traced.by_ufunc
+        return array.by_ufunc if type(array._plain()) is host.Array else None
+
+
 class Traced(ArrayMethods):
     """An array of the program, over a Tensor. As a view it knows its base, and the chain of operations from it."""
 
@@ -225,7 +234,10 @@ class Traced(ArrayMethods):
 
     # -- NumPy's protocols --------------------------------------------------------------------------------------------
 
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
+    __array_ufunc__ = _OfClass()
+
+    def by_ufunc(self, ufunc: Any, method: str, *inputs: Any, **keywords: Any) -> Any:
+        """What NumPy's `__array_ufunc__` is to return."""
         if not all(map(_takes, inputs)):
             return NotImplemented
         if method == "at":
@@ -274,7 +286,7 @@ class Traced(ArrayMethods):
 
     def __cupy_override_elementwise_kernel__(self, kernel: Any, *args: Any, **keywords: Any) -> Any:
         """What CuPy's functions of elements ask of an argument that is no array of CuPy's."""
-        return self.__array_ufunc__(numpy_calls.counterpart(kernel), "__call__", *args, **keywords)
+        return self.by_ufunc(numpy_calls.counterpart(kernel), "__call__", *args, **keywords)
 
     # -- parts, and writing -------------------------------------------------------------------------------------------
 

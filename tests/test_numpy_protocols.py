@@ -261,3 +261,13 @@ def test_a_host_array_does_not_meet_a_device_tensor_in_silence(strict_cuda: Any)
         np.multiply(t, np.ones(2))
     with pytest.raises(TypeError, match="not on the CPU"):
         np.histogram2d(t.detach(), t.detach())
+
+
+def test_the_ends_of_linspace_are_exact_so_that_histograms_count_all() -> None:
+    for x in np.random.default_rng().uniform(0.3, 1.7, (50, 9)):
+        t = gradcore.tensor(x, requires_grad=True)
+        line = np.linspace(t.min(), t.max(), 11)
+        assert line[-1].item() == x.max()
+        np.testing.assert_array_equal(np.histogram(t)[0].numpy(), np.histogram(x)[0])
+        line.sum().backward()
+        np.testing.assert_allclose(t.grad.numpy(), 5.5 * ((x == x.min()) + (x == x.max())), rtol=1e-12)

@@ -281,8 +281,10 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype:
     start, stop = _ends(start, stop)
     step = (stop - start) / max(num - 1 if endpoint else num, 1)
     places = op.arange(num, dtype=step.dtype, device=step.device).reshape((num, *(1,) * step.ndim))
-    line = (start + places * step).movedim(0, axis) if step.ndim else start + places * step
-    return arguments.converted(line, dtype, "linspace")
+    line = start + places * step
+    if endpoint and num > 1:
+        line = op.cat([line[:-1], stop.expand(step.shape)[None].to(line.dtype)])  # exactly, whatever was rounded
+    return arguments.converted(line.movedim(0, axis) if step.ndim else line, dtype, "linspace")
 
 
 @answers()

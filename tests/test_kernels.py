@@ -84,6 +84,15 @@ def test_a_broken_barrier_would_be_seen(how: str, strict_cuda: Any) -> None:
     assert faults
 
 
+@needs_a_compiler
+def test_memory_that_nobody_asked_for_would_be_seen(strict_cuda: Any) -> None:
+    kernel, x = next(each for each in launch().raw_kernels if each.name == "gradcore_softmax"), strict_cuda.array(X)
+    text = kernel.text("d").replace("part[threadIdx.x] = value;", "part[64 + threadIdx.x] = part[threadIdx.x] = value;")
+    assert text != kernel.text("d")
+    with pretended.block(64), pytest.raises(AssertionError, match="or write to memory nobody asked for"):
+        pretended.RawKernel(text, kernel.name)((5,), (64,), (x, x.copy(), np.int64(37)), shared_mem=512)
+
+
 OTHERS = (
     "add_pieces add_rows attend attend_key attend_query column_parts column_total columns cross_entropy "
     "cross_entropy_backward destandardize dropout image normalize_backward normalize_weights standardize"
@@ -198,7 +207,7 @@ def test_sums_of_long_columns(shape: tuple[int, ...], code: str, strict_cuda: An
 
 @needs_a_compiler
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_cross_entropy(dtype: str, strict_cuda: Any) -> None:
+def test_cross_entropy(dtype: str, block: None, strict_cuda: Any) -> None:
     x, target, before = X.astype(dtype), np.array([0, 36, -1, 5, 5]), len(pretended.runs)
     loss, p = strict_cuda.backend.cross_entropy(strict_cuda.array(x), strict_cuda.array(target), 0.25)
     assert pretended.runs[before:] == ["gradcore_cross_entropy"]

@@ -2,8 +2,8 @@
 
 A block has one thread here, or as many as `block(...)` says: fibers that change at barriers, in an order that is to be
 chosen, so that a barrier that is missing, or that not all threads come to, is seen. What memory the threads of a block
-share begins as NaN. Without a C++ compiler, and for types it lacks, a kernel is what composed.py has under its name less
-`gradcore_`.
+share begins as NaN; what is behind it must not be written to. Without a C++ compiler, and for types it lacks, a kernel is
+what composed.py has under its name less `gradcore_`.
 """
 
 from __future__ import annotations
@@ -110,9 +110,15 @@ static void (*body)();
 static void wait() { swapcontext(&inside[threadIdx.x], &outside); }
 static void thread() { body(); over[threadIdx.x] = true; wait(); }
 
-static bool run_block(unsigned int count, bool backwards) {  // whether all threads came to the same barriers
+static bool untouched(unsigned int memory) {  // what is behind the memory that was asked for
+    for (unsigned int i = memory; i < sizeof gradcore_memory; i++) if (gradcore_memory[i] != (char)0xff) return false;
+    return true;
+}
+
+// Whether all threads came to the same barriers and wrote to memory of theirs.
+static bool run_block(unsigned int count, bool backwards, unsigned int memory) {
     __builtin_memset(gradcore_memory, 0xff, sizeof gradcore_memory);
-    if (count == 1) { body(); return true; }
+    if (count == 1) { body(); return untouched(memory); }
     barrier = wait;
     for (unsigned int t = 0; t < count; t++) {
         over[t] = false;
@@ -132,7 +138,7 @@ static bool run_block(unsigned int count, bool backwards) {  // whether all thre
     }
     threadIdx.x = 0;
     barrier = nullptr;
-    return ended == count;
+    return ended == count && untouched(memory);
 }
 """
 
@@ -223,8 +229,8 @@ class RawKernel:
         found = library(f"{PRELUDE}{self.code}\n{FIBERS}\n{self.walk(args)}")
         size = [ctypes.c_uint(n) for n in (*grid, 1, 1)[:3]]
         one = ctypes.c_uint(min(block[0], threads))
-        agreed = found.run(*size, one, ctypes.c_bool(backwards), *(self.passed(x) for x in args))
-        assert agreed, f"{self.name}: some threads of a block have ended while others wait for them"
+        agreed = found.run(*size, one, ctypes.c_bool(backwards), ctypes.c_uint(shared_mem), *map(self.passed, args))
+        assert agreed, f"{self.name}: some threads have ended while others wait, or write to memory nobody asked for"
 
     def walk(self, args: Any) -> str:
         kinds = [self.kind(x) for x in args]
@@ -232,7 +238,7 @@ class RawKernel:
         return (
             "\n".join(f"static {kind} a{i};" for i, kind in enumerate(kinds))
             + f"\nstatic void call() {{ {self.name}({passed}); }}\n"
-            + 'extern "C" int run(unsigned x, unsigned y, unsigned z, unsigned threads, bool backwards, '
+            + 'extern "C" int run(unsigned x, unsigned y, unsigned z, unsigned threads, bool backwards, unsigned memory, '
             + ", ".join(f"{kind} b{i}" for i, kind in enumerate(kinds))
             + f""") {{
             {" ".join(f"a{i} = b{i};" for i in range(len(kinds)))}
@@ -240,7 +246,7 @@ class RawKernel:
             bool agreed = true;
             for (unsigned i = 0; i < x; i++) for (unsigned j = 0; j < y; j++) for (unsigned k = 0; k < z; k++) {{
                 blockIdx = {{i, j, k}};
-                agreed &= run_block(threads, backwards);
+                agreed &= run_block(threads, backwards, memory);
             }}
             return agreed;
             }}"""

@@ -33,10 +33,10 @@ SKIPPED = set(
 )
 # Where gradcore takes a list or a number that torch refuses, or finds another fault first.
 FURTHER = set(
-    "arange as_tensor asarray bartlett_window blackman_window broadcast_shapes bucketize empty empty_strided eye "
-    "fft.fftfreq fft.rfftfreq full hamming_window hann_window isin kaiser_window linalg.multi_dot linspace logspace "
-    "nn.functional.gumbel_softmax normal ones rand randint randn range rsub searchsorted tensor tril_indices triu_indices "
-    "zeros".split()
+    "arange as_tensor asarray bartlett_window blackman_window broadcast_shapes bucketize empty empty_permuted "
+    "empty_strided eye fft.fftfreq fft.rfftfreq full hamming_window hann_window isin kaiser_window linalg.multi_dot "
+    "linspace logspace nn.functional.gumbel_softmax normal ones rand randint randn range rsub searchsorted tensor "
+    "tril_indices triu_indices zeros".split()
 )
 LEAKS = {"NotImplemented", "AttributeError", "KeyError"}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore import dtypes
 from gradcore.ops.arguments import need_tensor, not_a_tensor
 from gradcore.ops.direct import public
-from gradcore.ops.numbers import in_dtype, promoted, times
+from gradcore.ops.numbers import in_dtype, number_of, promoted, times
 from gradcore.ops.pointwise import pow
 from gradcore.ops.registry import methods, op
 from gradcore.primitives import elementwise as e
@@ -85,11 +85,11 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
 def _added(name: str, input: Any, x: Any, y: Any, value: Any, combine: Any) -> Any:
     for argument, each in (("input", input), ("tensor1", x), ("tensor2", y)):
         need_tensor(each, name, argument)
-    made = combine(x, y)
-    kind = promoted(input, x, y).kind
-    if kind == "b":
+    dtype = promoted(input, x, y)
+    if dtype.kind == "b":
         raise NotImplementedError(f"\"{name}_cpu_out\" not implemented for 'Bool'")
-    value = int(value) if kind in "iu" else value  # as torch has it: without the fraction
+    value = number_of(value, dtype)  # as torch has it: without the fraction
+    made = combine(*(in_dtype(each, dtype) for each in (x, y)))
     return e.add(input, made if value == 1 else times(value, made, input, name))
 
 

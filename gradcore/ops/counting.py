@@ -27,18 +27,23 @@ if TYPE_CHECKING:
     from gradcore.tensor import Tensor
 
 
+def _over(dim: Any, ndim: int) -> tuple[int, ...]:
+    """As `arguments.axes`, but no dimensions are none."""
+    return () if isinstance(dim, (tuple, list)) and not dim else arguments.axes(dim, ndim)
+
+
 @op(out="exact")
 def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Say whether all elements over `dim` (all by default) are nonzero; a bool, uint8 for uint8."""
     need_tensor(input, "all")
-    return c.all(input, axis=arguments.axes(dim, input._array.ndim), keepdims=keepdim)  # type: ignore[no-any-return]
+    return c.all(input, axis=_over(dim, input._array.ndim), keepdims=keepdim)  # type: ignore[no-any-return]
 
 
 @op(out="exact")
 def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Say whether any element over `dim` (all by default) is nonzero; a bool, uint8 for uint8."""
     need_tensor(input, "any")
-    return c.any(input, axis=arguments.axes(dim, input._array.ndim), keepdims=keepdim)  # type: ignore[no-any-return]
+    return c.any(input, axis=_over(dim, input._array.ndim), keepdims=keepdim)  # type: ignore[no-any-return]
 
 
 @op()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
 from gradcore.ops import arguments, counting
-from gradcore.ops.arguments import need_tensor
+from gradcore.ops.arguments import converted, need_tensor
 from gradcore.ops.complex_numbers import conj, imag, real
 from gradcore.ops.conversion import clone
 from gradcore.ops.cumulative import cumsum
@@ -79,7 +79,7 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = 
     _check_trapezoid(y, x, dx, "trapezoid")
     axis = arguments.axis(dim, y._array.ndim)
     if not y._array.shape[axis]:
-        return sum(y, axis)
+        return converted(sum(y, axis), y.dtype, "trapezoid")  # type: ignore[no-any-return]
     if x is not None:
         total = sum(e.multiply(_steps(y, x, axis, "trapezoid"), _pairs(y, axis)), axis)
         return _named(e.divide(total, 2.0), "DivBackward1")

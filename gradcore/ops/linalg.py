@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore import dtypes
 from gradcore.backends import of
 from gradcore.ops.arguments import need_tensor
+from gradcore.ops.numbers import in_dtype
 from gradcore.ops.products import broadcast, expanded
 from gradcore.ops.registry import functions, op
 from gradcore.ops.return_types import Named, return_type
@@ -240,6 +241,9 @@ def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
 def matrix_exp(input: Tensor) -> Tensor:
     """Return the exponential of square matrices, the sum of their powers over factorials."""
     check_matrices(input, "linalg.matrix_exp")
+    dtype = input._array.dtype
+    if dtype.itemsize == 2 and dtype.kind in "fV":  # there is no LAPACK in it
+        return in_dtype(p.matrix_exp(in_dtype(input, dtypes.float32.numpy)), dtype)  # type: ignore[no-any-return]
     check_floating(input, "linalg.matrix_exp")
     return p.matrix_exp(input)  # type: ignore[no-any-return]
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore.ops.arguments import need_tensor, not_a_tensor
 from gradcore.ops.direct import public
-from gradcore.ops.numbers import full, promoted
+from gradcore.ops.numbers import floating, full, promoted
 from gradcore.ops.registry import functions, op
 from gradcore.primitives import logarithms as p
 from gradcore.recorder import renamed
@@ -41,7 +41,7 @@ def applied(named: dict[tuple[bool, bool], Any], name: str, input: Any, other: A
     if x is NotImplemented or not (isinstance(x, Value) or isinstance(y, Value)):
         raise not_a_tensor(name, "input", 1, input)
     kind = (isinstance(x, Value), isinstance(y, Value))
-    dtype = promoted(x, y)
+    dtype = floating(promoted(x, y))  # before a number is one of unsigned integers
     return named[kind](full(x, y, dtype) if not kind[0] else x, full(y, x, dtype) if not kind[1] else y)
 
 

@@ -33,6 +33,11 @@ def full(x: Any, like: Any, dtype: Any) -> Any:
     return in_dtype(x, dtype) if isinstance(x, Value) else s.fill(e.zero(in_dtype(like, dtype)), x)
 
 
+def floating(dtype: Any) -> Any:
+    """Return the NumPy dtype itself, the default one for booleans and integers."""
+    return dtypes.get_default_dtype().numpy if dtype.kind in "biu" else dtype
+
+
 def number_of(value: Any, dtype: Any) -> Any:
     """Return a number as one of `dtype`, for integers without its fraction.
 
@@ -69,6 +74,10 @@ def times(alpha: Any, x: Any, beside: Any, op: str) -> Any:
     if type(alpha) in (float, complex) and kind in "biu":
         raise RuntimeError(
             f"For integral input tensors, argument alpha must not be a floating point number ({op} got alpha={alpha})."
+        )
+    if type(alpha) is complex and kind != "c":
+        raise RuntimeError(
+            f"For non-complex input tensors, argument alpha must not be a complex number. ({op} got alpha={alpha})"
         )
     if type(alpha) is bool and kind != "b":
         raise RuntimeError(f"Boolean alpha only supported for Boolean results ({op}).")

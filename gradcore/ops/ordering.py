@@ -141,8 +141,8 @@ methods.update(_properties)
 
 @op()
 def adjoint(input: Tensor) -> Tensor:
-    """Exchange the last two dimensions and conjugate."""
-    return _adjoint(input)  # type: ignore[no-any-return]
+    """Exchange the last two dimensions and conjugate; of a single number, only conjugate."""
+    return _adjoint(input) if input._array.ndim else methods["conj"](input)  # type: ignore[no-any-return]
 
 
 @op()

@@ -10,7 +10,7 @@ from typing import Any
 
 from gradcore.backends import of
 from gradcore.ops.arguments import not_a_tensor
-from gradcore.ops.numbers import full, promoted
+from gradcore.ops.numbers import floating, full, promoted
 from gradcore.ops.registry import op
 from gradcore.ops.shaping import broadcast_shapes, expand_to
 from gradcore.primitives import elementwise as e
@@ -34,7 +34,7 @@ def _family(name: str, what: str, first: Callable[[Any], Any], step: Step) -> No
         dtype = promoted(x, degree)
         if dtype.kind == "c":
             raise NotImplementedError(f"\"{name}_cpu\" not implemented for complex numbers")
-        x = e.add(full(x, degree, dtype), 0.0)  # integers as the default dtype
+        x = full(x, degree, floating(dtype))
         if isinstance(degree, Value):
             return _of_degrees(x, degree, first, step)
         return _of_degree(x, int(degree), first, step)

@@ -72,7 +72,9 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
     if lead < 0 or any(m not in (1, n) for m, n in zip(shape, have[lead:], strict=True)):
         raise RuntimeError(f"size {{{list(shape)}}} is not expandable to size {{{list(have)}}}.")
     axes = tuple(i for i, n in enumerate(have) if i < lead or (shape[i - lead] == 1 and n != 1))
-    out = _sum_over(input, axis=axes, keepdims=True) if axes else input
+    if not shape:
+        return sum(input)
+    out = sum(input, axes, True) if axes else input
     return reshape(out, shape=shape) if lead else out
 
 

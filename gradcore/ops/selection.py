@@ -38,6 +38,8 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Any:
     need_tensor(input, "clamp")
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if isinstance(min, Value) is not isinstance(max, Value) and min is not None and max is not None:
+        min, max = _number(min), _number(max)
     if not (isinstance(min, Value) or isinstance(max, Value)):
         return _within_numbers(s.clip, "clamp", input, min, max)
     if max is None:
@@ -45,6 +47,11 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Any:
     if min is None:
         return s.clip_above(input, max)
     return s.clip_between(input, min, max)
+
+
+def _number(x: Any) -> Any:
+    """A constant of no dimensions as the number it is, which is what torch takes it for beside a number."""
+    return x._array.item() if isinstance(x, Value) and not x._array.ndim and x._node is None else x
 
 
 _at_least, _at_most = renamed(s.clip, "ClampMinBackward0"), renamed(s.clip, "ClampMaxBackward0")

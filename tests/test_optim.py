@@ -99,12 +99,13 @@ SETTINGS = [
 def test_fifty_steps_go_where_torch_goes(name: str, settings: dict[str, Any]) -> None:
     start, target = (numbers(3, 4), numbers(4)), (numbers(6, 3), numbers(6, 4))
     steps = 8 if name == "LBFGS" else STEPS
-    # Steps along a line are chosen by comparisons: rounding may choose otherwise once nothing is left to gain.
+    # Steps along a line are chosen by comparisons: rounding may choose otherwise once nothing is left to gain. Curvatures
+    # are differences of gradients, which are nearly equal at the end.
 
     def program(T: Any) -> Any:
         return trained(T, lambda T, p: getattr(T.optim, name)(p, **settings), start, target, steps=steps)
 
-    same(program, torch, rtol=1e-6)
+    same(program, torch, rtol=1e-4 if name == "LBFGS" else 1e-6)
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop", "Adagrad", "Adadelta", "NAdam", "RAdam", "ASGD"])

@@ -207,3 +207,13 @@ def test_what_torch_takes_has_torchs_result(name: str) -> None:
             tolerance = CLOSE.get(str(t.dtype).removeprefix("torch."), 1e-7)
             np.testing.assert_allclose(g.tolist(), t.resolve_conj().tolist(), tolerance, tolerance, err_msg=where)
     assert taken, "no call was legal"
+
+
+@pytest.mark.filterwarnings("error:vmap")
+def test_eigenvalues_of_a_batch_are_computed_at_once() -> None:
+    a = np.random.default_rng(0).normal(size=(3, 4, 4))
+    found = gradcore.func.vmap(gradcore.linalg.eigvals)(gradcore.tensor(a)).numpy()
+    np.testing.assert_allclose(np.sort_complex(found), np.sort_complex(np.linalg.eigvals(a)), rtol=1e-10)
+    a[1, 0, 0] = np.nan
+    with pytest.raises(RuntimeError, match=r"linalg\.eig"):
+        gradcore.func.vmap(gradcore.linalg.eigvals)(gradcore.tensor(a))

@@ -209,6 +209,15 @@ def test_what_torch_takes_has_torchs_result(name: str) -> None:
     assert taken, "no call was legal"
 
 
+def test_the_derivative_of_acosh_left_of_the_imaginary_axis() -> None:
+    z = [-0.7 + 0.4j, -2 - 0.1j, 0.3 - 2j, 3 + 0j]
+    x = gradcore.tensor(z, dtype=gradcore.complex128, requires_grad=True)
+    (grad,) = gradcore.autograd.grad(gradcore.acosh(x).real.sum(), x)
+    step = 1e-6
+    slopes = (np.arccosh(np.array(z) + step) - np.arccosh(np.array(z) - step)) / (2 * step)
+    np.testing.assert_allclose(grad.numpy(), slopes.conj(), rtol=1e-6)
+
+
 @pytest.mark.filterwarnings("error:vmap")
 def test_eigenvalues_of_a_batch_are_computed_at_once() -> None:
     a = np.random.default_rng(0).normal(size=(3, 4, 4))

@@ -20,7 +20,11 @@ def arcsinh(F: Any, x: Array) -> Array:
     return F.arcsinh(x)
 
 
-@primitive("elementwise", x=lambda F, g, x: g * F.rsqrt(x * x - 1), to_float=True, node="Acosh")
+def _arccosh_pull(F: Any, g: Array, x: Array, x_dtype: Any) -> Array:
+    return g * (F.rsqrt(x + 1) * F.rsqrt(x - 1) if x_dtype.kind == "c" else F.rsqrt(x * x - 1))
+
+
+@primitive("elementwise", x=_arccosh_pull, to_float=True, node="Acosh")
 def arccosh(F: Any, x: Array) -> Array:
     """Return the number, not negative, with this hyperbolic cosine; NaN below 1."""
     return F.arccosh(x)

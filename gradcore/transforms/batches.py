@@ -266,8 +266,8 @@ SAME = frozenset(
 )
 # Primitives of several arrays that all have the same axes in front.
 TOGETHER = frozenset(
-    "concatenate destandardize det_hessian inner log_softmax_backward matmul pair pick place recurrence softmax_backward "
-    "solve stack".split()
+    "concatenate destandardize det_hessian inner ldl_solve log_softmax_backward matmul pair pick place recurrence "
+    "softmax_backward solve stack".split()
 )
 
 

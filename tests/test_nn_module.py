@@ -277,8 +277,7 @@ def test_backward_hooks() -> None:
         w = T.nn.Linear(2, 1, bias=False)
         w.register_full_backward_hook(lambda m, gi, go: seen.append((gi, go)))
         with pytest.warns(UserWarning, match="Full backward hook is firing when gradients are computed"):
-            out = w(T.ones(2))
-            out.sum().backward()
+            (out := w(T.ones(2))).sum().backward()
         with T.no_grad():
             quiet = m(x, 1, y)[0]
         return [first, seen, w.weight.grad, quiet, [type(node).__name__ for node, _ in out.grad_fn.next_functions]]

@@ -102,18 +102,26 @@ def _replace(modules: dict[str, ModuleType | None]) -> None:
 @cache
 def parts() -> dict[str, ModuleType]:
     """The backend over the double: one for the whole process, so that cached kernels stay true."""
-    from gradcore import backends
-
-    known = dict(vars(backends))
-    with _in_place_of({**MODULES, **dict.fromkeys(PARTS)}):
+    with _in_place_of({**MODULES, **dict.fromkeys(PARTS)}), _unbound(PARTS):
         found = {name: import_module(name) for name in PARTS}
         found["gradcore.backends.cublas"].library = lambda: cublas.library
         found[BACKEND].start()
         found[KERNELS[0]].SERVED &= kernels.SERVED
-    for name in vars(backends).keys() - known.keys():  # where importing binds them
-        delattr(backends, name)
-    vars(backends).update(known)
     return found
+
+
+@contextmanager
+def _unbound(names: Collection[str]) -> Iterator[None]:
+    """Let packages forget these modules in the block: `from package import module` looks there before it imports."""
+    places = [(vars(import_module(package)), part) for package, _, part in (name.rpartition(".") for name in names)]
+    known = [(place, part, place.pop(part)) for place, part in places if part in place]
+    try:
+        yield
+    finally:
+        for place, part in places:
+            place.pop(part, None)
+        for place, part, module in known:
+            place[part] = module
 
 
 def backend() -> ModuleType:

@@ -17,17 +17,7 @@ _LOGIT = constants(
     "f4", -1.595770769251661, -0.07266341826043742, 6.280637597953053e-05, 0.00011145629192727813,
     -8.066207650026845e-06, 2.7448602419750457e-07, -3.773504014917218e-09,
 )  # fmt: skip
-_SEVERAL = 2048  # numbers, from which np.clip is faster than np.maximum
-_BOUNDS = {np.dtype(kind): (np.zeros((), kind), np.array(np.inf, kind)) for kind in ("f4", "f8")}
 _ONE, _MINUS_HALF, _DENSITY = constants("f4", 1.0, -0.5, composed.DENSITY)
-
-
-def relu(x: Array) -> Array:
-    """Return `x` where it is positive or NaN and 0 elsewhere."""
-    bounds = _BOUNDS.get(x.dtype)  # NumPy takes twice as long with a number
-    if bounds is None:
-        return np.maximum(x, 0)
-    return np.maximum(bounds[0], x) if x.size <= _SEVERAL else x.clip(*bounds)
 
 
 def _odds(x: Array, squares: Array, out: Array) -> None:

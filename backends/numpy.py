@@ -45,9 +45,8 @@ from numpy.linalg import (
 )
 # isort: on
 
-from gradcore.backends import activations, composed, lapack, normalizing, shared
-from gradcore.backends.activations import relu
-from gradcore.backends.choices import where
+from gradcore.backends import lapack, shared
+from gradcore.backends.choices import relu, where
 from gradcore.backends.lapack import cholesky, ldl, ldl_solve, lstsq, svd
 from gradcore.backends.orders import argsort, argtop
 from gradcore.backends.repeats import broadcast_view
@@ -63,6 +62,7 @@ device_type = "cpu"
 Array = np.ndarray
 dtype = np.dtype
 _bind = partial(shared.bind, sys.modules[__name__])
+_bind_late = partial(shared.bind_late, sys.modules[__name__])
 _np: Any = np  # where the types of NumPy's overloads are too narrow
 _all = builtins.all  # `all` is the reduction below
 
@@ -258,9 +258,6 @@ def sigmoid(x: Any) -> Any:
     return np.reciprocal(out, out)
 
 
-_any_sigmoid = _bind(composed.sigmoid)
-
-
 def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
     """Replace NaN and the infinities; None means the largest finite value."""
     return np.nan_to_num(x, True, nan, posinf, neginf)
@@ -360,25 +357,15 @@ setitem = operator.setitem
 
 # what shared.py writes over these
 
-sigmoid_backward, tanh_backward = _bind(composed.sigmoid_backward), _bind(composed.tanh_backward)
-gelu, gelu_backward = _bind(activations.gelu), _bind(activations.gelu_backward)
-gelu_tanh, gelu_tanh_backward = _bind(composed.gelu_tanh), _bind(composed.gelu_tanh_backward)
-silu, silu_backward = _bind(composed.silu), _bind(composed.silu_backward)
-leaky_relu, leaky_relu_backward = _bind(composed.leaky_relu), _bind(composed.leaky_relu_backward)
-elu, elu_backward = _bind(composed.elu), _bind(composed.elu_backward)
-log_sigmoid, log_sigmoid_backward = _bind(composed.log_sigmoid), _bind(composed.log_sigmoid_backward)
-softplus, softplus_backward = _bind(composed.softplus), _bind(composed.softplus_backward)
-softmax, softmax_backward = _bind(composed.softmax), _bind(composed.softmax_backward)
-standardize, destandardize = _bind(composed.standardize), _bind(composed.destandardize)
-affine, cross_entropy = _bind(composed.affine), _bind(composed.cross_entropy)
-cross_entropy_backward = _bind(composed.cross_entropy_backward)
-columns, image = _bind(composed.columns), _bind(composed.image)
-attend, attend_backward = _bind(composed.attend), _bind(composed.attend_backward)
-dropout, dropout_backward, kept_places = map(_bind, (composed.dropout, composed.dropout_backward, composed.kept_places))
-normalize, normalize_backward = _bind(normalizing.normalize), _bind(normalizing.normalize_backward)
+_any_sigmoid: Any = None
+_run_rule: Any = None
+_bind_late("composed", """sigmoid=_any_sigmoid sigmoid_backward tanh_backward gelu_tanh gelu_tanh_backward silu silu_backward
+    leaky_relu leaky_relu_backward elu elu_backward log_sigmoid log_sigmoid_backward softplus softplus_backward softmax
+    softmax_backward log_softmax log_softmax_backward standardize destandardize affine cross_entropy cross_entropy_backward
+    columns image attend attend_backward dropout dropout_backward kept_places run_rule=_run_rule""")
+_bind_late("activations", "gelu gelu_backward")
+_bind_late("normalizing", "normalize normalize_backward")
 eliminate, solve_triangular = _bind(lapack.eliminate), _bind(lapack.solve_triangular)
-_run_rule = _bind(composed.run_rule)
-log_softmax, log_softmax_backward = _bind(composed.log_softmax), _bind(composed.log_softmax_backward)
 round_half_even = _bind(shared.round_half_even)
 quantile, median = _bind(shared.quantile), _bind(shared.median)
 full, ones = _bind(shared.full), _bind(shared.ones)

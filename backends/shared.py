@@ -7,6 +7,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -25,6 +26,22 @@ class OutOfMemoryError(RuntimeError, MemoryError):
 def bind(module: ModuleType, function: Callable[..., Any]) -> Callable[..., Any]:
     """Return `function` with the backend as its first argument."""
     return functools.partial(function, module)
+
+
+def bind_late(module: ModuleType, part: str, names: str) -> None:
+    """Give the backend `module` functions of the module `part` beside this one, which is imported when one is first called.
+
+    `f=g` is the function `f` under the name `g`.
+    """
+    for each in names.split():
+        name, _, alias = each.partition("=")
+        setattr(module, alias or name, functools.partial(_first_call, module, part, name, alias or name))
+
+
+def _first_call(module: ModuleType, part: str, name: str, alias: str, *args: Any, **options: Any) -> Any:
+    function = bind(module, getattr(import_module(f"{__package__}.{part}"), name))
+    setattr(module, alias, function)
+    return function(*args, **options)
 
 
 def is_narrow(x: Any, kinds: str = "fV") -> bool:

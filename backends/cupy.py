@@ -31,7 +31,6 @@ from cupy import (  # parts of a number
 )
 from cupy import (  # comparison, logic, bits
     equal, not_equal, less, less_equal, greater, greater_equal, isclose,
-    logical_and, logical_or, logical_not, logical_xor,
     bitwise_and, bitwise_or, bitwise_xor, bitwise_not, left_shift, right_shift,
 )
 from cupy import outer, vdot, tensordot
@@ -382,6 +381,17 @@ random_normal = _bind(shared.random_normal)
 random_integers = _bind(shared.random_integers)
 random_poisson = _bind(shared.random_poisson)
 random_permutation = _bind(shared.random_permutation)
+
+# logic: CuPy's own is of real numbers
+
+
+def _of_truths(function: Any) -> Callable[..., Any]:
+    return lambda *xs: function(*(x != 0 if getattr(x, "dtype", None) in _COMPLEX else x for x in xs))
+
+
+_COMPLEX = frozenset(map(np.dtype, "FD"))
+logical_and, logical_or, logical_xor = map(_of_truths, (cp.logical_and, cp.logical_or, cp.logical_xor))
+logical_not = _of_truths(cp.logical_not)
 
 # CUDA raises no floating-point warnings
 

@@ -280,3 +280,11 @@ def test_sums_of_many_floats_stay_near_to_the_exact_ones(shape: tuple[int, ...],
     np.testing.assert_allclose(host.sum(x, axis), x.astype(np.float64).sum(axis), rtol=5e-7)
     if x.ndim == 2:
         np.testing.assert_allclose(host.sum(np.asfortranarray(x), axis), x.astype(np.float64).sum(axis), rtol=5e-7)
+
+
+@pytest.mark.parametrize("name", ["logical_and", "logical_or", "logical_xor", "logical_not"])
+def test_complex_numbers_are_true_or_false(name: str, place: Any) -> None:
+    x, y = np.array([0, 1, 1j, 2 + 1j, 0]), np.array([0, 0, 3j, 0, 1 + 1j])
+    arrays = (x,) if name == "logical_not" else (x, y)
+    result = getattr(place.F, name)(*map(place.array, arrays))
+    np.testing.assert_array_equal(on_host(place, result), getattr(np, name)(*arrays))

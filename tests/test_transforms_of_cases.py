@@ -158,6 +158,81 @@ def test_a_batch_gives_what_a_loop_gives(case: Case, which: str, request: Any) -
             check_gradients(many, many.first.differentiable(outs), leaves)
 
 
+@each_case
+@pytest.mark.filterwarnings("ignore:vmap. there is no batching rule")
+@pytest.mark.parametrize("outer", ["batch", "tangents"])
+def test_tangents_in_a_batch_and_a_batch_of_tangents_are_those_of_a_loop(case: Case, outer: str, request: Any) -> None:
+    many = Batch(case, request, "float64", "all")
+    if not many.serves or case.primitive in NEED_A_LOOP or not (many.first.active and many.first.cotangents):
+        pytest.skip("nothing to batch or to differentiate")
+    tangents = [[run.noise(x) for x in run.points] for run in many.runs]
+    expected = [pushed(run, each)[1] for run, each in zip(many.runs, tangents, strict=True)]
+    frames = (Frame(N), Frame()) if outer == "batch" else (Frame(), Frame(N))
+    values: list[Any] = list(many.first.inputs)
+    with inside(frames[0]), inside(frames[1]):
+        for i in many.mapped:
+            parts = [wrap(np.stack([run.inputs[i] for run in many.runs]))]
+            if i in many.first.active:
+                parts.append(wrap(np.stack([each[many.first.active.index(i)] for each in tangents])))
+            for frame in frames:
+                if frame.size == N:
+                    parts = [batch(x, axis=0, frame=frame) for x in parts]
+                elif len(parts) == 2:
+                    parts = [pair(*parts, frame=frame)]
+            values[i] = parts[0]
+        made = many.first.op.function(*values, **many.first.case.params)
+        outs = many.first.differentiable(made if isinstance(made, tuple) else (made,))
+        for frame in reversed(frames):
+            if frame.size == N:
+                outs = [unbatch(lift(x, frame), axis=0, frame=frame) for x in outs]
+            else:
+                outs = [tangent_part(x, frame=frame) for x in outs]
+    for out, each in zip(outs, zip(*expected, strict=True), strict=True):
+        assert not isinstance(out._array, Lifted)
+        np.testing.assert_allclose(out._array, np.stack(each), rtol=1e-8, atol=1e-8)
+
+
+@each_case
+@pytest.mark.filterwarnings("ignore:vmap. there is no batching rule")
+def test_tangents_of_gradients_in_a_batch_are_gradients_of_gradients(case: Case, request: Any) -> None:
+    many = Batch(case, request, "float64", "all")
+    first = many.first
+    if not many.serves or case.primitive in NEED_A_LOOP or not (first.active and first.cotangents):
+        pytest.skip("nothing to batch or to differentiate")
+    tangents = [[run.noise(x) for x in run.points] for run in many.runs]
+
+    def gradients(points: Any, others: Any, cotangents: Any) -> tuple[Any, ...]:
+        def outputs(*points: Any) -> tuple[Any, ...]:
+            values = list(first.inputs)
+            for i, x in (*zip(first.active, points, strict=True), *zip(rest, others, strict=True)):
+                values[i] = x
+            made = first.op.function(*values, **case.params)
+            return tuple(first.differentiable(made if isinstance(made, tuple) else (made,)))
+
+        return gradcore.func.vjp(outputs, *points)[1](tuple(cotangents))  # type: ignore[no-any-return]
+
+    def moved(points: Any, others: Any, cotangents: Any, tangents: Any) -> Any:
+        return gradcore.func.jvp(lambda *x: gradients(x, others, cotangents), tuple(points), tuple(tangents))[1]
+
+    rest = [i for i in many.mapped if i not in first.active]
+    each = [
+        tuple([wrap(x) for x in part] for part in (run.points, [run.inputs[i] for i in rest], run.cotangents, t))
+        for run, t in zip(many.runs, tangents, strict=True)
+    ]
+    together = [[gradcore.stack(parts) for parts in zip(*part, strict=True)] for part in zip(*each, strict=True)]
+    found = gradcore.func.vmap(moved)(*together)
+    for i, (points, others, cotangents, t) in enumerate(each):
+        leaves = [x.detach().requires_grad_() for x in points]
+        # What does not depend on the leaves has the derivative 0.
+        curved = [(g, part) for g, part in zip(gradients(leaves, others, cotangents), t, strict=True) if g.requires_grad]
+        once, t = zip(*curved, strict=True) if curved else ([0 * x.abs().sum() for x in leaves], None)
+        twice = gradcore.autograd.grad(once, leaves, t, allow_unused=True, materialize_grads=True)
+        for actual, expected in zip(found, twice, strict=True):
+            # At a singular point (0 ** x) modes have their own limits, in torch as well.
+            there = np.isfinite(expected.numpy())
+            np.testing.assert_allclose(actual[i].numpy()[there], expected.numpy()[there], rtol=1e-7, atol=1e-7)
+
+
 def check_gradients(many: Batch, outs: list[Any], leaves: dict[int, Any]) -> None:
     """The gradients of a batch are those of the loop, summed where one input serves all."""
     seeds = [wrap(np.stack(parts)) for parts in zip(*(run.cotangents for run in many.runs), strict=True)]

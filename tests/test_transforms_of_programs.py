@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,7 @@ torch = pytest.importorskip("torch")
 LINES = """
     a.sin()                  a.tanh()                 a.exp().log1p()          a.square()               a.abs()
     a.relu()                 a.cumsum(0)              a.cumprod(-1)            a.logsumexp(-1)          a.norm() + a
-    a.var(0)                 (a * a + 1).sqrt()       a.flip(0)                a.sort(-1)[0]
+    a.var(0, correction=0)   (a * a + 1).sqrt()       a.flip(0)                a.sort(-1)[0]
     a.median(-1)[0]          a.topk(1, -1)[0]         a.max(0)[0]              a.amax()                 a.prod(-1)
     a.mean()                 a.sum(-1, keepdim=True)  a.transpose(0, -1)       a.reshape(-1)            a.squeeze()
     a.unsqueeze(0)           a.expand(2, *a.shape)    a.diagonal(0, -2, -1)    T.outer(a, a).tril()
@@ -108,7 +109,10 @@ def test_random_programs_under_nested_transforms_do_as_in_torch() -> None:
             for name in names:
                 f = TRANSFORMS[name](T, f)
             try:
-                found.append(f(*(T.tensor(v, dtype=T.float64) for v in values)).detach().numpy())
+                with warnings.catch_warnings():
+                    if T is torch:
+                        warnings.simplefilter("ignore")  # some it gives once in a process: as errors, to the first test
+                    found.append(f(*(T.tensor(v, dtype=T.float64) for v in values)).detach().numpy())
             except Exception as error:
                 if T is torch:
                     break  # what torch does not do is not compared

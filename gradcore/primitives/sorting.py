@@ -127,14 +127,15 @@ def argmedian(F: Any, x: Array, *, axis: int, keepdims: bool = False, skip_nan: 
     return _found(F, order, axis, keepdims)
 
 
-@primitive("general", x=lambda F, g, x, out: extremum_pull(F, g, x, out, None, False, True))
-def median(F: Any, x: Array, *, skip_nan: bool = False) -> Array:
-    """The lower median of all elements, who share the cotangent if equal to it; NaN as for `argmedian`."""
+@primitive("general", x=lambda F, g, x, out, axis: extremum_pull(F, g, x, out, axis, False, True))
+def median(F: Any, x: Array, *, axis: tuple[int, ...] | None = None, skip_nan: bool = False) -> Array:
+    """The lower median over the last axes, `axis` or all: who is equal shares the cotangent; NaN as for `argmedian`."""
+    ahead = () if axis is None else tuple(x.shape[: x.ndim - len(axis)])
     if not x.size:
-        return F.astype(F.full((), nan, "float64"), x.dtype)
-    flat = F.reshape(x, (-1,))
-    place = _median_place(F, flat, 0, skip_nan)
-    return F.reshape(F.take_along_axis(F.sort(flat, 0), place, 0), ())
+        return F.astype(F.full(ahead, nan, "float64"), x.dtype)
+    flat = F.reshape(x, (*ahead, -1))
+    place = _median_place(F, flat, len(ahead), skip_nan)
+    return F.reshape(F.take_along_axis(F.sort(flat, len(ahead)), place, len(ahead)), ahead)
 
 
 @primitive("general")

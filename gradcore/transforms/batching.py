@@ -336,13 +336,6 @@ def _searchsorted(frame: Frame, op: Primitive, args: Sequence[Any], params: dict
 # -- others -----------------------------------------------------------------------------------------------------------
 
 
-@batching("median")
-def _median(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
-    flat = F.reshape(args[0].data, shape=(frame.size, args[0].size))
-    indices = F.argmedian(flat, axis=1, skip_nan=params.get("skip_nan", False), keepdims=True)
-    return F.reshape(F.pick(flat, indices, axis=1), shape=(frame.size,))
-
-
 @batching("argmax", "argmin")
 def _argmax(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
     if params["axis"] is not None:

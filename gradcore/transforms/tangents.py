@@ -9,14 +9,15 @@ not know any operation.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from gradcore.backends import by_type, of
 from gradcore.graph import Leaf, modes
 from gradcore.graph.sweep import sweep
-from gradcore.recorder.primitive import Primitive, registry
+from gradcore.recorder.primitive import Primitive, names, registry
 from gradcore.recorder.record import saver
-from gradcore.recorder.steps import kernels_of
+from gradcore.recorder.steps import kernels_of, raw
 from gradcore.recorder.value import Value, wrap
 from gradcore.transforms import lifted
 from gradcore.transforms.batches import Batched, at_front, batched, is_mapped
@@ -32,13 +33,14 @@ class Dual(Lifted):
     of the tangent is what reverse mode would have been given without forward mode. `adjoint` marks these.
     """
 
-    __slots__ = ("_of", "_tangent", "adjoint", "given", "owns", "primal", "source")
+    __slots__ = ("_later", "_of", "_tangent", "adjoint", "given", "owns", "primal", "source")
 
     primal: Array
     adjoint: bool
     owns: bool  # whether nobody else has the memory of the tangent
     _tangent: Array | None
     source: tuple[Dual, Primitive, dict[str, Any], int | None] | None  # of a view: of what, and how
+    _later: Callable[[], Array | None] | None  # computes the tangent when it is asked for
     _of: Array | None  # the tangent of the base of which that of the view is a part
     given: Value | None  # the Tensor that a user gave as the tangent
 
@@ -49,6 +51,8 @@ class Dual(Lifted):
     @property
     def tangent(self) -> Array | None:
         """The tangent, that of a view from its base's."""
+        if self._later is not None:
+            self._tangent, self._later = self._later(), None
         if self.source is not None:
             whole, op, params, part = self.source
             tangent = whole.tangent
@@ -155,7 +159,7 @@ def dual(frame: Frame, primal: Array, tangent: Array | None, adjoint: bool = Fal
     """The dual number of `frame` with these parts."""
     made: Dual = lifted.new(Dual, frame, primal)
     made.primal, made._tangent, made.adjoint = primal, tangent, adjoint
-    made.source, made._of, made.given, made.owns = None, None, None, False
+    made.source, made._of, made._later, made.given, made.owns = None, None, None, None, False
     return made
 
 
@@ -169,10 +173,13 @@ def frames_of(array: Array) -> set[Frame]:
 
 def _holding(array: Array, frame: Frame) -> Array:
     """`array`, in memory of its own, as one that can be written with what is of `frame`."""
-    level = array.frame.level if isinstance(array, Lifted) else -1
-    if frame.size is not None and level <= frame.level and not is_mapped(frame, array):
-        return batched(frame, evaluate(registry["copy"], at_front(frame, array)))
-    return array if frame in frames_of(array) else opened(array, frame)
+    if frame.size is None:
+        return array if frame in frames_of(array) else opened(array, frame)
+    if is_mapped(frame, array):
+        return array
+    if isinstance(array, Lifted) and array.frame.level > frame.level:
+        return array.moved(lambda part: _holding(part, frame))
+    return batched(frame, evaluate(registry["copy"], at_front(frame, array)))
 
 
 def opened(array: Array, frame: Frame) -> Array:
@@ -201,7 +208,17 @@ def push(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any
             if _share_memory(out, args[0]):
                 out.source = (args[0], op, params, i if isinstance(result, tuple) else None)
                 out._of = tangents[0]
+    for name in op.again:
+        made[op.outputs.index(name)]._later = partial(_tangent_again, frame, op, name, args, params)
     return made if isinstance(result, tuple) else made[0]
+
+
+def _tangent_again(frame: Frame, op: Primitive, name: str, args: Sequence[Any], params: dict[str, Any]) -> Array | None:
+    """The tangent of a result that has no derivative by itself, but is read by rules, which do."""
+    again = op.again[name]
+    named = {"F": raw(top_of(args).backend), **dict(zip(op.inputs, args, strict=True)), **op.defaults, **params}
+    made = again(*(named[each] for each in names(again)))
+    return made.tangent if _is_of(made, frame.level) else None
 
 
 def tangents_of(
@@ -264,6 +281,8 @@ def _through_rules(
 ) -> Any:
     """Each input's rule of an elementwise primitive on its tangent."""
     (out,) = outs
+    F = of(innermost(out))
+    primals = [p if hasattr(p, "dtype") or p is None else F.full((), p, out.dtype) for p in primals]
     total: Any = None
     for i in live:
         t = _spread(tangents[i], out.shape)
@@ -294,7 +313,7 @@ def _transposed(
         saved = (saved, tuple((outs[i].shape, outs[i].dtype) for i in smooth))
     top = top_of((*primals, *tangents))
     zeros = [zeros_like(outs[i]) for i in smooth]
-    seeds = [wrap(zero if top is None else top.lift(zero), Leaf()) for zero in zeros]
+    seeds = [wrap(zero if top is None or _is_at(top, zero) else top.lift(zero), Leaf()) for zero in zeros]
     with modes.enable_grad():
         pulled = step.traced_pull(seeds if step.several else seeds[0], saved)
     pairs = [
@@ -310,6 +329,10 @@ def _transposed(
         made = found.get(seed._node)
         result[i] = None if made is None else kernel.as_array(made)
     return result
+
+
+def _is_at(top: Lifted, x: Array) -> bool:
+    return isinstance(x, Lifted) and x.frame is top.frame
 
 
 def _constant(x: Any) -> Any:

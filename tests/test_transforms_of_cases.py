@@ -194,43 +194,58 @@ def test_tangents_in_a_batch_and_a_batch_of_tangents_are_those_of_a_loop(case: C
 
 @each_case
 @pytest.mark.filterwarnings("ignore:vmap. there is no batching rule")
-def test_tangents_of_gradients_in_a_batch_are_gradients_of_gradients(case: Case, request: Any) -> None:
+def test_second_derivatives_by_either_mode_in_a_batch_are_gradients_of_gradients(case: Case, request: Any) -> None:
     many = Batch(case, request, "float64", "all")
     first = many.first
     if not many.serves or case.primitive in NEED_A_LOOP or not (first.active and first.cotangents):
         pytest.skip("nothing to batch or to differentiate")
-    tangents = [[run.noise(x) for x in run.points] for run in many.runs]
+    rest = [i for i in many.mapped if i not in first.active]
 
-    def gradients(points: Any, others: Any, cotangents: Any) -> tuple[Any, ...]:
-        def outputs(*points: Any) -> tuple[Any, ...]:
+    def outputs(others: Any) -> Any:
+        def function(*points: Any) -> tuple[Any, ...]:
             values = list(first.inputs)
             for i, x in (*zip(first.active, points, strict=True), *zip(rest, others, strict=True)):
                 values[i] = x
             made = first.op.function(*values, **case.params)
             return tuple(first.differentiable(made if isinstance(made, tuple) else (made,)))
 
-        return gradcore.func.vjp(outputs, *points)[1](tuple(cotangents))  # type: ignore[no-any-return]
+        return function
 
-    def moved(points: Any, others: Any, cotangents: Any, tangents: Any) -> Any:
-        return gradcore.func.jvp(lambda *x: gradients(x, others, cotangents), tuple(points), tuple(tangents))[1]
+    def gradients(points: Any, others: Any, cotangents: Any) -> tuple[Any, ...]:
+        return gradcore.func.vjp(outputs(others), *points)[1](tuple(cotangents))  # type: ignore[no-any-return]
 
-    rest = [i for i in many.mapped if i not in first.active]
+    def forward_over_reverse(points: Any, others: Any, cotangents: Any, t: Any) -> Any:
+        return gradcore.func.jvp(lambda *x: gradients(x, others, cotangents), tuple(points), tuple(t))[1]
+
+    def reverse_over_forward(points: Any, others: Any, cotangents: Any, t: Any) -> Any:
+        function = outputs(others)
+        return gradcore.func.vjp(lambda *x: gradcore.func.jvp(function, x, tuple(t))[1], *points)[1](tuple(cotangents))
+
+    def forward_over_forward(points: Any, others: Any, t: Any) -> Any:
+        function = outputs(others)
+        return gradcore.func.jvp(lambda *x: gradcore.func.jvp(function, x, tuple(t))[1], tuple(points), tuple(t))[1]
+
     each = [
-        tuple([wrap(x) for x in part] for part in (run.points, [run.inputs[i] for i in rest], run.cotangents, t))
-        for run, t in zip(many.runs, tangents, strict=True)
+        tuple(list(map(wrap, part)) for part in (run.points, [run.inputs[i] for i in rest], run.cotangents, tangents))
+        for run in many.runs
+        for tangents in [[run.noise(x) for x in run.points]]
     ]
-    together = [[gradcore.stack(parts) for parts in zip(*part, strict=True)] for part in zip(*each, strict=True)]
-    found = gradcore.func.vmap(moved)(*together)
+    points, others, cotangents, t = ([gradcore.stack(x) for x in zip(*part, strict=True)] for part in zip(*each, strict=True))
+    found = [gradcore.func.vmap(mode)(points, others, cotangents, t) for mode in (forward_over_reverse, reverse_over_forward)]
+    curvatures = gradcore.func.vmap(forward_over_forward)(points, others, t)
     for i, (points, others, cotangents, t) in enumerate(each):
         leaves = [x.detach().requires_grad_() for x in points]
         # What does not depend on the leaves has the derivative 0.
-        curved = [(g, part) for g, part in zip(gradients(leaves, others, cotangents), t, strict=True) if g.requires_grad]
-        once, t = zip(*curved, strict=True) if curved else ([0 * x.abs().sum() for x in leaves], None)
-        twice = gradcore.autograd.grad(once, leaves, t, allow_unused=True, materialize_grads=True)
-        for actual, expected in zip(found, twice, strict=True):
-            # At a singular point (0 ** x) modes have their own limits, in torch as well.
-            there = np.isfinite(expected.numpy())
-            np.testing.assert_allclose(actual[i].numpy()[there], expected.numpy()[there], rtol=1e-7, atol=1e-7)
+        curved = [(g, x) for g, x in zip(gradients(leaves, others, cotangents), t, strict=True) if g.requires_grad]
+        once, seeds = zip(*curved, strict=True) if curved else ([0 * x.abs().sum() for x in leaves], None)
+        twice = gradcore.autograd.grad(once, leaves, seeds, allow_unused=True, materialize_grads=True)
+        for way in found:
+            for actual, expected in zip(way, twice, strict=True):
+                # At a singular point (0 ** x) modes have their own limits, in torch as well.
+                there = np.isfinite(expected.numpy())
+                np.testing.assert_allclose(actual[i].numpy()[there], expected.numpy()[there], rtol=1e-7, atol=1e-7)
+        along = [inner([c.numpy() for c in cotangents], [x[i].numpy() for x in curvatures])]
+        assert agree(inner([x.numpy() for x in twice], [x.numpy() for x in t]), along[0], 1e-7)
 
 
 def check_gradients(many: Batch, outs: list[Any], leaves: dict[int, Any]) -> None:

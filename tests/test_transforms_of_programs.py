@@ -39,7 +39,7 @@ LINES = """
     N.normalize(a, dim=-1)   N.cosine_similarity(a, b, dim=-1)                 N.pad(a, (1, 0))         N.linear(a, b)
     N.mse_loss(a, b)         N.cross_entropy(a, a.detach().argmax(-1))         N.smooth_l1_loss(a, b)   N.conv1d(a, b)
     N.scaled_dot_product_attention(a, b, b)           N.max_pool1d(a, 2)       N.avg_pool1d(a, 2)       N.elu(a)
-    N.kl_div(a.log_softmax(-1), b, reduction="sum")   N.bilinear(a, b, T.stack([a, b, a]))
+    N.kl_div(a.log_softmax(-1), b.softmax(-1), reduction="sum")                   N.bilinear(a, b, T.stack([a, b, a]))
     N.binary_cross_entropy_with_logits(a, b)          N.leaky_relu(a)          N.interpolate(a, 4, mode="linear")
 """
 EXPRESSIONS = re.split(r"\s{2,}", LINES.strip())

@@ -94,8 +94,8 @@ def elu(F: Any, x: Array, alpha: float, scale: float, input_scale: float) -> Arr
 
 def elu_backward(F: Any, g: Array, x: Array, alpha: float, scale: float, input_scale: float) -> Array:
     """Return g times the derivative of `elu` at x."""
-    slope = F.exp(F.masked(x, x <= 0) * input_scale) * (alpha * scale * input_scale)
-    return F.astype(g * F.where(x > 0, scale, slope), x.dtype)
+    slope = F.exp(F.masked(x, x < 0) * input_scale) * (alpha * scale * input_scale)
+    return F.astype(g * F.where(x <= 0, slope, scale), x.dtype)
 
 
 def log_sigmoid(F: Any, x: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf, nan
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -274,3 +275,55 @@ def test_the_svd_of_infinities_comes_to_an_end() -> None:
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.__name__)
 def test_what_is_not_finite_stays_where_it_is(program: Program) -> None:
     same(program, torch, rtol=1e-9)
+
+
+POINTS = (nan, inf, -inf, 0.0, -0.0, 1.0, -1.0, 0.5, 20.0, 30.0, -30.0, 800.0, -800.0, 1e-300)
+# Where derivatives of the first to third order are not torch's, and why.
+NOT_TORCHS = {
+    "hardswish": "NaN where x is NaN, and not 1",
+    "i0 i0e i1 i1e": "NaN where x is NaN; torch's third derivatives at 0 are 0. Ours cancel for the least of numbers",
+    "lgamma gammaln multigammaln mvlgamma digamma psi polygamma": "poles are infinite, torch's are rounded, or NaN",
+    "log_ndtr": "infinite at -inf, where torch's is NaN; its tails are rounded otherwise",
+    "logit": "infinite at 0 of either sign",
+    "logsigmoid": "1 less what is almost 1: rounded by torch above 0, by us below",
+    "mish": "0, not NaN, where exp overflows",
+    "nanmean": "0, not NaN, where nothing counts",
+    "var": "NaN, not inf, where there is one value",
+    "DoubleTensor Tensor normal poisson dropout alpha_dropout feature_alpha_dropout rrelu": "random, or no functions",
+}
+UNLIKE = {name for names in NOT_TORCHS for name in names.split()}
+
+
+def of(m: Any, path: str) -> Any:
+    return attrgetter(path)(m) if path else m
+
+
+def derivatives(m: Any, function: Any, point: float) -> list[float]:
+    x = m.tensor(point, dtype=m.float64, requires_grad=True)
+    y, found = function(x), []
+    assert y.requires_grad
+    while len(found) < 3:
+        y = m.autograd.grad(y, x, create_graph=True, allow_unused=True)[0] if y is not None and y.requires_grad else None
+        found.append(0.0 if y is None else y.item())
+    return found
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("path", ["", "nn.functional", "special"])
+def test_derivatives_up_to_the_third_at_edges_are_those_of_torch(path: str) -> None:
+    compared = set()
+    there, here = of(torch, path), of(gradcore, path)
+    for name in dir(there):
+        theirs, ours = getattr(there, name), getattr(here, name, None)
+        if name.startswith("_") or name in UNLIKE or not (callable(theirs) and callable(ours)):
+            continue
+        for point in POINTS:
+            try:
+                expected = derivatives(torch, theirs, point)
+            except Exception:
+                continue  # no function of one number, or of no derivative
+            found = derivatives(gradcore, ours, point)
+            for a, b in zip(found, expected, strict=True):
+                assert a == pytest.approx(b, rel=1e-6, abs=1e-300, nan_ok=True), (name, point, found, expected)
+            compared.add(name)
+    assert len(compared) > 10

@@ -60,7 +60,7 @@ SOURCES = {
         "T g, T x, S alpha, S scale, S inner",
         """
         const A below = A(x) <= A(0) ? A(x) : A(0);
-        y = T(A(g) * (A(x) > A(0) ? A(scale) : exp(below * A(inner)) * (A(alpha) * A(scale) * A(inner))));
+        y = T(A(g) * (A(x) <= A(0) ? exp(below * A(inner)) * (A(alpha) * A(scale) * A(inner)) : A(scale)));
         """,
     ),
     "log_sigmoid": ("T x", "y = T((A(x) < A(0) ? A(x) : A(0)) - log1p(exp(-fabs(A(x)))));"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
@@ -43,10 +44,9 @@ def _need_floating(input: Any, name: str, kinds: str = "biuc") -> None:
 # -- gates ---------------------------------------------------------------------------------------------------
 
 _mish = _labelled(lambda x: e.multiply(x, t.tanh(a.softplus(x, beta=1.0, threshold=20.0))), "MishBackward0")
-_hardsigmoid = _labelled(lambda x: e.divide(a.hardtanh(e.add(x, 3), low=0, high=6), 6), "HardsigmoidBackward0")
-_hardswish = _labelled(
-    lambda x: e.divide(e.multiply(x, a.hardtanh(e.add(x, 3), low=0, high=6)), 6), "HardswishBackward0"
-)
+_six = partial(a.hardtanh, low=0, high=6, nans=False)
+_hardsigmoid = _labelled(lambda x: e.divide(_six(e.add(x, 3)), 6), "HardsigmoidBackward0")
+_hardswish = _labelled(lambda x: e.divide(e.multiply(x, _six(e.add(x, 3))), 6), "HardswishBackward0")
 _in_place = {
     _mish: in_place(_mish, "mish_"),
     _hardsigmoid: in_place(_hardsigmoid, "hardsigmoid_"),
@@ -199,8 +199,6 @@ def tanhshrink(input: Tensor) -> Tensor:
     """Subtract the hyperbolic tangent."""
     need_tensor(input, "tanhshrink")
     return input - t.tanh(input)  # type: ignore[no-any-return]
-
-
 
 
 def _thresholded(node: str) -> Callable[..., Any]:

@@ -44,8 +44,8 @@ def leaky_relu(F: Any, x: Array, *, slope: float) -> Array:
 
 
 def _elu_backward(F: Any, x: Any, y: Any, alpha: float, scale: float, input_scale: float) -> Any:
-    negative = F.masked(y, y <= 0)  # exp of what is above would overflow, and the second derivative with it
-    return x * F.where(y > 0, scale, F.exp(negative * input_scale) * (alpha * scale * input_scale))
+    negative = F.masked(y, y < 0)  # exp of what is above would overflow, and the second derivative with it
+    return x * F.where(y <= 0, F.exp(negative * input_scale) * (alpha * scale * input_scale), scale)
 
 
 @primitive("general", composition=_elu_backward)
@@ -63,8 +63,13 @@ def elu(F: Any, x: Array, *, alpha: float = 1.0, scale: float = 1.0, input_scale
     return F.elu(x, alpha, scale, input_scale)
 
 
-@primitive("elementwise", x=lambda F, g, x, low, high: F.masked(g, (x > low) & (x < high)), refuses="bc")
-def hardtanh(F: Any, x: Array, *, low: float, high: float) -> Array:
+def _hardtanh_pull(F: Any, g: Any, x: Any, low: float, high: float, nans: bool) -> Any:
+    return F.masked(g, ~((x <= low) | (x >= high)) if nans else (x > low) & (x < high))
+
+
+@primitive("elementwise", x=_hardtanh_pull, refuses="bc")
+def hardtanh(F: Any, x: Array, *, low: float, high: float, nans: bool = True) -> Array:
+    """`x` limited to [low, high]; `nans` says that a NaN gets the cotangent, as in torch's hardtanh."""
     return F.astype(F.clip(x, low, high), x.dtype)
 
 
@@ -121,9 +126,7 @@ def _silu_bend(F: Any, g: Any, x: Any, y: Any) -> Any:
     return g * x * (s * (1 - s) * (y * (1 - s * 2) + 2))
 
 
-@primitive(
-    "elementwise", x=lambda F, g, y: F.silu_backward(g, y), y=_silu_bend, refuses="biu", node="SiluBackward"
-)
+@primitive("elementwise", x=lambda F, g, y: F.silu_backward(g, y), y=_silu_bend, refuses="biu", node="SiluBackward")
 def silu_backward(F: Any, x: Array, y: Array) -> Array:
     return F.silu_backward(x, y)
 
@@ -134,7 +137,7 @@ def silu(F: Any, x: Array) -> Array:
 
 
 def _softplus_bend(F: Any, g: Any, x: Any, y: Any, beta: float, threshold: float) -> Any:
-    return F.masked(F.sigmoid_backward(g * x, F.sigmoid(y * beta)) * beta, y * beta <= threshold)
+    return F.where(y * beta >= threshold, 0.0, F.sigmoid_backward(g * x, F.sigmoid(y * beta)) * beta)
 
 
 @primitive(

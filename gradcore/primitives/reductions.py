@@ -129,9 +129,12 @@ def std(F: Any, x: Array, *, axis: Axes, count: int, dof: float, keepdims: bool 
 
 @widened
 def _vector_norm(F: Any, x: Array, order: float, axis: Axes, keepdims: bool) -> Array:
-    if order == 2:
+    alone = order != 0 and x.size == 1  # whose square may be no number of its dtype
+    if order == 2 and not alone:
         return F.sqrt(F.sum(_size_squared(F, x), axis, keepdims=keepdims))
     size = F.absolute(x)
+    if alone:
+        return F.sum(size, axis, keepdims=keepdims)
     if order in (inf, -inf):
         return (F.max if order > 0 else F.min)(size, axis, keepdims=keepdims)
     if order == 0:

@@ -54,6 +54,21 @@ def milliseconds(start: Any, end: Any) -> float:
     return float(cp.cuda.get_elapsed_time(start, end))
 
 
+# -- ranges for NVIDIA's profilers ---------------------------------------------------------------------------
+
+
+def push_range(name: str) -> None:
+    """Begin a range of this thread. Raises RuntimeError if CuPy was built without NVTX."""
+    if not cp.cuda.nvtx.available:
+        raise RuntimeError("this CuPy was built without NVTX: install one of cupy-cuda12x and cupy-cuda13x")
+    cp.cuda.nvtx.RangePush(name)
+
+
+def pop_range() -> None:
+    """End the range of this thread that began last."""
+    cp.cuda.nvtx.RangePop()
+
+
 # -- what a stream still uses --------------------------------------------------------------------------------
 
 

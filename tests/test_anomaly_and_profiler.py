@@ -184,6 +184,10 @@ def test_operations_nodes_and_blocks_are_recorded() -> None:
     assert mm.cpu_parent is block
     assert mm.input_shapes == [[10, 10], [10, 10]]
     assert mm.cpu_memory_usage == 400
+    backward = {event.name: event for event in events[5:]}
+    assert mm.sequence_nr == backward["MmBackward0"].sequence_nr >= 0
+    assert len({event.sequence_nr for event in events[1:5]}) == 4
+    assert [backward[name].input_shapes for name in ("SumBackward0", "MulBackward0")] == [[[]], [[10, 10]]]
     assert block.cpu_memory_usage == 1200
     assert block.self_cpu_memory_usage == 0
     assert "test_anomaly_and_profiler.py" in mm.stack[0]

@@ -39,6 +39,7 @@ KERNELS = "activations attention columns dropout launch losses normalization rul
 
 # Every package outside the standard library, and the only modules that may import it.
 THIRD_PARTY = {
+    "ittapi": {"gradcore.autograd.profiler_marks"},
     "numpy": {
         f"gradcore.backends.{name}"
         for name in (

@@ -1,43 +1,37 @@
-"""torch.autograd.profiler: how long operations and their backward took, by name. It must not know any operation.
-
-While it is on, operations take the recorder's general path, which is slower than the usual one.
-"""
+"""torch.autograd.profiler: how long operations and their backward took, by name. It must not know any operation."""
 
 from __future__ import annotations
 
 import functools
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
 
-from gradcore import engine
 from gradcore.autograd.anomaly_mode import user_frames
 from gradcore.autograd.profiler_events import EventList, FunctionEvent, FunctionEventAvg
+from gradcore.autograd.profiler_marks import emit_itt, emit_nvtx
+from gradcore.autograd.profiler_records import (
+    EnforceUnique,
+    KinetoStepTracker,
+    MemRecordsAcc,
+    load_nvprof,
+    parse_nvprof_trace,
+)
+from gradcore.autograd.profiler_watching import Watching, running, shapes
 from gradcore.backends import of
-from gradcore.graph import Node, modes
-from gradcore.graph.node import Target
-from gradcore.ops.aten import aten_name
-from gradcore.recorder.around import Around, nodes_behind, standing
 from gradcore.recorder.value import Value
 
-__all__ = ["EventList", "FunctionEvent", "FunctionEventAvg", "profile", "record_function"]
+__all__ = [
+    "EnforceUnique", "EventList", "FunctionEvent", "FunctionEventAvg", "KinetoStepTracker", "MemRecordsAcc", "emit_itt",
+    "emit_nvtx", "load_nvprof", "parse_nvprof_trace", "profile", "record_function",
+]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Running(threading.local):
-    """The profile that is on in a thread."""
-
-    profile: profile | None = None
-
-
-_running = _Running()
-
-
-class profile:
+class profile(Watching):
     """Record the operations of this thread inside a `with` block, and the nodes that sweeps pass.
 
     Afterwards `function_events`, `key_averages()`, `table()` and `export_chrome_trace(path)` show them. `record_shapes`
@@ -77,36 +71,32 @@ class profile:
     def __enter__(self) -> profile | None:
         if not self.enabled:
             return None
-        if _running.profile is not None:
+        if isinstance(running.watching, profile):
             raise RuntimeError("Profiler context manager is not reentrant")
+        self.begin()
         if self._events is None or not self._accumulate:
             self._events = EventList(profile_memory=self.profile_memory)
-        _running.profile = self
-        self._thread = threading.get_ident()
-        modes.unusual.append(self)
-        modes.watchers[self._thread] = self._operation
-        engine.observers.append(self._sweep)
         return self
 
     def __exit__(self, *exception: object) -> None:
         if not self.enabled:
             return
-        engine.observers.remove(self._sweep)
-        modes.watchers.pop(self._thread, None)
-        modes.unusual.remove(self)
-        _running.profile = None
+        self.end()
 
     # -- what it records ----------------------------------------------------------------------------------------------
 
     @contextmanager
-    def event(self, name: str, kind: str, inputs: Sequence[Any] = ()) -> Iterator[FunctionEvent]:
+    def event(
+        self, name: str, kind: str, inputs: Sequence[Any] = (), sequence: int = -1
+    ) -> Iterator[FunctionEvent]:
         """Record what happens inside as one event, a part of the one that is going on."""
         assert self._events is not None
-        shapes = [list(x._array.shape) if isinstance(x, Value) else [] for x in inputs] if self.record_shapes else []
+        sizes = shapes(inputs) if self.record_shapes else []
         stack = traceback.format_list(user_frames())[::-1] if self.with_stack else []
         event = FunctionEvent(
-            len(self._events), name, self._thread, 0, 0, input_shapes=shapes, stack=stack, activity_type=kind
-        )
+            len(self._events), name, self.thread, 0, 0, input_shapes=sizes, stack=stack, activity_type=kind,
+            sequence_nr=sequence,
+        )  # fmt: skip
         if self._open:
             self._open[-1].append_cpu_child(event)
         self._events.append(event)
@@ -127,20 +117,6 @@ class profile:
                 of(array).synchronize()
             if getattr(array, "base", None) is None:
                 event.own_memory += getattr(array, "nbytes", 0)
-
-    def _operation(self, op: Any, inputs: Sequence[Any], run: Callable[[], Any]) -> Any:
-        try:
-            with self.event(f"aten::{aten_name(op.node_name)}", "cpu_op", inputs) as event:
-                result = run()
-                self.made(event, result)
-                return result
-        finally:
-            modes.watchers[self._thread] = self._operation
-
-    def _sweep(self, targets: Sequence[Target], wanted: set[Target] | None) -> AbstractContextManager[None]:
-        if threading.get_ident() != self._thread:
-            return nullcontext()
-        return standing(nodes_behind(targets), functools.partial(_Timed, self))
 
     # -- what it shows ------------------------------------------------------------------------------------------------
 
@@ -198,23 +174,6 @@ class profile:
     __repr__ = __str__
 
 
-class _Timed(Around):
-    """A step that a profile records."""
-
-    def __init__(self, by: profile, node: Node) -> None:
-        super().__init__(node.step)
-        self.by = by
-
-    def around(self, g: Any, pull: Callable[[Any], tuple[Any, ...]]) -> tuple[Any, ...]:
-        """Record the step, unless it is another thread's sweep that passes."""
-        if threading.get_ident() != self.by._thread:
-            return pull(g)
-        with self.by.event(self.step.name, "cpu_op") as event:
-            cotangents = pull(g)
-            self.by.made(event, cotangents)
-            return cotangents
-
-
 class record_function:
     """Name what happens inside a `with` block, or in a decorated function, in the profile that is on; else do nothing."""
 
@@ -223,7 +182,7 @@ class record_function:
         self._entered: list[AbstractContextManager[Any]] = []
 
     def __enter__(self) -> record_function:
-        on = _running.profile
+        on = running.watching
         context = nullcontext() if on is None else on.event(self.name, "user_annotation")
         context.__enter__()
         self._entered.append(context)

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class DeviceType(Enum):
@@ -28,6 +28,14 @@ class Interval:
         return self.end - self.start
 
 
+class Kernel(NamedTuple):
+    """What ran on a device, and how long."""
+
+    name: Any
+    device: int
+    duration: float
+
+
 class FunctionEvent:
     """One operation, node or named block: when it ran, in microseconds, and what ran inside it.
 
@@ -38,6 +46,7 @@ class FunctionEvent:
     count = 1
     input_shapes: list[list[int]] | None
     stack: list[str] | None
+    device_type: DeviceType
 
     def __init__(
         self, id: Any, name: str, thread: int, start_us: float, end_us: float, overload_name: str | None = None,
@@ -58,6 +67,7 @@ class FunctionEvent:
         self.id, self.name, self.thread, self.activity_type = id, name, thread, activity_type
         self.time_range = Interval(start_us, end_us)
         self.own_memory = cpu_memory_usage
+        self.kernels: list[Kernel] = []
         self.cpu_children: list[FunctionEvent] = []
         self.cpu_parent: FunctionEvent | None = None
 
@@ -65,6 +75,12 @@ class FunctionEvent:
         """Note an event that ran inside this one."""
         self.cpu_children.append(child)
         child.cpu_parent = self
+
+    def append_kernel(self, name: Any, device: int, duration: float) -> None:
+        """Note a kernel that was launched during this event. Raises AssertionError if it ran on no CPU."""
+        if self.device_type is not DeviceType.CPU:
+            raise AssertionError("Expected device_type to be CPU")
+        self.kernels.append(Kernel(name, device, duration))
 
     @property
     def key(self) -> str:

@@ -94,6 +94,7 @@ def _modules() -> dict[str, ModuleType]:
         set_allocator=queues.set_allocator,
         MemoryPool=graphs.MemoryPool,
         using_allocator=graphs.using_allocator,
+        nvtx=queues.nvtx,
     )
     scipy = {name: imported(f"scipy.{name}") or SimpleNamespace() for name in ("special", "linalg")}
     if imported("scipy") is None:

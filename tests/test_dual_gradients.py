@@ -90,6 +90,44 @@ def test_a_dual_gradient_of_plain_numbers() -> None:
     same(program, torch, rtol=1e-9)
 
 
+def test_dual_numbers_are_plain_when_their_level_has_ended() -> None:
+    def program(T: Any) -> Any:
+        D, x = T.autograd.forward_ad, leaf(T, 3)
+        with D.dual_level():
+            y = D.make_dual(x, T.ones(3, dtype=T.float64)) ** 3
+        (found,) = T.autograd.grad(y, x, x.detach(), create_graph=True)
+        return found.detach().numpy(), T.autograd.grad(found.sum(), x)[0].numpy(), T.autograd.grad(y.sum(), x)[0].numpy()
+
+    same(program, torch, rtol=1e-9)
+
+
+class Kept(gradcore.autograd.Function):
+    """The numbers themselves, as constants: the gradient is made of what was saved."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Any) -> Any:
+        ctx.save_for_backward(a)
+        return a * 1
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        return ctx.saved_tensors[0] * 0
+
+
+@pytest.mark.parametrize("f", [Kept.apply, lambda x: gradcore.linalg.vector_norm(x, 0)], ids=["a Function", "a norm"])
+def test_gradients_of_zero_leave_the_transform_they_were_made_in(f: Any) -> None:
+    def pulled(out: Any) -> Any:
+        return gradcore.autograd.grad(out, x, out, retain_graph=True)[0]
+
+    D, x = gradcore.autograd.forward_ad, leaf(gradcore, 3)
+    moved = gradcore.func.jvp(f, (x,), (x.detach(),))
+    mapped = gradcore.func.vmap(lambda x: gradcore.func.jvp(f, (x,), (x.detach(),)))(x.reshape(1, 3))
+    found = [pulled(out) for out in (*moved, *mapped)]
+    with D.dual_level():
+        found.append(D.unpack_dual(pulled(D.unpack_dual(f(D.make_dual(x, x.detach()))).primal)).primal)
+    assert [x.numpy().tolist() for x in found] == [[0.0, 0.0, 0.0]] * len(found)
+
+
 def test_gradients_add_up_with_and_without_tangents() -> None:
     D = gradcore.autograd.forward_ad
     x = leaf(gradcore, 3)

@@ -149,7 +149,7 @@ def _vector_norm_pull(
     F: Any, g: Array, x: Array, out: Array, x_shape: Shape, order: float, axis: Axes, keepdims: bool
 ) -> Array:
     if order == 0:
-        return F.zero(x)
+        return F.zero(x) + F.spread(F.zero(g), axis=axis, shape=x_shape)
     if order == 1:
         return F.sgn(x) * F.spread(g, axis=axis, shape=x_shape)
     norm = F.spread(out, axis=axis, shape=x_shape)

@@ -106,8 +106,11 @@ def _is_adjoint(g: Any, frame: Frame) -> bool:
 
 
 def _primal_pull(F: Any, g: Any, frame: Frame) -> Any:
-    # A cotangent that is no adjoint belongs to a sweep inside the frame and is a dual number as it is.
-    return F.tangent_part(g, frame=frame) if _is_adjoint(g, frame) else g
+    if _is_adjoint(g, frame):
+        return F.tangent_part(g, frame=frame)
+    # A cotangent that is no adjoint is of a dual number that never came back: inside the frame one as well, later without
+    # its tangent. Or it is a zero that a rule made of something else than a cotangent.
+    return g if frame.alive else F.primal_part(g, frame=frame)
 
 
 def _tangent_pull(F: Any, g: Any, frame: Frame) -> Any:

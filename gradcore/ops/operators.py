@@ -68,6 +68,16 @@ for _name, (_function, _reflected) in _BINARY.items():
     methods[f"__r{_name}__"] = _reflected
     methods[f"__i{_name}__"] = inplace(_function, f"__i{_name}__")
 
+
+def _inverted(self: Any) -> Any:
+    if self._array.dtype.kind in "fcV":
+        raise TypeError(
+            "~ (operator.invert) is only implemented on integer and Boolean-type tensors, "
+            f"and this is one of {self.dtype}: compare first, as in ~(x > 0), or negate by -x"
+        )
+    return e.bitwise_not(self)
+
+
 methods.update(
     __div__=e.divide,
     __rdiv__=_truediv_from,
@@ -75,7 +85,7 @@ methods.update(
     __neg__=e.negative,
     __pos__=pointwise.positive,
     __abs__=e.absolute,
-    __invert__=e.bitwise_not,
+    __invert__=_inverted,
     __eq__=c.equal,
     __ne__=c.not_equal,
     __lt__=c.less,

@@ -275,6 +275,8 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
 @op(function=False)
 def repeat(self: Tensor, *sizes: Any, repeats: Any = None) -> Tensor:
     """Return copies of the tensor side by side, `repeats` of them along each dimension, counted from the last."""
+    if not sizes and repeats is None:
+        raise TypeError('repeat() missing 1 required positional arguments: "repeats"')
     return tiled(self, arguments.shape(sizes, repeats))  # type: ignore[no-any-return]
 
 

@@ -91,8 +91,18 @@ def out_of_memory_in_sweep(error: MemoryError) -> OutOfMemoryError:
     return out_of_memory(error, f"{where}; no .grad has changed")
 
 
-def no_such_kernel(op: Primitive, inputs: Sequence[Any], dtype: Any) -> NotImplementedError:
+# What torch advises for masks, which have no sign.
+_WITHOUT_A_SIGN = {
+    "negative": "Negation, the `-` operator, on a bool tensor is not supported. To invert a mask, use `~` or logical_not().",
+    "subtract": "Subtraction, the `-` operator, with two bool tensors is not supported. Use `^` or logical_xor() instead.",
+}
+
+
+def no_such_kernel(op: Primitive, inputs: Sequence[Any], dtype: Any) -> RuntimeError:
     """The error for a dtype that `op` refuses."""
+    name = "subtract" if op.name == "reverse_subtract" else op.name
+    if dtype.kind == "b" and name in _WITHOUT_A_SIGN:
+        return RuntimeError(f"{_WITHOUT_A_SIGN[name]} (got {described(inputs)})")
     return NotImplementedError(
         f"\"{op.name}\" not implemented for '{dtypes.of(dtype)._title}' (got {described(inputs)}; convert them first)"
     )

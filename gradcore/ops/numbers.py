@@ -11,6 +11,7 @@ from gradcore.recorder.record import cast, operand
 from gradcore.recorder.value import Value
 
 NUMBERS: Final = (bool, int, float, complex)
+ONE: Final = 1  # `alpha is ONE` where it is left out, while True and 1.0 are to be looked at
 
 
 def promoted(*operands: Any) -> Any:
@@ -60,10 +61,11 @@ def number_of(value: Any, dtype: Any) -> Any:
 def times(alpha: Any, x: Any, beside: Any, op: str) -> Any:
     """Return `alpha * x` for torch's `alpha=` of `op`, whose other operand is `beside`.
 
-    Raises TypeError for what is no number, RuntimeError for a floating `alpha` beside integers.
+    Raises TypeError for what is no number, RuntimeError for a floating `alpha` beside integers, or a boolean one beside
+    anything but booleans.
     """
     if type(alpha) in (int, float) and isinstance(x, Value) and x._array.dtype.kind in "fc":
-        return e.multiply(x, alpha)
+        return x if alpha == 1 else e.multiply(x, alpha)
     given = alpha
     alpha, x, beside = operand(alpha), operand(x), operand(beside)
     if type(alpha) not in NUMBERS:
@@ -83,6 +85,8 @@ def times(alpha: Any, x: Any, beside: Any, op: str) -> Any:
         raise RuntimeError(f"Boolean alpha only supported for Boolean results ({op}).")
     if kind == "b":
         return e.multiply(x, bool(alpha)) if isinstance(x, Value) else bool(x and alpha)
+    if alpha == 1:
+        return x
     if isinstance(x, Value) and x._array.dtype.kind in "biu":
         x = in_dtype(x, promoted(x, beside))
     return x * alpha

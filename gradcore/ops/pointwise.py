@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore.backends import of
 from gradcore.ops.arguments import need_tensor, not_a_tensor
 from gradcore.ops.direct import accepted, public
-from gradcore.ops.numbers import full, in_dtype, promoted, times
+from gradcore.ops.numbers import ONE, full, in_dtype, promoted, times
 from gradcore.ops.registry import methods, op
 from gradcore.primitives import comparison as c
 from gradcore.primitives import elementwise as e
@@ -64,13 +64,13 @@ for _name in ("abs_", "absolute_"):
 @op(inplace=True, out=True)
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """Add `alpha` times `other`, with broadcasting and type promotion."""
-    return accepted(e.add(input, other if alpha == 1 else times(alpha, other, input, "add")), "add", input, other)
+    return accepted(e.add(input, other if alpha is ONE else times(alpha, other, input, "add")), "add", input, other)
 
 
 @op("subtract", inplace=True, out=True)
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """Subtract `alpha` times `other`. Raises NotImplementedError, a RuntimeError, for booleans."""
-    scaled = other if alpha == 1 else times(alpha, other, input, "sub")
+    scaled = other if alpha is ONE else times(alpha, other, input, "sub")
     return accepted(e.subtract(input, scaled), "sub", input, other)
 
 
@@ -80,7 +80,7 @@ _reverse_subtract = renamed(e.reverse_subtract, "Rsub")
 @op(method=False)
 def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Any:
     """Subtract `alpha` times `input` from `other`."""
-    scaled = input if alpha == 1 else times(alpha, input, other, "rsub")
+    scaled = input if alpha is ONE else times(alpha, input, other, "rsub")
     reverse = _reverse_subtract if isinstance(other, Value) else e.reverse_subtract
     return accepted(reverse(scaled, other), "rsub", input, other)
 

@@ -4,7 +4,6 @@ derivative."""
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from gradcore.primitives import activations as a
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import transcendental as t
 from gradcore.recorder import renamed
+from gradcore.recorder.caller import warn
 from gradcore.recorder.inplace import inplace as in_place
 
 if TYPE_CHECKING:
@@ -154,10 +154,8 @@ def tanh(input: Tensor) -> Tensor:
 
 
 def _dim(name: str, ndim: int) -> int:
-    warnings.warn(
+    warn(
         f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an argument.",
-        UserWarning,
-        stacklevel=4,
     )
     return 0 if ndim in (0, 1, 3) else 1
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 from gradcore import dtypes
@@ -18,6 +17,7 @@ from gradcore.primitives import conversion as c
 from gradcore.primitives import indexing as p
 from gradcore.primitives import selection
 from gradcore.primitives import shape as s
+from gradcore.recorder.caller import warn
 from gradcore.recorder.errors import broadcast_mismatch
 from gradcore.recorder.inplace import bump, check_writable, overwritten, receive, store
 from gradcore.recorder.primitive import renamed
@@ -144,7 +144,7 @@ def assign(view: Any, value: Any, name: str, non_blocking: bool = False) -> Any:
     _refuse_overlap(view._array, value._array, name)
     if value._array.dtype != view._array.dtype:
         if value._array.dtype.kind == "c":
-            warnings.warn("Casting complex values to real discards the imaginary part", UserWarning, stacklevel=4)
+            warn("Casting complex values to real discards the imaginary part")
         value = c.astype(value, dtype=view._array.dtype)
         if value._array.dtype.kind not in "fc":  # integers that are written want no gradient, as in torch
             value = wrap(value._array)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from gradcore.primitives.products import matrix_transpose
 from gradcore.primitives.selection import where
 from gradcore.primitives.softmax import softmax
 from gradcore.recorder import wrap
+from gradcore.recorder.caller import warn
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
@@ -194,10 +194,8 @@ def multi_head_attention_forward(
             "`generate_square_subsequent_mask` to create this mask."
         )
     if key_padding_mask is not None and attn_mask is not None and key_padding_mask.dtype != attn_mask.dtype:
-        warnings.warn(
+        warn(
             "Support for mismatched key_padding_mask and attn_mask is deprecated. Use same type for both instead.",
-            UserWarning,
-            stacklevel=2,
         )
     padding = _added(key_padding_mask, "key_padding_mask", q)
     hint = is_causal and key_padding_mask is None and not need_weights

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from gradcore.ops.out import put_out
 from gradcore.ops.registry import functions, methods, op
 from gradcore.primitives import conversion as c
 from gradcore.recorder import renamed
+from gradcore.recorder.caller import warn
 from gradcore.recorder.transfer import transfer
 from gradcore.recorder.value import Value
 
@@ -28,7 +28,7 @@ def converted(
     out = x
     if dtype is not None and dtype.numpy != x._array.dtype:
         if x._array.dtype.kind == "c" and not dtype.is_complex and dtype is not dtypes.bool:
-            warnings.warn("Casting complex values to real discards the imaginary part", UserWarning, stacklevel=3)
+            warn("Casting complex values to real discards the imaginary part")
         out = c.astype(x if dtype.is_floating_point or dtype.is_complex else x.detach(), dtype=dtype.numpy)
     if device is not None:
         F, index = place(device)

@@ -3,7 +3,6 @@ not know any derivative."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -15,6 +14,7 @@ from gradcore.graph import modes
 from gradcore.ops import literals
 from gradcore.ops.out import put_out
 from gradcore.ops.registry import op
+from gradcore.recorder.caller import warn
 from gradcore.recorder.transfer import moved
 from gradcore.recorder.value import Value, meta, wrap
 
@@ -139,7 +139,7 @@ def tensor(
     ragged sequences, RuntimeError for `requires_grad` with an integer dtype.
     """
     if isinstance(data, Value):
-        warnings.warn(COPY_WARNING.format("torch.tensor"), UserWarning, stacklevel=2)
+        warn(COPY_WARNING.format("torch.tensor"))
     wanted = None if dtype is None else dtypes.as_dtype(dtype, op="tensor")
     array = converted(data, wanted, device, copy=True)
     if requires_grad:
@@ -253,7 +253,7 @@ def new_tensor(
 ) -> Tensor:
     """Return a copy of `data` with this tensor's dtype and device unless others are given."""
     if isinstance(data, Value):
-        warnings.warn(COPY_WARNING.format("tensor.new_tensor"), UserWarning, stacklevel=2)
+        warn(COPY_WARNING.format("tensor.new_tensor"))
     kind = dtypes.of((data if isinstance(data, Value) else input)._array.dtype)
     wanted = kind if dtype is None else dtypes.as_dtype(dtype, op="new_tensor")
     if requires_grad:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from gradcore.ops.arguments import need_tensor
 from gradcore.ops.reductions import count_over, mean
 from gradcore.ops.registry import label, op
 from gradcore.primitives import reductions as r
+from gradcore.recorder.caller import warn
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
@@ -33,11 +33,9 @@ def _deviation(
     count = count_over(x, axes)
     dof = count - correction
     if dof <= 0:
-        warnings.warn(
+        warn(
             f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction "
             "factor (input numel divided by output numel).",
-            UserWarning,
-            stacklevel=4,
         )
     return reduce(x, axis=axes, count=count, dof=dof, keepdims=keepdim)  # type: ignore[no-any-return]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
@@ -24,6 +23,7 @@ from gradcore.primitives import elementwise as e
 from gradcore.primitives import selection as choose
 from gradcore.primitives.indexing import basic_getitem
 from gradcore.primitives.shape import reshape
+from gradcore.recorder.caller import warn
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
@@ -214,7 +214,7 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, a
     if weights is not None and aweights is not None and correction:
         dof = e.subtract(total, e.divide(e.multiply(sum(e.multiply(weights, aweights)), correction), total))
     if float(dof) <= 0:
-        warnings.warn("cov(): degrees of freedom is <= 0", UserWarning, stacklevel=3)
+        warn("cov(): degrees of freedom is <= 0")
         dof = 0.0
     apart = e.subtract(rows, mean)
     other = apart if weights is None else e.multiply(apart, wide)

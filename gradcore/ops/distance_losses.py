@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from gradcore.primitives import elementwise as e
 from gradcore.primitives import selection as s
 from gradcore.primitives import transcendental as t
 from gradcore.primitives.distances import huber
+from gradcore.recorder.caller import warn
 from gradcore.recorder.value import Value
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ for _function in (cosine_similarity, pairwise_distance):
 
 
 def _huber(name: str, input: Any, target: Any, delta: float) -> Any:
-    apart = differences(name, input, target, 2)
+    apart = differences(name, input, target)
     if apart._array.dtype.kind in "biuc":
         kernel = name.replace("_loss", "_cpu")
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtypes.of(apart._array.dtype)._title}'")
@@ -304,11 +304,10 @@ def kl_div(
     """
     old = size_average is not None or reduce is not None
     if reduction == "mean" and not old:
-        warnings.warn(
+        warn(
             "reduction: 'mean' divides the total loss by both the batch size and the support size.'batchmean' divides only "
             "by the batch size, and aligns with the KL div math definition.'mean' will be changed to behave the same as "
             "'batchmean' in the next major release.",
-            stacklevel=3,
         )
     per_batch = reduction == "batchmean"
     how = which_reduction("sum" if per_batch else reduction, size_average, reduce)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from gradcore.ops.registry import functions, op
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import shape as s
 from gradcore.primitives.dropout import dropout as one_dropout
+from gradcore.recorder.caller import warn
 from gradcore.recorder.inplace import inplace as in_place
 from gradcore.recorder.value import wrap
 
@@ -118,11 +118,9 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     if ndim not in (3, 4):
         _warn_of("dropout2d", ndim, "3-D or 4-D", "2-D")
     if ndim == 3:
-        warnings.warn(
+        warn(
             "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout behavior is desired - "
             "input is interpreted as shape (N, C, L), where C is the channel dim; use dropout1d for that.",
-            UserWarning,
-            stacklevel=2,
         )
     return _dropped("dropout2d", input, p, training, inplace, True)
 
@@ -147,12 +145,10 @@ def _batched(name: str, x: Any, p: float, training: bool, inplace: bool, ndim: i
 
 
 def _warn_of(name: str, ndim: int, wanted: str, spatial: str) -> None:
-    warnings.warn(
+    warn(
         f"{name}: Received a {ndim}-D input to {name}, which is deprecated and will result in an error in a future "
         f"release. To retain the behavior and silence this warning, please use dropout instead. Note that {name} exists to "
         f"provide channel-wise dropout on inputs with {spatial} spatial dimensions: {wanted} ones.",
-        UserWarning,
-        stacklevel=3,
     )
 
 

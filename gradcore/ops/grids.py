@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from itertools import product
 from math import nan, prod
@@ -21,6 +20,7 @@ from gradcore.primitives.padding import pad
 from gradcore.primitives.products import matmul, matrix_transpose
 from gradcore.primitives.resampling import cubic, polynomial
 from gradcore.recorder import wrap
+from gradcore.recorder.caller import warn
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
@@ -47,11 +47,9 @@ def grid_sample(
                 f"nn.functional.grid_sample(): expected {name} to be {wanted}, or '{known[-1]}', but got: '{value}'"
             )
     if align_corners is None:
-        warnings.warn(
+        warn(
             "Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0. Please specify "
             "align_corners=True if the old behavior is desired. See the documentation of grid_sample for details.",
-            UserWarning,
-            stacklevel=2,
         )
     _check(input, grid, mode)
     shape, n = tuple(input._array.shape), input._array.ndim - 2
@@ -208,11 +206,9 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     if theta._array.dtype.kind not in "fV":
         raise ValueError(f"Expected theta to have floating point type, but got {theta.dtype}")
     if align_corners is None:
-        warnings.warn(
+        warn(
             "Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0. Please specify "
             "align_corners=True if the old behavior is desired. See the documentation of grid_sample for details.",
-            UserWarning,
-            stacklevel=2,
         )
     wanted = tuple(int(n) for n in size)
     n, shape = len(wanted) - 2, tuple(theta._array.shape)

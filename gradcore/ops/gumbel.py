@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from gradcore.graph import modes
@@ -15,6 +14,7 @@ from gradcore.ops.softmax import softmax
 from gradcore.primitives import elementwise as e
 from gradcore.primitives.transcendental import log
 from gradcore.recorder import wrap
+from gradcore.recorder.caller import warn
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
@@ -29,7 +29,7 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
     """
     need_tensor(logits, "gumbel_softmax", "logits")
     if eps != 1e-10:
-        warnings.warn("`eps` parameter is deprecated and has no effect.", UserWarning, stacklevel=2)
+        warn("`eps` parameter is deprecated and has no effect.")
     with modes.no_grad():
         noise: Any = e.negative(log(wrap(drawn_like(logits, "gumbel_softmax", exponential(1.0), None))))
     soft: Any = softmax((logits + noise) / tau, dim)

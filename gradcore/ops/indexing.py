@@ -6,7 +6,6 @@ sequences pick elements of that view.
 
 from __future__ import annotations
 
-import warnings
 from operator import index as as_int
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from gradcore.ops.arguments import axis
 from gradcore.ops.registry import op
 from gradcore.primitives import conversion as c
 from gradcore.primitives import indexing as p
+from gradcore.recorder.caller import warn
 from gradcore.recorder.errors import broadcast_mismatch, device_name
 from gradcore.recorder.primitive import renamed
 from gradcore.recorder.value import Value
@@ -136,12 +136,10 @@ def _stands_for_a_tuple(index: Any) -> bool:
         return False
     if not any(i is None or i is Ellipsis or isinstance(i, (Value, list, tuple, slice, range, str)) for i in index):
         return False
-    warnings.warn(
+    warn(
         "Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed in pytorch 2.9; use "
         "x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this will be interpreted as tensor index, x[torch.tensor(seq)], "
         "which will result either in an error or a different result",
-        UserWarning,
-        stacklevel=5,
     )
     return True
 
@@ -196,10 +194,8 @@ def _array_item(x: Any, array: Any, source: Any) -> Any:
             )
         array = F.from_host(array, F.device_of(x._array)[1])
     if kind == "u":
-        warnings.warn(
+        warn(
             "indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.",
-            UserWarning,
-            stacklevel=5,
         )
         array = F.not_equal(array, 0)
     return array

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
@@ -18,6 +17,7 @@ from gradcore.primitives import shape as s
 from gradcore.primitives import softmax
 from gradcore.primitives.activations import log_sigmoid
 from gradcore.recorder import renamed, wrap
+from gradcore.recorder.caller import warn
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
@@ -29,10 +29,8 @@ def which_reduction(reduction: Any, size_average: bool | None = None, reduce: bo
     """The name of a reduction; `size_average` and `reduce` are torch's old way to say it."""
     if size_average is not None or reduce is not None:
         reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
-        warnings.warn(
+        warn(
             f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
-            UserWarning,
-            stacklevel=4,
         )
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not a valid value for reduction")
@@ -53,19 +51,17 @@ def _title(x: Any) -> str:
 # -- distances -----------------------------------------------------------------------------------------------
 
 
-def differences(name: str, input: Any, target: Any, depth: int = 1) -> Tensor:
-    """`input` less `target`; warns the user, `depth` calls away, where they have to be broadcast, as torch does."""
+def differences(name: str, input: Any, target: Any) -> Tensor:
+    """`input` less `target`; warns the user where they have to be broadcast, as torch does."""
     need_tensor(input, name)
     need_tensor(target, name, "target")
     have, want = tuple(target._array.shape), tuple(input._array.shape)
     if have != want:
-        warnings.warn(
+        warn(
             f"Using a target size (torch.Size({list(have)})) that is different to the input size "
             f"(torch.Size({list(want)})). This will likely lead to incorrect results due to broadcasting. "
             "Please ensure "
             "they have the same size.",
-            UserWarning,
-            stacklevel=2 + depth,
         )
     return e.subtract(input, target)  # type: ignore[no-any-return]
 

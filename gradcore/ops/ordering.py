@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from operator import index
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from gradcore.ops.arguments import axis, need_tensor
 from gradcore.ops.registry import methods, op
 from gradcore.ops.shaping import becomes
 from gradcore.primitives import shape as p
+from gradcore.recorder.caller import warn
 from gradcore.recorder.value import wrap
 
 if TYPE_CHECKING:
@@ -98,12 +98,10 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
 def _reversed(self: Any) -> Any:
     n = self._array.ndim
     if n != 2:
-        warnings.warn(
+        warn(
             "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will throw "
             "an error in a future release. Consider `x.mT` to transpose batches of matrices or "
             "`x.permute(*torch.arange(x.ndim - 1, -1, -1))` to reverse the dimensions of a tensor.",
-            UserWarning,
-            stacklevel=2,
         )
     return p.transpose(self, axes=tuple(reversed(range(n))))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 from gradcore import dtypes
 from gradcore.backends import of
 from gradcore.graph import modes
+from gradcore.recorder.caller import warn
 from gradcore.recorder.inplace import bump, receive, refuse_overlap, write
 from gradcore.recorder.value import Value
 
@@ -83,12 +83,10 @@ def _put(name: str, into: Value, result: Value) -> None:
         write(into, result._array, f"{name}(out=)")
         return
     if into._array.size:
-        warnings.warn(
+        warn(
             f"An output with one or more elements was resized since it had shape {list(into._array.shape)}, which does "
             f"not match the required output shape {list(result._array.shape)}. This behavior is deprecated, and in a "
             "future PyTorch release outputs will not be resized unless they have zero elements.",
-            UserWarning,
-            stacklevel=5,
         )
     F = of(into._array)
     into._array = F.owned(F.astype(result._array, into._array.dtype))

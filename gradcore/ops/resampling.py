@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from operator import index
@@ -14,6 +13,7 @@ from gradcore.ops.arguments import need_tensor
 from gradcore.ops.registry import label, op
 from gradcore.primitives.conversion import copy
 from gradcore.primitives.resampling import Sampling, resample
+from gradcore.recorder.caller import warn
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
@@ -164,9 +164,7 @@ def _check_mode(mode: str, ndim: int, align_corners: bool | None, antialias: boo
 
 
 def _warn(name: str) -> None:
-    warnings.warn(
-        f"`nn.functional.{name}` is deprecated. Use `nn.functional.interpolate` instead.", UserWarning, stacklevel=3
-    )
+    warn(f"`nn.functional.{name}` is deprecated. Use `nn.functional.interpolate` instead.")
 
 
 @op(namespace="nn.functional", method=False)

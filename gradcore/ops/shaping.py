@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from gradcore.ops.conversion import contiguous
 from gradcore.ops.registry import label, methods, op
 from gradcore.primitives import conversion as c
 from gradcore.primitives import shape as p
+from gradcore.recorder.caller import warn
 from gradcore.recorder.errors import broadcast_mismatch
 from gradcore.recorder.inplace import reshaped
 from gradcore.recorder.value import Value
@@ -312,10 +312,8 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     """Return the coordinates of the grid that 0-d and 1-d tensors span: "ij" row first, "xy" column first."""
     found = arguments.tensors(tensors, "meshgrid")
     if indexing is None:
-        warnings.warn(
+        warn(
             "torch.meshgrid: in an upcoming release, it will be required to pass the indexing argument.",
-            UserWarning,
-            stacklevel=3,
         )
     elif indexing not in {"ij", "xy"}:
         raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')

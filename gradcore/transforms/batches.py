@@ -6,13 +6,13 @@ The kind of a primitive says how: elementwise ones broadcast; of the others, axe
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from textwrap import indent
 from typing import Any
 
 from gradcore.backends import of
+from gradcore.recorder.caller import user_line
 from gradcore.recorder.primitive import Primitive, registry
 from gradcore.transforms import lifted
 from gradcore.transforms.lifted import Frame, Lifted, evaluate, top_of
@@ -32,21 +32,8 @@ class NeedsLoop(BaseException):
         self.frame, self.what, self.where = frame, what, user_line()
 
 
-def user_line() -> str:
-    """The file and line of the caller outside gradcore."""
-    frame: Any = sys._getframe(1)
-    while frame is not None and _is_ours(frame):
-        frame = frame.f_back
-    return "?" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
-
-
 # Functions of backends that change their first argument.
 WRITERS = frozenset("add_at copyto put_along_axis scatter_add setitem".split())
-
-
-def _is_ours(frame: Any) -> bool:
-    name: str = frame.f_globals.get("__name__", "")
-    return name.partition(".")[0] == "gradcore" or bool(frame.f_code.co_filename == "<gradcore>")
 
 
 class Batched(Lifted):

@@ -19,7 +19,7 @@ from gradcore.primitives import selection
 from gradcore.primitives import shape as s
 from gradcore.recorder.caller import warn
 from gradcore.recorder.errors import broadcast_mismatch
-from gradcore.recorder.inplace import bump, check_writable, overwritten, receive, store
+from gradcore.recorder.inplace import bump, check_writable, overlapping, overwritten, receive, refuse_overlap, store, target
 from gradcore.recorder.primitive import renamed
 from gradcore.recorder.transfer import transfer
 from gradcore.recorder.value import Value, wrap
@@ -131,6 +131,17 @@ def _refuse_overlap(into: Any, array: Any, name: str) -> None:
         )
 
 
+def allow_expanded(t: Any, name: str, value: Any) -> None:
+    """Warn if elements of `t` share memory, where torch lets them be written all the same.
+
+    Raises RuntimeError if the write would be recorded, for its gradients would not be those of the values in memory.
+    """
+    if overlapping(t._array):
+        if is_grad_enabled() and any(isinstance(x, Value) and target(x) is not None for x in (t, value)):
+            refuse_overlap(t, name)
+        warn(f"Use of {name} on expanded tensors is deprecated. Please clone() the tensor before performing this operation.")
+
+
 def assign(view: Any, value: Any, name: str, non_blocking: bool = False) -> Any:
     """Make the Tensor `view` hold `value`, broadcast and converted; recorded."""
     receive(view, value)
@@ -161,6 +172,7 @@ def assign(view: Any, value: Any, name: str, non_blocking: bool = False) -> Any:
 def put(view: Any, index: tuple[Any, ...], value: Any, name: str, accumulate: bool = False) -> Any:
     """Write `value` into the Tensor `view` at an index with arrays (add it there, with `accumulate`); recorded."""
     receive(view, value)
+    allow_expanded(view, "index_put_", value)
     F = of(view._array)
     if not accumulate and view._node is None and view._meta is None and value._node is None:
         try:
@@ -250,6 +262,8 @@ def _fill(self: Any, value: Any) -> Any:
             "fill_ only supports 0-dimension value tensor but got tensor with "
             f"{value._array.ndim} dimensions. (shape {list(value._array.shape)})"
         )
+    else:
+        refuse_overlap(self, "fill_")
     value = converted(value, self.dtype, "fill_")
     array = value._array
     return overwritten(self, lambda into: of(into).setitem(into, ..., array), _filled[from_tensor], (value,), {}, "fill_")

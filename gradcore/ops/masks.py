@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from gradcore.backends import of
 from gradcore.ops import arguments
 from gradcore.ops.arguments import axis
-from gradcore.ops.registry import op
+from gradcore.ops.assigning import allow_expanded
+from gradcore.ops.registry import methods, op
 from gradcore.ops.scatter import check_range, out_of_bounds, row, same_dtype, scalar
 from gradcore.ops.shaping import broadcast_shapes, expand_to, reshape_to
 from gradcore.primitives import conversion as c
 from gradcore.primitives import indexing as p
 from gradcore.primitives import selection
 from gradcore.recorder.errors import broadcast_mismatch
+from gradcore.recorder.inplace import bump, check_writable, overlapping
 from gradcore.recorder.primitive import renamed
 from gradcore.recorder.value import wrap
 
@@ -90,3 +93,29 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
         return input if place.size == 0 else expand_to(c.copy(input), chosen.shape)
     values = p.getitem(reshape_to(source, (n,)), index=(F.maximum(place, 0),))
     return _masked_scatter(mask, values, input)  # type: ignore[no-any-return]
+
+
+def _onto_expanded(function: Any) -> None:
+    """Let the method in place of a filling function write into expanded tensors, too, as torch still does."""
+    name = f"{function.__name__}_"
+    usual = methods[name]
+
+    @functools.wraps(usual)
+    def method(self: Any, *args: Any, **keywords: Any) -> Any:
+        if not overlapping(self._array):
+            return usual(self, *args, **keywords)
+        value, args = (keywords.pop("value"), args) if "value" in keywords else (args[-1], args[:-1])
+        allow_expanded(self, name, value)
+        F = of(self._array)
+        filled = function(wrap(F.zeros(self._array.shape, bool)), *args, value=True, **keywords)._array
+        number, _ = scalar(self, value, name[:-1])
+        check_writable(self, name)
+        F.setitem(F.writable(self._array), (filled,), number._array)
+        bump(self, name)
+        return self
+
+    methods[name] = method
+
+
+for _function in (masked_fill, index_fill):
+    _onto_expanded(_function)

@@ -21,7 +21,7 @@ from gradcore.primitives import conversion as c
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import indexing as p
 from gradcore.primitives.joining import along
-from gradcore.recorder.inplace import overwritten, receive
+from gradcore.recorder.inplace import overwritten, receive, refuse_overlap
 from gradcore.recorder.primitive import renamed
 from gradcore.recorder.value import Value, wrap
 
@@ -233,6 +233,10 @@ def _writing(plan: Callable[..., Plan]) -> Callable[..., Any]:
     def inside(self: Any, *args: Any, **keywords: Any) -> Any:
         x = row(self)
         function, values, index = plan(x, *args, **keywords)
+        if name == "index_put":
+            assigning.allow_expanded(x, "index_put_", values)
+        else:
+            refuse_overlap(x, f"{name}_")
         if isinstance(values, Value):
             receive(x, values)
         F = of(x._array)

@@ -272,14 +272,18 @@ def write(t: Value, array: Any, name: str) -> None:
 
 def refuse_overlap(t: Value, name: str) -> None:
     """Raise RuntimeError if two elements of `t` share memory, as those of an expanded tensor do."""
-    array = t._array
-    if array.size > 1 and 0 in array.strides and any(
-        s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True)
-    ):
+    if overlapping(t._array):
         raise RuntimeError(
             f"unsupported operation: more than one element of the written-to tensor refers to a single memory location "
-            f"({name} on shape {list(array.shape)}). Please clone() the tensor before performing the operation."
+            f"({name} on shape {list(t._array.shape)}). Please clone() the tensor before performing the operation."
         )
+
+
+def overlapping(array: Any) -> bool:
+    """Whether two elements share memory."""
+    if 0 not in array.strides or array.size < 2:
+        return False
+    return any(s == 0 and n > 1 for s, n in zip(array.strides, array.shape, strict=True))
 
 
 def bump(t: Value, name: str) -> None:

@@ -76,15 +76,21 @@ _take = renamed(p.getitem, "Take")
 
 @op(out="apart")
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """Return the slices of `input` along `dim` at the integers `index`. Raises IndexError out of range."""
+    """Return the slices of `input` along `dim` at the integers `index`.
+
+    Raises IndexError out of range (in an empty tensor of two dimensions or more RuntimeError, as torch).
+    """
     array, at = _index(index, "index_select"), axis(dim, input._array.ndim)
     if array.ndim > 1:
         raise IndexError(f"index_select(): Index is supposed to be a vector (got shape {list(array.shape)})")
     x = row(input)
     if x is not input and array.size != 1:
         raise RuntimeError(f"index_select(): Index to scalar can have only 1 value, got {array.size} value(s)")
-    n = x._array.shape[at]
-    check_range(array, n, 0, lambda i: IndexError(f"index out of range in self (index {i}, dimension {at} of size {n})"))
+    n, empty = x._array.shape[at], not x._array.size and x._array.ndim > 1
+    kind = RuntimeError if empty else IndexError
+    said = "index out of range in self" if not empty else "INDICES element is out of DATA bounds"
+    said = said if n or not empty else "index_select(): self indexing axis dim should be positive"
+    check_range(array, n, 0, lambda i: kind(f"{said} (index {i}, dimension {at} of size {n})"))
     out = _index_select(x, index=along(at, array.reshape(-1)))
     return out if x is input else scalar_again(out, _index_select)  # type: ignore[no-any-return]
 

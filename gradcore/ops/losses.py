@@ -151,19 +151,21 @@ def _nll(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str
         return score(input, target, weights=share, total=total)  # type: ignore[no-any-return]
     counted, safe = _counted(target._array, classes, ignore_index)
     F = of(input._array)
-    shares = F.astype(counted, input._array.dtype)
-    if weight is not None:
-        shares = F.take(weight._array, safe) * shares
-    if reduction != "mean":
-        return score(input, wrap(safe), weights=-shares, total=total, counted=counted)  # type: ignore[no-any-return]
-    whole = F.sum(shares)
     before = F.noise()
     try:
         F.quiet()
-        shares = F.where(counted, -shares / whole, shares)
-        nothing = whole / whole - 1  # the mean of nothing is nan, though its gradient is 0
+        shares = F.astype(counted, input._array.dtype)
+        if weight is not None:
+            shares = F.where(counted, F.take(weight._array, safe), shares)
+        if reduction == "mean":
+            whole = F.sum(shares)
+            shares = F.where(counted, shares / whole, shares)
+            nothing = whole / whole - 1  # the mean of nothing is nan, though its gradient is 0
+        shares = -shares
     finally:
         F.unquiet(before)
+    if reduction != "mean":
+        return score(input, wrap(safe), weights=shares, total=total, counted=counted)  # type: ignore[no-any-return]
     loss = score(input, wrap(safe), weights=shares, total=total, counted=counted)
     node = "NllLoss" if score is p.score else "NllLoss2D"
     return _or_nothing[node](loss, wrap(F.as_array(nothing)))  # type: ignore[no-any-return]

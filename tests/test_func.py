@@ -28,6 +28,16 @@ def smooth(T: Any, x: Any) -> Any:
     return (x.sin() * x.exp()).sum() / (1 + (x * x).sum()) + x.prod()
 
 
+@pytest.mark.parametrize("name", ["sgn", "abs", "angle"])
+def test_at_complex_zeros_forward_mode_has_no_quotients_of_zeros(name: str) -> None:
+    def program(T: Any, F: Any, x: Any, t: Any) -> Any:
+        f = getattr(T, name)
+        return F.jvp(f, (x,), (t,)), F.vjp(f, x)[1](f(x) * 0 + 1)
+
+    z = numbers(4) + 1j * numbers(4)
+    beside(program, np.where([True, False, True, False], z, 0), z + 1)
+
+
 # -- nesting -------------------------------------------------------------------------------------------------
 
 DERIVATIVES = ["grad", "jacrev", "jacfwd", "hessian"]

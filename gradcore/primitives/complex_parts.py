@@ -41,7 +41,9 @@ def _angle_pull(F: Any, g: Array, x: Array, x_dtype: Any) -> Array:
     if x_dtype.kind != "c":
         return F.zero(g)
     size = F.absolute(x)
-    return F.masked(g / size * (x / size) * 1j, size != 0)
+    there = size != 0
+    size = F.where(there, size, 1.0)  # forward mode, which transposes this, would divide a zero by it
+    return F.masked(g / size * (x / size) * 1j, there)
 
 
 @primitive("elementwise", x=_angle_pull, holomorphic=False, to_float=True)

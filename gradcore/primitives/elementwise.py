@@ -106,7 +106,7 @@ def _sgn_pull(F: Any, g: Array, x: Array, out: Array, x_dtype: Any) -> Array:
     # The part of g along z/|z| goes, the rest is divided by |z|; at 0 nothing is left, as in torch.
     size = F.absolute(x)
     across = g - F.real(F.conj(g) * out) * out
-    return F.masked(across / size, size != 0)
+    return F.masked(across / F.where(size == 0, 1.0, size), size != 0)
 
 
 @primitive("elementwise", x=_sgn_pull, holomorphic=False)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
-from tests.oracle import checks, edges, gradients, transforms, writes
+from tests.oracle import checks, edges, gradients, modes, transforms, writes
 from tests.oracle.catalogue import Entry
 from tests.oracle.library import Library, OnDevice, StandIn
 from tests.oracle.trial import Check
@@ -15,7 +15,8 @@ from tests.oracle.trial import Check
 CHECKS: dict[str, Check] = {
     check.name: check for check in [*checks.CHECKS, *gradients.CHECKS, *transforms.CHECKS, *writes.CHECKS]
 }
-ASKED_FOR: dict[str, Check] = {check.name: check for check in edges.CHECKS}  # by name only: their samples are not op_db's
+# By name only: their samples are not op_db's, or a few of them.
+ASKED_FOR: dict[str, Check] = {check.name: check for check in [*edges.CHECKS, *modes.CHECKS]}
 DTYPES = ("float64", "float32")
 
 

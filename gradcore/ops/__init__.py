@@ -20,7 +20,7 @@ from gradcore.ops import (
 from gradcore.ops.later import METHODS as METHODS
 from gradcore.ops.later import MODULES
 from gradcore.ops.registry import functions as functions
-from gradcore.ops.registry import methods
+from gradcore.ops.registry import methods, namespaces
 
 
 def load() -> None:
@@ -57,4 +57,6 @@ def method(name: str) -> Any:
 def __getattr__(name: str) -> Any:
     if name == "aten":
         return import_module(f"{__name__}.aten")
+    if name in namespaces:
+        return namespaces[name]
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

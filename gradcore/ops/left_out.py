@@ -19,7 +19,6 @@ REASONS: Final = {
     "get_num_threads": _THREADS,
     "hub": "save and load take safetensors and npz",
     "jit": _EAGER,
-    "library": "gradcore.autograd.Function makes an operation of one's own",
     "multiprocessing": "Python's own is there; arrays are shared by multiprocessing.shared_memory",
     "onnx": "there is no graph before a program runs",
     "profiler": "gradcore.autograd.profiler has profile and record_function",

@@ -25,6 +25,9 @@ C = TypeVar("C", bound=Callable[..., Any])
 functions: Final[dict[str, dict[str, Callable[..., Any]]]] = defaultdict(dict)
 methods: Final[dict[str, Callable[..., Any]]] = {}
 
+# Operators that users define (gradcore.library), by namespace: they are `gradcore.ops.<namespace>.<name>`.
+namespaces: Final[dict[str, Any]] = {}
+
 # NumPy's names of torch's parameters, which torch takes too.
 NUMPY_NAMES: Final = {"axis": "dim", "keepdims": "keepdim"}
 

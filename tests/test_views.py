@@ -315,3 +315,35 @@ def test_writes_through_repeated_elements_and_kept_gradients_of_reshaped_tensors
         found.append([x.grad, y, out, *([t.grad for t in (y, out) if t.retains_grad])])
     for mine, theirs in zip(*found, strict=True):
         np.testing.assert_allclose(mine.detach().numpy(), theirs.detach().numpy(), rtol=1e-12)
+
+
+PARTS = {
+    "real": lambda T, z: z.real,
+    "imag": lambda T, z: z.imag,
+    "rows of imag": lambda T, z: z.imag[1:],
+    "imag of a diagonal": lambda T, z: z.diagonal().imag,
+    "transposed": lambda T, z: z.t().imag.t(),
+    "view_as_real": lambda T, z: T.view_as_real(z)[..., 1],
+    "view_as_complex": lambda T, z: T.view_as_complex(T.view_as_real(z))[0],
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_writes_into_parts_of_complex_numbers(part: str) -> None:
+    draw = np.random.default_rng()
+    numbers, factors, weights = (draw.normal(size=(3, 3)) for _ in range(3))
+
+    def derivatives(T: Any) -> Any:
+        def function(x: Any, y: Any) -> Any:
+            z = T.complex(x, x.sin()) * 1
+            shown = PARTS[part](T, z)
+            shown.mul_(y[: shown.shape[0], 0] if shown.ndim == 1 else y[: shown.shape[0]])
+            shown[0] = y[1, 1]
+            return (z * T.complex(y, x)).abs().pow(3).sum() + (shown * shown).abs().sum()
+
+        leaves = [T.tensor(each, requires_grad=True) for each in (numbers, factors)]
+        firsts = T.autograd.grad(function(*leaves), leaves, create_graph=True)
+        return [*firsts, *T.autograd.grad((firsts[0] * T.tensor(weights)).sum(), leaves)]
+
+    for ours, theirs in zip(derivatives(gradcore), derivatives(torch), strict=True):
+        np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=1e-8, atol=1e-8)

@@ -77,6 +77,7 @@ def index_add(F: Any, x: Array, values: Array, *, index: Any) -> Array:
     x=lambda F, g, view: F.slice_update(g, 0.0, view=view),
     part=lambda F, g, view: view(F, g),
     node="CopySlices",
+    holomorphic=False,  # a view may be of parts of complex numbers
 )
 def slice_update(F: Any, x: Array, part: Array, *, view: Any) -> Array:
     """`x` with what the chain of views `view` shows of it replaced by `part`, an array of that shape or a number."""

@@ -1,11 +1,13 @@
 """Operators made of functions (gradcore.library), as programs that torch runs too."""
 
 # No annotations as strings here: infer_schema would not find the names of functions' variables.
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+import gradcore
 from tests.operators_beside import check, fresh, leaf, numpy_sin, text_of
 from tests.twin import attempt
 
@@ -131,6 +133,49 @@ def a_written_argument(lib: Any) -> Any:
     op(saved.detach(), 2.0)
     formula = attempt(lambda: op.register_autograd(lambda ctx, g: g))
     return results, x, x._version, view._version, attempt(saved.sum().backward), formula
+
+
+@program
+def a_written_argument_that_requires_grad(lib: Any) -> Any:
+    def scale(x: lib.Tensor, by: float) -> lib.Tensor:
+        x.mul_(by)
+        return x * 1
+
+    op = lib.library.custom_op(f"{fresh()}::scale", scale, mutates_args=("x",))
+    x = leaf(lib, 3)
+    y = x * 1
+    out = op(y, 3.0)
+    y.sum().backward()
+    return y.detach(), x.grad, out.requires_grad, attempt(lambda: op(y, 2.0).sum().backward())[1], x._version
+
+
+@program
+def a_list_with_gaps(lib: Any) -> Any:
+    def first(xs: list[lib.Tensor | None], n: int = 1) -> lib.Tensor:
+        return next(x for x in xs if x is not None) * n
+
+    op = lib.library.custom_op(f"{fresh()}::first", first, mutates_args=())
+    return op([None, lib.ones(2)]), op([lib.ones(1)], 3), attempt(lambda: op(None))
+
+
+@program
+def an_operator_for_triton_of_operations(lib: Any) -> Any:
+    def composed(x: lib.Tensor) -> lib.Tensor:
+        return x.sin() * 2
+
+    logging.disable(logging.WARNING)
+    try:
+        op = lib.library.triton_op(f"{fresh()}::composed", composed, mutates_args=())
+    finally:
+        logging.disable(logging.NOTSET)
+    x = leaf(lib, 3)
+    y = op(x)
+    before = attempt(y.sum().backward)
+    op.register_autograd(
+        lambda ctx, g: 2 * g * ctx.saved_tensors[0].cos(),
+        setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs),
+    )
+    return y, before, lib.autograd.grad(op(x).sum(), x)
 
 
 @program
@@ -285,3 +330,22 @@ def batches_by_a_rule_of_several_results(lib: Any) -> Any:
 @pytest.mark.parametrize("f", PROGRAMS, ids=lambda f: f.__name__)
 def test_programs_do_as_in_torch(f: Callable[[Any], Any]) -> None:
     check(f, torch)
+
+
+def test_a_kernel_disabled_in_vain_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    said = []
+    for lib in (torch, gradcore):
+
+        def f(x: lib.Tensor) -> lib.Tensor:
+            return x * 1
+
+        op = lib.library.custom_op("test_logged::f", f, mutates_args=())
+        caplog.clear()
+        with op.set_kernel_enabled("cpu", enabled=False), op.set_kernel_enabled("cpu", enabled=False):
+            op.register_kernel("cpu", lambda x: x * 2)
+            assert op(lib.ones(1)).item() == 1
+        with op.set_kernel_enabled("cpu"):
+            assert op(lib.ones(1)).item() == 2
+        said.append([" ".join(each.split()) for each in caplog.messages if "Attempted" in each])
+    assert said[0] == said[1]
+    assert len(said[1]) == 4

@@ -144,6 +144,36 @@ def keys(lib: Any) -> Any:
 
 
 @program
+def a_kernel_around_another(lib: Any) -> Any:
+    library = lib.library.Library(fresh(), "FRAGMENT")
+    library.define("foo(Tensor x, float by=2) -> Tensor")
+    library.impl("foo", lambda x, by=2: x * by, "CPU")
+    op = getattr(lib.ops, library.ns).foo
+    original = lib.library.get_kernel(op.default, "CPU")
+
+    def only_negative(keys: Any, x: Any, by: float = 2) -> Any:
+        return original.call_boxed(keys, x, by) if (x < 0).any() else lib.zeros_like(x)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        library.impl("foo", only_negative, "CPU", with_keyset=True)
+    return op(lib.ones(2)), op(-lib.ones(2)), op(-lib.ones(2), 5.0)
+
+
+@program
+def a_fallthrough_and_a_rule_for_a_composition(lib: Any) -> Any:
+    library = lib.library.Library(fresh(), "FRAGMENT")
+    for name in ("through", "composed"):
+        library.define(f"{name}(Tensor x) -> Tensor")
+    library.impl("through", lambda x: x * 3, "CPU")
+    library.impl("through", lib.library.fallthrough_kernel, "Autograd")
+    library.impl("composed", lambda x: x * 3, "CompositeImplicitAutograd")
+    lib.library.register_vmap(f"{library.ns}::composed", lambda info, in_dims, x: (x * 5, in_dims[0]))
+    namespace, x = getattr(lib.ops, library.ns), leaf(lib, 2, 3)
+    return namespace.through(x), lib.autograd.grad(namespace.through(x).sum(), x), lib.vmap(namespace.composed)(x.detach())
+
+
+@program
 def kernels_without_a_derivative(lib: Any) -> Any:
     namespace = fresh()
     library = lib.library.Library(namespace, "FRAGMENT")

@@ -167,7 +167,8 @@ class CustomOpDef:
         """Let the function that the operator was made of stand in for a kernel in a block, or the other way round."""
         action, before = "enable" if enabled else "disable", device_type in self._disabled
         if device_type not in self._kernels:
-            _log.warning("Attempted to %s kernel for %s but no kernel was registered for it.", action, device_type)
+            what = "Attempted to %s kernel for %s but no kernel was registered for this device type."
+            _log.warning(what, action, device_type)
         if before is not enabled:
             _log.warning("Attempted to %s kernel for %s but it was already %sd.", action, device_type, action)
         (self._disabled.discard if enabled else self._disabled.add)(device_type)
@@ -188,7 +189,7 @@ class CustomOpDef:
 
     def register_vmap(self, func: Kernel | None = None) -> Any:
         """Register the operator for batches. See `gradcore.library.register_vmap`."""
-        return _register_vmap(self._opoverload, func)
+        return _register_vmap(self._opoverload, func, self._lib)
 
     def register_autocast(self, device_type: str, cast_inputs: Any) -> NoReturn:
         """Raise NotImplementedError: there is no autocast."""
@@ -218,9 +219,11 @@ def _check_functional(op: OpOverload, shown: Any) -> None:
         )
 
 
-def _register_vmap(op: OpOverload, func: Kernel | None) -> Any:
+def _register_vmap(op: OpOverload, func: Kernel | None, lib: Library | None) -> Any:
     def register(f: Kernel) -> None:
         op.vmap_rule = f
+        if lib is not None:
+            lib._undos.append(lambda: setattr(op, "vmap_rule", None))
 
     return register if func is None else register(func)
 
@@ -304,7 +307,7 @@ def register_vmap(op: Op, func: Kernel | None = None, /, *, lib: Library | None 
         return found.register_vmap(func)
     overload = lookup(found)
     _check_positional(overload, "register_vmap")
-    return _register_vmap(overload, func)
+    return _register_vmap(overload, func, lib)
 
 
 def _check_positional(op: OpOverload, registration: str) -> None:

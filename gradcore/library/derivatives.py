@@ -27,13 +27,16 @@ if TYPE_CHECKING:
 
 
 class _Call:
-    """One call of an operator: how its arguments and its results nest."""
+    """One call of an operator: how its arguments and its results nest. It holds no tensor, since nodes hold it."""
 
     def __init__(self, values: Sequence[Any], named: dict[str, Any]) -> None:
         self.inputs, self.named = Shape(tuple, None, tuple(map(_nesting, values))), named
         self.output = Shape(None)
+
+    def flat(self, values: Sequence[Any]) -> list[Any]:
+        """The arguments of the Function, but for the last."""
         nested = zip(values, self.inputs.inner, strict=True)
-        self.flat = [leaf for a, shape in nested for leaf in (a if shape.inner else [a])]
+        return [leaf for a, shape in nested for leaf in (a if shape.inner else [a])]
 
     def output_of(self, results: tuple[Any, ...]) -> Any:
         """The results in their nesting."""
@@ -52,13 +55,13 @@ def recorded(op: OpOverload, values: Sequence[Any], named: dict[str, Any]) -> An
         with modes.no_grad():
             return op.below(values, named)
     call = _Call(values, named)
-    return call.output_of(_function(op).apply(*call.flat, call))
+    return call.output_of(_function(op).apply(*call.flat(values), call))
 
 
 def mapped(op: OpOverload, values: Sequence[Any], named: dict[str, Any]) -> Any:
     """What `op` is of a batch; NotImplemented if there is none among the arguments."""
     call = _Call(values, named)
-    results = function_transforms.mapped(_function(op), (*call.flat, call))
+    results = function_transforms.mapped(_function(op), (*call.flat(values), call))
     return results if results is NotImplemented else call.output_of(results)
 
 
@@ -70,7 +73,7 @@ def _on_plain_arrays(op: OpOverload, values: Sequence[Any], named: dict[str, Any
     result = mapped(op, values, named)
     if result is NotImplemented:
         call = _Call(values, named)
-        parts = [_primal(t, top) if isinstance(t, Value) else t for t in call.flat]
+        parts = [_primal(t, top) if isinstance(t, Value) else t for t in call.flat(values)]
         result = _on_plain_arrays(op, call.inputs.tree(parts), named)
     leaves = [lift(t, top.frame) if isinstance(t, Value) else t for t in leaves_of(result)]
     return shape_of(result).tree(leaves)
@@ -95,7 +98,7 @@ def _one_by_one(op: OpOverload, info: Any, in_dims: tuple[Any, ...], values: tup
     call, dims = _Call(values, named), leaves_of(in_dims)
     results = []
     for i in range(info.batch_size):
-        each = [t if dim is None else t.select(dim, i) for t, dim in zip(call.flat, dims, strict=True)]
+        each = [t if dim is None else t.select(dim, i) for t, dim in zip(call.flat(values), dims, strict=True)]
         results.append(op(*call.inputs.tree(each), **named))
         if all(dim is None for dim in dims):
             return results[0], None
@@ -197,9 +200,6 @@ class WarnNotImplemented(Function):
 
 def unregistered(op: OpOverload, values: Sequence[Any], named: dict[str, Any]) -> Any:
     """Run the kernel of `op`, recorded as far as it consists of operations, and see that a backward through it warns."""
-    done = mapped(op, values, named) if modes.unusual else NotImplemented
-    if done is not NotImplemented:
-        return done
     result = op.below(values, named)
     inputs = [t for t in tensors_in([*values, *named.values()]) if t.requires_grad]
     if not modes.is_grad_enabled() or not inputs:

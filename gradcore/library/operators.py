@@ -11,6 +11,8 @@ from threading import get_ident
 from typing import Any, Final, NamedTuple, NoReturn
 
 from gradcore.devices import device
+from gradcore.graph import modes
+from gradcore.library import derivatives
 from gradcore.library.schema import Schema, SchemaMismatch, tensors_in
 from gradcore.ops.registry import namespaces
 from gradcore.recorder import inplace
@@ -81,13 +83,14 @@ class OpOverload:
         own = self.registered(f"Autograd{where}") or self.registered("Autograd")
         if own is not None:
             return self._by(own, values, named)
-        from gradcore.library import derivatives
-
         if self.derivative is not None:
             return derivatives.recorded(self, values, named)
-        if not self.has_derivative(where):
-            return derivatives.unregistered(self, values, named)
-        return self.below(values, named)
+        composed = self.has_derivative(where)
+        if modes.unusual and (self.vmap_rule is not None or not composed):
+            done = derivatives.mapped(self, values, named)
+            if done is not NotImplemented:
+                return done
+        return self.below(values, named) if composed else derivatives.unregistered(self, values, named)
 
     def _by(self, own: Kernel, values: Sequence[Any], named: dict[str, Any]) -> Any:
         """Run a kernel of an Autograd key: where it calls the operator again, that is the kernel of the device."""

@@ -315,7 +315,9 @@ def test_derivatives_up_to_the_third_at_edges_are_those_of_torch(path: str) -> N
     there, here = of(torch, path), of(gradcore, path)
     for name in dir(there):
         theirs, ours = getattr(there, name), getattr(here, name, None)
-        if name.startswith("_") or name in UNLIKE or not (callable(theirs) and callable(ours)):
+        if name.startswith(("_", "set_", "use_")) or "seed" in name or name in UNLIKE:  # what changes the process is none
+            continue
+        if not (callable(theirs) and callable(ours)):
             continue
         for point in POINTS:
             try:

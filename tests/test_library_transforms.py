@@ -187,6 +187,82 @@ def test_a_mixed_call_is_of_the_device(strict_cuda: Any) -> None:
     assert op([here, there], 2).tolist() == [3, 3]
 
 
+def test_a_kernel_of_autograd_finds_the_device_below() -> None:
+    library = gradcore.library.Library(fresh(), "FRAGMENT")
+    library.define("twice(Tensor x) -> Tensor")
+    op = getattr(gradcore.ops, library.ns).twice
+
+    class Twice(gradcore.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return op(x)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return op(g)
+
+    library.impl("twice", lambda x: gradcore.from_numpy(x.detach().numpy() * 2), "CPU")
+    library.impl("twice", Twice.apply, "Autograd")
+    x = leaf(gradcore, 3)
+    (g,) = gradcore.autograd.grad((op(x) ** 2).sum(), x, create_graph=True)
+    close(g.detach(), 8 * x.detach())
+    close(gradcore.autograd.grad(g.sum(), x)[0], 0 * x.detach() + 8)
+    library.impl("twice", lambda x: 1 / 0, "AutogradCPU")
+    with pytest.raises(ZeroDivisionError):
+        op(x)
+    with pytest.raises(ZeroDivisionError):
+        op(x)  # still: an exception does not leave the operator inside itself
+
+
+def test_opcheck_runs_the_whole() -> None:
+    runs = []
+
+    def counted(x: gradcore.Tensor) -> gradcore.Tensor:
+        runs.append(1)
+        return x * len(runs)
+
+    def sine(x: gradcore.Tensor) -> gradcore.Tensor:
+        return gradcore.from_numpy(np.sin(x.detach().numpy()))
+
+    sines = gradcore.library.custom_op(f"{fresh()}::sine", sine, mutates_args=())
+    sines.register_fake(lambda x: gradcore.empty_like(x))
+    tests = ("test_schema", "test_autograd_registration", "test_faketensor", "test_aot_dispatch_dynamic")
+    x = leaf(gradcore, 3)
+    found = gradcore.library.opcheck(sines, (x,), raise_exception=False)
+    assert [found[name] for name in tests[:3]] == ["SUCCESS"] * 3
+    assert "no autograd formula was registered" in str(found[tests[3]])
+
+    sines.register_autograd(
+        lambda ctx, g: g * ctx.saved_tensors[0].cos(),
+        setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs),
+    )
+    assert gradcore.library.opcheck(sines, (x,)) == dict.fromkeys(tests, "SUCCESS")
+    sines.register_autograd(lambda ctx, g: g * len(runs.append(1) or runs))
+    with pytest.raises(gradcore.library.OpCheckError, match="gradients of two runs differ"):
+        gradcore.library.opcheck(sines, (x,))
+    unstable = gradcore.library.custom_op(f"{fresh()}::counted", counted, mutates_args=())
+    with pytest.raises(gradcore.library.OpCheckError, match="results of two runs differ"):
+        gradcore.library.opcheck(unstable, (x.detach(),), test_utils="test_aot_dispatch_dynamic")
+
+
+def test_a_fake_implementation_sees_no_values() -> None:
+    def positive(x: gradcore.Tensor) -> gradcore.Tensor:
+        return gradcore.from_numpy(x.numpy()[x.numpy() > 0])
+
+    op = gradcore.library.custom_op(f"{fresh()}::positive", positive, mutates_args=())
+    x = gradcore.tensor([1.0, -1.0, 2.0])
+    op.register_fake(lambda x: x.new_empty(3))
+    with pytest.raises(gradcore.library.OpCheckError, match="Shapes"):
+        gradcore.library.opcheck(op, (x,))
+    for bounds in ({"max": 9}, {"max": 3}, {"min": 2, "max": 3}, {"min": 2}, {"max": 1}):
+        op.register_fake(lambda x, bounds=bounds: x.new_empty(gradcore.library.get_ctx().new_dynamic_size(**bounds)))
+        gradcore.library.opcheck(op, (x,))
+    op.register_fake(lambda x: x.new_empty(gradcore.library.get_ctx().new_dynamic_size(min=-1)))
+    with pytest.raises(gradcore.library.OpCheckError, match="min to be greater than or equal to 0"):
+        gradcore.library.opcheck(op, (x,))
+    assert gradcore.library.get_ctx() is None
+
+
 def test_what_has_no_counterpart_is_refused() -> None:
     sine, library = numpy_sin(gradcore), gradcore.library
     for call, said in (

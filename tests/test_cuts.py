@@ -51,6 +51,7 @@ CUTS: dict[str, tuple[Callable[[Any], Any], str]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")
 @pytest.mark.parametrize("name", CUTS)
 def test_a_cut_is_named_with_its_line(name: str) -> None:
     cut, told = CUTS[name]

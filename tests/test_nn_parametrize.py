@@ -194,7 +194,7 @@ def test_orthogonal_matrices_are_orthogonal_and_stay_so(shape: tuple[int, ...], 
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
         w = m.w if shape[-2] >= shape[-1] else m.w.mT
         one = gradcore.eye(w.shape[-1], dtype=w.dtype)
         assert (w.mT @ w - one).abs().max() < 1e-10
@@ -241,7 +241,7 @@ def test_the_cache_computes_once_and_forgets() -> None:
 def test_the_spectral_norm_is_one() -> None:
     w = gradcore.nn.Linear(6, 4, dtype=gradcore.float64)
     gradcore.nn.utils.parametrizations.spectral_norm(w, n_power_iterations=200)
-    assert abs(float(gradcore.linalg.matrix_norm(w.weight, 2)) - 1) < 1e-6
+    assert abs(gradcore.linalg.matrix_norm(w.weight, 2).item() - 1) < 1e-6
     w = gradcore.nn.utils.parametrizations.weight_norm(gradcore.nn.Linear(6, 4))
     w.parametrizations.weight.original0.data.fill_(3.0)
     assert (w.weight.norm(dim=1) - 3).abs().max() < 1e-5

@@ -105,7 +105,7 @@ def test_training_goes_on_from_a_file(format: str) -> None:
             loss.backward()
             optimizer.step()
             schedule.step()
-        return float(loss)
+        return loss.item()
 
     whole = train(*start(), 6)
     first = start()

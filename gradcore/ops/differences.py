@@ -213,7 +213,7 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, a
     dof = total - correction
     if weights is not None and aweights is not None and correction:
         dof = e.subtract(total, e.divide(e.multiply(sum(e.multiply(weights, aweights)), correction), total))
-    if float(dof) <= 0:
+    if dof <= 0:
         warn("cov(): degrees of freedom is <= 0")
         dof = 0.0
     apart = e.subtract(rows, mean)

@@ -9,6 +9,7 @@ from gradcore.backends import of
 from gradcore.graph import modes
 from gradcore.ops import typed
 from gradcore.ops.registry import methods
+from gradcore.recorder.caller import warn_once
 from gradcore.recorder.value import wrap
 
 if TYPE_CHECKING:
@@ -105,7 +106,16 @@ def _only(self: Tensor) -> Any:
     return self.item()
 
 
+def _leave_the_graph(self: Tensor) -> None:
+    if modes.is_grad_enabled() and self.requires_grad:
+        warn_once(
+            "Converting a tensor with requires_grad=True to a scalar may lead to unexpected behavior.\nConsider using "
+            "tensor.detach() first."
+        )
+
+
 def __float__(self: Tensor) -> float:
+    _leave_the_graph(self)
     return float(_real(self, "double"))
 
 
@@ -123,6 +133,7 @@ def _real(self: Tensor, kind: str) -> Any:
 
 
 def __complex__(self: Tensor) -> complex:
+    _leave_the_graph(self)
     return complex(_only(self))
 
 

@@ -12,6 +12,7 @@ from gradcore.backends import of
 from gradcore.ops import arguments
 from gradcore.ops.registry import methods, op
 from gradcore.recorder import errors
+from gradcore.recorder.caller import always
 from gradcore.recorder.inplace import check_writable, store
 from gradcore.recorder.value import Value, wrap
 
@@ -75,21 +76,18 @@ def typename(obj: Any, /) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-_warns_always = [False]
-
-
 @op(method=False)
 def set_warn_always(b: bool, /) -> None:
-    """Note that torch's warnings are wanted each time, not once. Nothing here holds warnings back but Python's filters."""
+    """Say that warnings which come once in a process are wanted each time."""
     if not isinstance(b, bool):
         raise RuntimeError(f"setWarnOnlyOnce expects a bool, but got {type(b).__name__}")
-    _warns_always[0] = b
+    always[0] = b
 
 
 @op(method=False)
 def is_warn_always_enabled() -> bool:
     """Return what `set_warn_always` was told last."""
-    return _warns_always[0]
+    return always[0]
 
 
 @op(function=False)

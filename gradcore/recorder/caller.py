@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Any
+from typing import Any, Final
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
@@ -13,6 +13,18 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     while frame.f_back is not None and is_ours(frame):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)
+
+
+def warn_once(message: str) -> None:
+    """Warn of this for the first time in the process, and from then on only if `always` is true."""
+    if always[0] or message not in _told:
+        _told.add(message)
+        warn(message)
+
+
+# Whether torch's warnings are wanted each time (`set_warn_always`).
+always: Final = [False]
+_told: Final[set[str]] = set()
 
 
 def user_line() -> str:

@@ -199,6 +199,22 @@ def results_that_share_memory(lib: Any) -> Any:
 
 
 @program
+def results_that_are_views_by_their_schema(lib: Any) -> Any:
+    text = "(Tensor(a) x) -> Tensor(a)"
+    flat = lib.library.custom_op(f"{fresh()}::flat", lambda x: x.view(-1), mutates_args=(), schema=text)
+    x = lib.ones(2, 2)
+    y = flat(x)
+    y.mul_(2)
+    flat.register_autograd(lambda ctx, g: g.view(2, 2) * 3)
+    library = lib.library.Library(fresh(), "FRAGMENT")
+    library.define(f"flat{text}")
+    refused = attempt(lambda: lib.library.register_autograd(f"{library.ns}::flat", lambda ctx, g: g))
+    z = leaf(lib, 2, 2)
+    found = flat(z).detach(), lib.autograd.grad(flat(z).sum(), z), attempt(lambda: flat(z * 1).mul_(2))[1]
+    return y, x, y._is_view(), y._base is x, refused, found
+
+
+@program
 def results_that_are_none_of_the_schema(lib: Any) -> Any:
     def number(x: lib.Tensor) -> lib.Tensor:
         return 3

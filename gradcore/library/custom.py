@@ -141,7 +141,8 @@ class CustomOpDef:
         def run(*args: Any, **keywords: Any) -> Any:
             fn = self._init_fn if kind in self._disabled else self._kernels[kind]
             result = fn(*args, **keywords)
-            self._check_apart(result, [*args, *keywords.values()], fn)
+            if not self._opoverload._schema.is_view:
+                self._check_apart(result, [*args, *keywords.values()], fn)
             return result
 
         return run
@@ -184,7 +185,7 @@ class CustomOpDef:
 
     def register_autograd(self, backward: Kernel, /, *, setup_context: Kernel | None = None) -> None:
         """Register the derivative. See `gradcore.library.register_autograd`."""
-        _check_functional(self._opoverload, self)
+        _check_functional(self._opoverload, self, views=True)
         self._opoverload.derivative = Derivative(backward, setup_context)
 
     def register_vmap(self, func: Kernel | None = None) -> Any:
@@ -211,8 +212,8 @@ def _memory(t: Value) -> Any:
     return of(t._array).storage(t._array)
 
 
-def _check_functional(op: OpOverload, shown: Any) -> None:
-    if not op._schema.is_functional:
+def _check_functional(op: OpOverload, shown: Any, *, views: bool = False) -> None:
+    if op._schema.is_mutable or (op._schema.is_view and not views):
         raise RuntimeError(
             f"Cannot register autograd formula for non-functional operator {shown} with schema {op._schema}. Please create "
             "a functional operator and register an autograd formula for that."

@@ -222,9 +222,9 @@ class Schema:
         return any(each.type.is_write for each in self.arguments)
 
     @property
-    def is_functional(self) -> bool:
-        """Whether no argument is written and no result shares memory with one."""
-        return not self.is_mutable and not any(each.core.alias for each in self.returns)
+    def is_view(self) -> bool:
+        """Whether a result shares memory with an argument, and none is written."""
+        return not self.is_mutable and any(each.core.alias for each in self.returns)
 
     @property
     def positional(self) -> int:

@@ -258,3 +258,25 @@ def record_stream(input: Tensor, stream: Any) -> None:
     if not input.is_cuda:
         raise NotImplementedError(f"record_stream() is for tensors on a CUDA device, and this one is on {input.device}")
     backends.cuda_streams().used_by(input._array, stream._handle)
+
+
+def share_memory_(self: Tensor) -> Tensor:
+    """Return the tensor: its memory is shared by all threads of the process, which is all there is."""
+    return self
+
+
+def _make_subclass(cls: Any, data: Tensor, require_grad: bool = False) -> Any:
+    """A leaf of class `cls` that shares the memory of `data`. Raises TypeError for what is no class of tensors."""
+    if not isinstance(cls, type):
+        raise TypeError(f"cls must be a type (got {type(cls).__name__})")
+    if not issubclass(cls, Value):
+        raise TypeError(
+            "Creating a Tensor subclass from a class that does not inherit from Tensor is not possible. Make sure your "
+            f"class inherits from Tensor. (got {cls.__name__})"
+        )
+    if not isinstance(data, Value):
+        raise arguments.not_a_tensor("_make_subclass", "data", 2, data)
+    return data.detach().as_subclass(cls).requires_grad_(require_grad)
+
+
+methods["_make_subclass"], methods["share_memory_"] = staticmethod(_make_subclass), share_memory_

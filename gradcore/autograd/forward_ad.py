@@ -37,7 +37,7 @@ _levels = _Levels()
 
 def enter_dual_level() -> int:
     """Begin a level of forward mode and return its number."""
-    frame = Frame()
+    frame = Frame(exports=True)  # as in torch
     lifted.enter(frame)
     _levels.entered.append(frame)
     return len(_levels.entered) - 1

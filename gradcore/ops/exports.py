@@ -31,7 +31,8 @@ def tolist(self: Tensor) -> Any:
 def numpy(self: Tensor, *, force: bool = False) -> Any:
     """The NumPy array itself, sharing memory. With `force`, a detached copy from wherever it is.
 
-    Raises RuntimeError if it requires grad, outside `no_grad`, TypeError if it is on a CUDA device.
+    Raises RuntimeError if it requires grad, outside `no_grad`, or has a tangent; TypeError if it is on a CUDA device. In
+    `vmap` it is asked for by each slice.
     """
     if not force:
         if self.requires_grad and modes.is_grad_enabled():
@@ -41,7 +42,10 @@ def numpy(self: Tensor, *, force: bool = False) -> Any:
                 f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to "
                 "host memory first."
             )
-    return of(self._array).to_host(self._array)
+    array = self._array
+    while hasattr(array, "exported"):  # of a transform
+        array = array.exported()
+    return of(array).to_host(array)
 
 
 def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> Any:

@@ -26,14 +26,16 @@ _levels = count(1)
 class Frame:
     """One use of a transform: of batching with the `size` of the batch, or of forward mode.
 
-    Levels ascend for ever, so an array that outlives its frame is never taken for another's.
+    Levels ascend for ever, so an array that outlives its frame is never taken for another's. Who `exports` gives NumPy the
+    values without a word of tangents.
     """
 
-    __slots__ = ("alive", "level", "size")
+    __slots__ = ("alive", "exports", "level", "size")
 
-    def __init__(self, size: int | None = None) -> None:
+    def __init__(self, size: int | None = None, exports: bool = False) -> None:
         self.level = next(_levels)
         self.size: Any = size
+        self.exports = exports
         self.alive = True
 
     def __repr__(self) -> str:
@@ -129,6 +131,10 @@ class Lifted:
     def read(self, what: str) -> Array:
         """The values, for `what`, which leaves the transform."""
         raise NotImplementedError
+
+    def exported(self) -> Array:
+        """The values for NumPy, which sees nothing of the transform."""
+        return self.read("a NumPy array")
 
     # -- what arrays have ---------------------------------------------------------------------------------------------
 

@@ -110,6 +110,14 @@ class Dual(Lifted):
     def read(self, what: str) -> Array:
         return self.primal
 
+    def exported(self) -> Array:
+        if self.frame.alive and not self.frame.exports and self.tangent is not None:
+            raise RuntimeError(
+                "Can't call numpy() on a Tensor that has a tangent, as in jvp, jacfwd or hessian, which would be lost. "
+                "Use operations on Tensors, NumPy's functions of Tensors, or tensor.detach().numpy() for a constant."
+            )
+        return self.primal
+
     def call(self, name: str, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
         """What the backend's function `name` makes of the primals; what writes, writes tangents, too."""
         level = self.frame.level
@@ -134,9 +142,9 @@ def _call(F: Any, name: str, args: Sequence[Any], keywords: dict[str, Any]) -> A
 
 
 def innermost(x: Array) -> Array:
-    """The plain array that holds the primals of `x`."""
+    """The plain array that holds the primals of `x`, those of a batch together."""
     while isinstance(x, Lifted):
-        x = x.plain
+        x = x.primal if isinstance(x, Dual) else x.data
     return x
 
 

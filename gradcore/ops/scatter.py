@@ -243,11 +243,9 @@ def _writing(plan: Callable[..., Plan]) -> Callable[..., Any]:
             assigning.allow_expanded(x, "index_put_", values)
         else:
             refuse_overlap(x, f"{name}_")
-        if isinstance(values, Value):
-            receive(x, values)
-        F = of(x._array)
-        array = values._array if isinstance(values, Value) else values
-        if isinstance(values, Value) and F.storage(array) is F.storage(x._array):
+        receive(x, values)
+        F, array = of(x._array), values._array
+        if F.storage(array) is F.storage(x._array):
             array = F.owned(array)
         write = F.scatter_add if function.primitive.name == "index_add" else F.setitem
         overwritten(x, lambda into: write(into, index, array), function, (values,), {"index": index}, f"{name}_")

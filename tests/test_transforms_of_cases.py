@@ -230,8 +230,9 @@ def test_second_derivatives_by_either_mode_in_a_batch_are_gradients_of_gradients
         for run in many.runs
         for tangents in [[run.noise(x) for x in run.points]]
     ]
-    points, others, cotangents, t = ([gradcore.stack(x) for x in zip(*part, strict=True)] for part in zip(*each, strict=True))
-    found = [gradcore.func.vmap(mode)(points, others, cotangents, t) for mode in (forward_over_reverse, reverse_over_forward)]
+    together = [[gradcore.stack(x) for x in zip(*part, strict=True)] for part in zip(*each, strict=True)]
+    points, others, _, t = together
+    found = [gradcore.func.vmap(mode)(*together) for mode in (forward_over_reverse, reverse_over_forward)]
     curvatures = gradcore.func.vmap(forward_over_forward)(points, others, t)
     for i, (points, others, cotangents, t) in enumerate(each):
         leaves = [x.detach().requires_grad_() for x in points]

@@ -38,6 +38,17 @@ def test_at_complex_zeros_forward_mode_has_no_quotients_of_zeros(name: str) -> N
     beside(program, np.where([True, False, True, False], z, 0), z + 1)
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_tangents_of_several_levels_meet_in_one_operation(first: bool) -> None:
+    def program(T: Any, F: Any, x: Any, y: Any) -> Any:
+        def slope(x: Any) -> Any:
+            return F.jvp(lambda a, b: a * b + T.atan2(a, b) + a @ b, (y, y + 1), (x, y) if first else (y, x))[1]
+
+        return F.jvp(slope, (x,), (y,)), F.vmap(slope)(T.stack([x, y])), F.jacrev(slope)(x)
+
+    beside(program, numbers(3), numbers(3))
+
+
 # -- nesting -------------------------------------------------------------------------------------------------
 
 DERIVATIVES = ["grad", "jacrev", "jacfwd", "hessian"]

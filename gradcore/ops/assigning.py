@@ -69,6 +69,8 @@ def _written_plainly(x: Any, at: tuple[Any, ...], value: Any) -> bool:
         other = value._array
         if value._node is not None or type(other) is not type(array) or other.dtype != array.dtype:
             return False
+        if hasattr(F, "interpreter"):  # of a transform, perhaps of other levels
+            return False
         part = F.getitem(array, at)
         same = other.shape == part.shape and F.device_of(other) == F.device_of(array)
         if not same or F.storage(other) is F.storage(array):
@@ -264,6 +266,7 @@ def _fill(self: Any, value: Any) -> Any:
         )
     else:
         refuse_overlap(self, "fill_")
+        receive(self, value)
     value = converted(value, self.dtype, "fill_")
     array = value._array
     return overwritten(self, lambda into: of(into).setitem(into, ..., array), _filled[from_tensor], (value,), {}, "fill_")

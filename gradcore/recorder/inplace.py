@@ -12,7 +12,7 @@ from gradcore.backends import of
 from gradcore.graph import Leaf, Node, modes, stamps, versions
 from gradcore.recorder import errors, views
 from gradcore.recorder.primitive import Primitive
-from gradcore.recorder.record import attach, cast
+from gradcore.recorder.record import attach, cast, lifter
 from gradcore.recorder.steps import Kernel, kernels_of
 from gradcore.recorder.value import Meta, Value, wrap
 
@@ -132,9 +132,14 @@ def check_writable(t: Value, name: str) -> None:
         )
 
 
-def _apart(x: Value) -> Value:
-    """`x` with the history it has now, which a write to memory that it is a view of would change."""
-    return x if x._meta is None else wrap(x._array, target(x))
+def _beside(t: Value, others: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What is written into `t` as inputs of one level with it, with the histories they have now.
+
+    A write to memory that one of them is a view of would change its history.
+    """
+    if type(t._array) is not host.Array and lifter:
+        others = tuple(lifter[0]((t, *others), {})[1:])
+    return tuple(wrap(x._array, target(x)) if isinstance(x, Value) and x._meta is not None else x for x in others)
 
 
 def _is_leaf(t: Value) -> bool:
@@ -158,7 +163,7 @@ def store(t: Value, result: Value, name: str) -> Value:
     recorded = modes.is_grad_enabled() and (result._node is not None or _requires_grad(t))
     if recorded:
         views.refuse_hazard(t)
-        result = _apart(result)
+        (result,) = _beside(t, (result,))
     write(t, result._array, name)
     if recorded:
         if result._array.dtype != t._array.dtype:
@@ -187,7 +192,7 @@ def overwritten(
     recorded = modes.is_grad_enabled() and (bool(needed) or _requires_grad(t))
     if recorded:
         views.refuse_hazard(t)
-        others = tuple(_apart(x) if isinstance(x, Value) else x for x in others)
+        others = _beside(t, others)
     node = target(t) if recorded else None
     try:
         write_part(of(t._array).writable(t._array))

@@ -298,7 +298,7 @@ def _through_rules(
         step = kernel.steps[tuple(k == i for k in range(len(primals))), False, False]
         (part,) = step.pull(t, saver(op, step.layout)(primals, outs, params))
         total = part if total is None else total + part
-    return kernel.as_array(total)
+    return total if isinstance(total, Lifted) else kernel.as_array(total)
 
 
 def _transposed(

@@ -25,6 +25,10 @@ FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
     "through two views": lambda lib, x: written(x * 1, lambda y: y.view(2, 2)[1].mul_(x[:2] * x[2])),
     "the base of a view": lambda lib, x: base_of_view(x),
     "a copy of a transposed": lambda lib, x: copied(lib, x),
+    "a sum with what was written": lambda lib, x: written_again(x * x, lambda y: y + 1),
+    "a sum with a part of it": lambda lib, x: written_again(x * x, lambda y: y[:2] - 1),
+    "a sum with a view of it": lambda lib, x: written_again(x * x, lambda y: y.view(2, 2).t() + 1),
+    "sums with another": lambda lib, x: written_again(x * x, lambda y: x + y),
     "zeros": lambda lib, x: written(x * 0, lambda y: y[1:].copy_(x[1:] * x[:3])),
 }
 
@@ -32,6 +36,13 @@ FUNCTIONS: dict[str, Callable[[Any, Any], Any]] = {
 def written(y: Any, write: Callable[[Any], Any]) -> Any:
     write(y)
     return y * y
+
+
+def written_again(y: Any, read: Callable[[Any], Any]) -> Any:
+    y.mul_(3)
+    found = read(y)
+    y.mul_(2)
+    return found * found
 
 
 def base_of_view(x: Any) -> Any:

@@ -216,9 +216,20 @@ def push(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any
             if _share_memory(out, args[0]):
                 out.source = (args[0], op, params, i if isinstance(result, tuple) else None)
                 out._of = tangents[0]
+    made_of = [out._tangent for out in made if out.source is None and out._tangent is not None]
+    for a, t in zip(args, tangents, strict=True):
+        if t is not None and any(_share_memory(each, t) for each in made_of):
+            _lend(a)
     for name in op.again:
         made[op.outputs.index(name)]._later = partial(_tangent_again, frame, op, name, args, params)
     return made if isinstance(result, tuple) else made[0]
+
+
+def _lend(x: Dual) -> None:
+    """Note that somebody else has the tangent of `x`, or a part of it, so that a write copies it."""
+    while x.source is not None:
+        x = x.source[0]
+    x.owns = False
 
 
 def _tangent_again(frame: Frame, op: Primitive, name: str, args: Sequence[Any], params: dict[str, Any]) -> Array | None:

@@ -93,3 +93,15 @@ def test_first_and_second_tangents_are_right_and_nothing_else_changes(name: str)
         np.testing.assert_allclose(func.jacfwd(func.jacfwd(g))(x) @ u, curvature, atol=1e-12)
         whole = func.hessian(lambda x: g(x).sum())(x)
         np.testing.assert_allclose(whole @ u, curvature.sum(tuple(range(curvature.ndim - 1))), atol=1e-12)
+
+
+def test_what_tangents_of_gradients_read_again_may_not_be_overwritten() -> None:
+    def f(x: Any) -> Any:
+        y = x * 1
+        out = gradcore.nn.functional.layer_norm(y, (4,))
+        y.mul_(3)
+        return (out**3).sum()
+
+    x, u = inputs(gradcore)
+    with pytest.raises(RuntimeError, match=r"of shape \[4\], was overwritten by mul_"):
+        func.jvp(func.grad(f), (x,), (u,))

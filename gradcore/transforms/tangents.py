@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from gradcore.backends import by_type, of
-from gradcore.graph import Leaf, modes
+from gradcore.graph import Leaf, modes, stamps, versions
 from gradcore.graph.sweep import sweep
 from gradcore.recorder.primitive import Primitive, names, registry
 from gradcore.recorder.record import saver
@@ -221,7 +221,7 @@ def push(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any
         if t is not None and any(_share_memory(each, t) for each in made_of):
             _lend(a)
     for name in op.again:
-        made[op.outputs.index(name)]._later = partial(_tangent_again, frame, op, name, args, params)
+        made[op.outputs.index(name)]._later = partial(_tangent_again, frame, op, name, args, params, next(stamps))
     return made if isinstance(result, tuple) else made[0]
 
 
@@ -232,8 +232,18 @@ def _lend(x: Dual) -> None:
     x.owns = False
 
 
-def _tangent_again(frame: Frame, op: Primitive, name: str, args: Sequence[Any], params: dict[str, Any]) -> Array | None:
+def _tangent_again(
+    frame: Frame, op: Primitive, name: str, args: Sequence[Any], params: dict[str, Any], stamp: int
+) -> Array | None:
     """The tangent of a result that has no derivative by itself, but is read by rules, which do."""
+    for x in map(innermost, args):
+        write = versions.write_after(stamp, of(x).storage(x)) if type(x) in by_type else None
+        if write is not None:
+            raise RuntimeError(
+                "one of the variables needed for gradient computation has been modified by an inplace operation: input of "
+                f"{op.name}, of shape {list(x.shape)}, was overwritten by {write.by}. Use the out-of-place form of that "
+                "operation, or apply it to a clone()."
+            )
     again = op.again[name]
     named = {"F": raw(top_of(args).backend), **dict(zip(op.inputs, args, strict=True)), **op.defaults, **params}
     made = again(*(named[each] for each in names(again)))

@@ -116,7 +116,11 @@ def test_schemas_are_inferred_as_in_torch(source: str) -> None:
     assert inferred(gradcore, source, mutates_args="unknown") == inferred(torch, source, mutates_args="unknown")
 
 
-@pytest.mark.parametrize("names", [("x",), ("y",), ("z", "x"), ("w",), "x", {"x", "z"}], ids=str)
+def shown(names: Any) -> str:
+    return f"{type(names).__name__} of {' '.join(sorted(names))}"  # a set has its own order in each process
+
+
+@pytest.mark.parametrize("names", [("x",), ("y",), ("z", "x"), ("w",), "x", {"x", "z"}], ids=shown)
 def test_written_arguments_are_inferred_as_in_torch(names: Any) -> None:
     source = "def f(x: Tensor, y: int, z: List[Optional[Tensor]] = None) -> Tensor: ..."
     assert inferred(gradcore, source, mutates_args=names) == inferred(torch, source, mutates_args=names)

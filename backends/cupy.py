@@ -88,6 +88,11 @@ def as_array(result: Any) -> Any:
     return result
 
 
+def dense(x: Any) -> Any:
+    """Return a result as a contiguous array, copied if it is none."""
+    return x if x.flags.c_contiguous else ascontiguousarray(x)
+
+
 def start() -> None:
     """Get ready when the driver is known to be there: with several devices, let functions follow their arrays."""
     _follow(globals())

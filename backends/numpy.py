@@ -69,6 +69,14 @@ _all = builtins.all  # `all` is the reduction below
 # arrays and devices
 
 as_array = np.asarray
+
+
+def dense(x: Any) -> Any:
+    """Return a result as a contiguous array, copied if it is none."""
+    x = np.asarray(x)
+    return x if x.flags.c_contiguous else np.ascontiguousarray(x)
+
+
 generic = np.generic
 
 

@@ -54,8 +54,9 @@ def minimise(f: Callable[[Array], Array], w: Array, tolerance: float = 1e-10) ->
         if size <= tolerance:
             break
         p, count = solve(lambda v, w=w: jvp(gradient, (w,), (v,))[1], -g, min(0.5, size**0.5))
-        step = 1.0
-        while f(w + step * p) > f(w) + 1e-4 * step * (g @ p) and step > 1e-6:
+        step, value = 1.0, f(w)
+        rounding = 1e-14 * abs(value)  # which is all that is left of differences near the minimum
+        while f(w + step * p) > value + 1e-4 * step * (g @ p) + rounding and step > 1e-6:
             step /= 2
         w = w + step * p
         history.append((float(f(w)), size, count))

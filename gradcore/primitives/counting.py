@@ -10,21 +10,21 @@ Array = Any
 Axes = tuple[int, ...]
 
 
-@primitive("general")
+@primitive("general", dense=True)
 def all(F: Any, x: Array, *, axis: Axes, keepdims: bool = False) -> Array:
     """Whether all elements over `axis` are nonzero; uint8, as torch does, for uint8."""
     out = F.all(x, axis, keepdims=keepdims)
     return F.astype(out, "uint8") if x.dtype == "uint8" else out
 
 
-@primitive("general")
+@primitive("general", dense=True)
 def any(F: Any, x: Array, *, axis: Axes, keepdims: bool = False) -> Array:
     """Whether any element over `axis` is nonzero; uint8, as torch does, for uint8."""
     out = F.any(x, axis, keepdims=keepdims)
     return F.astype(out, "uint8") if x.dtype == "uint8" else out
 
 
-@primitive("general")
+@primitive("general", dense=True)
 def count_nonzero(F: Any, x: Array, *, axis: Axes) -> Array:
     return F.sum(x != 0, axis, dtype="int64")
 

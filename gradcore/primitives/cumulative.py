@@ -47,7 +47,7 @@ def scan(F: Any, combine: Callable[[list[Array], list[Array]], list[Array]], par
 # -- sums -------------------------------------------------------------------------------------------------
 
 
-@primitive("linear", x=lambda F, g, axis, reverse: F.cumsum(g, axis=axis, reverse=not reverse))
+@primitive("linear", dense=True, x=lambda F, g, axis, reverse: F.cumsum(g, axis=axis, reverse=not reverse))
 def cumsum(F: Any, x: Array, *, axis: int, reverse: bool = False) -> Array:
     """The sum of the elements up to each, or with `reverse` from each on."""
     if not x.ndim:
@@ -79,7 +79,7 @@ def _logcumsumexp_pull(F: Any, g: Array, x: Array, out: Array, axis: int) -> Arr
     return F.recurrence(decay, g, axis=axis, reverse=True) * F.exp(x - out)
 
 
-@primitive("general", x=_logcumsumexp_pull)
+@primitive("general", dense=True, x=_logcumsumexp_pull)
 def logcumsumexp(F: Any, x: Array, *, axis: int) -> Array:
     """The logarithm of the running sum of exp(x)."""
     return _logcumsumexp(F, x, axis)
@@ -146,7 +146,7 @@ def _cumprod_pull(F: Any, g: Array, x: Array, out: Array, axis: int, reverse: bo
     return out * F.embed(later, index=place, shape=tuple(out.shape))
 
 
-@primitive("general", x=_cumprod_pull)
+@primitive("general", dense=True, x=_cumprod_pull)
 def cumprod(F: Any, x: Array, *, axis: int, reverse: bool = False, exclusive: bool = False) -> Array:
     """The product of the elements up to each, or with `reverse` from it on; with `exclusive`, without it."""
     if not x.ndim:
@@ -166,7 +166,7 @@ def _prod_pull(F: Any, g: Array, x: Array, x_shape: tuple[int, ...], axis: int) 
     return F.spread(g, axis=(axis,), shape=x_shape) * (before * after)
 
 
-@primitive("general", x=_prod_pull)
+@primitive("general", dense=True, x=_prod_pull)
 def prod(F: Any, x: Array, *, axis: int, keepdims: bool = False) -> Array:
     """The product over one axis."""
     out = F.as_array(F.prod(x, axis, keepdims=keepdims))

@@ -32,16 +32,18 @@ def embed(F: Any, x: Array, *, index: Any, shape: tuple[int, ...]) -> Array:
     return out
 
 
-@primitive("linear", x=lambda F, g, x_shape, index: F.scatter_zeros(g, index=index, shape=x_shape), node="Index")
+@primitive(
+    "linear", dense=True, x=lambda F, g, x_shape, index: F.scatter_zeros(g, index=index, shape=x_shape), node="Index"
+)
 def getitem(F: Any, x: Array, *, index: Any) -> Array:
-    """The elements of `x` at an index with arrays, in C order."""
+    """The elements of `x` at an index with arrays."""
     last = index[-1]
     if last.dtype.kind != "b":
         if len(index) == 1 or {slice}.issuperset(map(type, index[:-1])):
             return x.take(last, len(index) - 1)
         if len(index) == x.ndim and "b" not in [each.dtype.kind if hasattr(each, "dtype") else "b" for each in index]:
             return F.take_at(x, index)
-    return F.ascontiguousarray(F.getitem(x, index))
+    return F.getitem(x, index)
 
 
 @primitive("linear", x=lambda F, g, index: F.getitem(g, index=index))

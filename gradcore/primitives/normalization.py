@@ -45,6 +45,7 @@ def destandardize(F: Any, x: Array, y: Array, scale: Array, *, axis: Axes, centr
 
 @primitive(
     "general",
+    dense=True,
     x=_standardize_rule,
     outputs=("out", "mean", "variance"),
     constant=("mean", "variance"),
@@ -108,6 +109,7 @@ def _normalize_rule(
 
 @primitive(
     "general",
+    dense=True,
     vjp=_normalize_rule,
     outputs=("out", "kept", "mean", "variance"),
     constant=("kept", "mean", "variance"),

@@ -106,6 +106,7 @@ def _lowest(dtype: Any) -> float:
 
 @primitive(
     "linear",
+    dense=True,
     x=lambda F, g, x_shape, window, counted, divisor: F.avg_pool_transposed(
         g, window=window, counted=counted, divisor=divisor, size=x_shape[len(x_shape) - window.ndim :]
     ),

@@ -18,12 +18,12 @@ Axes = tuple[int, ...] | None
 Shape = tuple[int, ...]
 
 
-@primitive("linear", x=lambda F, g, x_shape, axis: F.spread(g, axis=axis, shape=x_shape))
+@primitive("linear", dense=True, x=lambda F, g, x_shape, axis: F.spread(g, axis=axis, shape=x_shape))
 def sum(F: Any, x: Array, *, axis: Axes, keepdims: bool = False) -> Array:
     return F.sum(x, axis, keepdims=keepdims)
 
 
-@primitive("linear", x=lambda F, g, x_shape, axis, count: F.spread(g, axis=axis, shape=x_shape, count=count))
+@primitive("linear", dense=True, x=lambda F, g, x_shape, axis, count: F.spread(g, axis=axis, shape=x_shape, count=count))
 def mean(F: Any, x: Array, *, axis: Axes, count: float, keepdims: bool = False) -> Array:
     """The sum over `axis` divided by `count`; narrow types are rounded once, after the division."""
     if x.itemsize > 2:
@@ -50,7 +50,7 @@ def inner(F: Any, x: Array, y: Array, *, axis: tuple[int, ...]) -> Array:
     return composed.inner(F, x, y, axis)
 
 
-@primitive("general")
+@primitive("general", dense=True)
 def integer_sum(F: Any, x: Array, *, axis: Axes, keepdims: bool = False) -> Array:
     return F.sum(x, axis, keepdims=keepdims, dtype="int64")
 
@@ -76,13 +76,13 @@ def extremum_pull(F: Any, g: Array, x: Array, out: Array, axis: Axes, keepdims: 
     return F.where(at, evenly(F, g, at, axis, keepdims)[0], 0.0)
 
 
-@primitive("general", x=extremum_pull)
+@primitive("general", dense=True, x=extremum_pull)
 def amax(F: Any, x: Array, *, axis: Axes, keepdims: bool = False, nans: bool = False) -> Array:
     """The maximum over `axis`; `nans` says that a NaN that won gets the cotangent, not everything."""
     return F.max(x, axis, keepdims=keepdims)
 
 
-@primitive("general", x=extremum_pull)
+@primitive("general", dense=True, x=extremum_pull)
 def amin(F: Any, x: Array, *, axis: Axes, keepdims: bool = False, nans: bool = False) -> Array:
     """The minimum over `axis`; `nans` as for `amax`."""
     return F.min(x, axis, keepdims=keepdims)
@@ -112,13 +112,13 @@ def _std_pull(F: Any, g: Array, x: Array, out: Array, x_shape: Shape, axis: Axes
     return _var_pull(F, g, x, x_shape, axis, count, dof)
 
 
-@primitive("general", x=_var_pull, holomorphic=False)
+@primitive("general", dense=True, x=_var_pull, holomorphic=False)
 def var(F: Any, x: Array, *, axis: Axes, count: int, dof: float, keepdims: bool = False) -> Array:
     """The sum of squared distances from the mean of `count` elements, divided by `dof` degrees of freedom."""
     return _variance(F, x, axis, count, dof, keepdims)
 
 
-@primitive("general", x=_std_pull, holomorphic=False)
+@primitive("general", dense=True, x=_std_pull, holomorphic=False)
 def std(F: Any, x: Array, *, axis: Axes, count: int, dof: float, keepdims: bool = False) -> Array:
     """The square root of `var`."""
     return F.sqrt(_variance(F, x, axis, count, dof, keepdims))
@@ -169,7 +169,7 @@ def _vector_norm_pull(
     return along * F.spread(share, axis=axis, shape=x_shape)
 
 
-@primitive("general", x=_vector_norm_pull, holomorphic=False, node="LinalgVectorNorm")
+@primitive("general", dense=True, x=_vector_norm_pull, holomorphic=False, node="LinalgVectorNorm")
 def vector_norm(F: Any, x: Array, *, order: float, axis: Axes, keepdims: bool = False) -> Array:
     """The sum of |x|**order to the power 1/order; infinite orders are the largest and smallest, 0 counts."""
     return _vector_norm(F, x, order, axis, keepdims)

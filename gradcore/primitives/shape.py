@@ -54,7 +54,7 @@ def flip(F: Any, x: Array, *, axis: Shape) -> Array:
     return F.copy(F.flip(x, axis))
 
 
-@primitive("linear", x=lambda F, g, shift, axis: F.roll(g, shift=tuple(-n for n in shift), axis=axis))
+@primitive("linear", dense=True, x=lambda F, g, shift, axis: F.roll(g, shift=tuple(-n for n in shift), axis=axis))
 def roll(F: Any, x: Array, *, shift: Shape, axis: Shape | None) -> Array:
     """Move elements cyclically by `shift` along each `axis`; in flat order if that is None."""
     return F.roll(x, shift if axis is not None else shift[0], axis)

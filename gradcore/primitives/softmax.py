@@ -45,7 +45,7 @@ def softmax_backward(F: Any, x: Array, y: Array, *, axis: Axes) -> Array:
     return F.softmax_backward(x, y, axis)
 
 
-@primitive("general", x=lambda F, g, out, axis: F.softmax_backward(g, out, axis=axis))
+@primitive("general", dense=True, x=lambda F, g, out, axis: F.softmax_backward(g, out, axis=axis))
 def softmax(F: Any, x: Array, *, axis: Axes) -> Array:
     """exp(x) divided by its sum over `axis`."""
     return F.softmax(x, axis)
@@ -61,7 +61,7 @@ def log_softmax_backward(F: Any, x: Array, y: Array, *, axis: Axes) -> Array:
     return F.log_softmax_backward(x, y, axis)
 
 
-@primitive("general", x=lambda F, g, out, axis: F.log_softmax_backward(g, out, axis=axis))
+@primitive("general", dense=True, x=lambda F, g, out, axis: F.log_softmax_backward(g, out, axis=axis))
 def log_softmax(F: Any, x: Array, *, axis: Axes) -> Array:
     """The logarithm of `softmax`, accurate where that underflows."""
     return F.log_softmax(x, axis)
@@ -72,7 +72,7 @@ def _logsumexp_pull(F: Any, g: Array, x: Array, out: Array, axis: Axes, x_shape:
     return F.spread(g, axis=axis, shape=x_shape) * share
 
 
-@primitive("general", x=_logsumexp_pull)
+@primitive("general", dense=True, x=_logsumexp_pull)
 def logsumexp(F: Any, x: Array, *, axis: Axes, keepdims: bool = False) -> Array:
     """log(sum(exp(x))) over `axis`."""
     return _logsumexp(F, x, axis, keepdims)

@@ -19,6 +19,7 @@ Shape = tuple[int, ...]
 
 @primitive(
     "multilinear",
+    dense=True,
     x=lambda F, g, indices, x_shape, axis, keepdims, distinct: F.place(
         g, indices, axis=axis, shape=x_shape, keepdims=keepdims, distinct=distinct
     ),
@@ -127,7 +128,7 @@ def argmedian(F: Any, x: Array, *, axis: int, keepdims: bool = False, skip_nan: 
     return _found(F, order, axis, keepdims)
 
 
-@primitive("general", x=lambda F, g, x, out, axis: extremum_pull(F, g, x, out, axis, False, True))
+@primitive("general", dense=True, x=lambda F, g, x, out, axis: extremum_pull(F, g, x, out, axis, False, True))
 def median(F: Any, x: Array, *, axis: tuple[int, ...] | None = None, skip_nan: bool = False) -> Array:
     """The lower median over the last axes, `axis` or all: who is equal shares the cotangent; NaN as for `argmedian`."""
     ahead = () if axis is None else tuple(x.shape[: x.ndim - len(axis)])

@@ -65,6 +65,7 @@ class Primitive:
         to_float: bool,
         holomorphic: bool,
         view: bool,
+        dense: bool,
         partial: bool,
         refuses: str,
         node: str | None,
@@ -92,6 +93,7 @@ class Primitive:
         self.to_float = to_float
         self.holomorphic = holomorphic
         self.view = view
+        self.dense = dense
         self.partial = partial
         self.refuses = refuses
         self.node_name = node_name(node or self.name.title().replace("_", ""))
@@ -174,6 +176,7 @@ def primitive(
     to_float: bool = False,
     holomorphic: bool = True,
     view: bool = False,
+    dense: bool = False,
     partial: bool = False,
     refuses: str = "",
     node: str | None = None,
@@ -187,7 +190,8 @@ def primitive(
     derivative; `again` computes from inputs such as a rule may read all the same (a variance kept from the forward), for
     traced sweeps that differentiate the rule. `node` is torch's name of the node ("Mul" for MulBackward0).
     `composition(F, *inputs, **params)` computes the same of other primitives: where rules are recorded, if there is no rule
-    here, and under transforms, which thus need none either.
+    here, and under transforms, which thus need none either. Results of a `dense` one are contiguous, whatever the strides
+    of the inputs are, as torch's.
 
     Of an elementwise primitive, inputs in `unpromoted` keep their dtype, `to_float` turns integers into the default dtype,
     and common dtypes of the kinds in `refuses` ("b", "c", ...) raise NotImplementedError.
@@ -207,6 +211,7 @@ def primitive(
             to_float=to_float,
             holomorphic=holomorphic,
             view=view,
+            dense=dense,
             partial=partial,
             refuses=refuses,
             node=node,

@@ -33,6 +33,7 @@ def specialise(op: Primitive, function: Any) -> None:
         host=on_host,
         forward=on_host.forward,
         as_array=host.as_array,
+        dense=host.dense,
         quietly=host.quietly,
         new=object.__new__,
         Tensor=value.result_type[0],
@@ -308,7 +309,7 @@ def _forward(op: Primitive, lead: str, arrays: list[str]) -> list[str]:
         f"    if type({lead}) is Array:",
         "        kernel = host",
         f"        {', '.join(outs)} = quietly(forward, {call})",
-        *(f"        if type({out}) is not Array: {out} = as_array({out})" for out in outs if out != "outs"),
+        *(line for out in outs if out != "outs" for line in _as_array(op, out)),
         "    else:",
         f"        kernel = kernels[type({lead})]",
         f"        {', '.join(outs)} = kernel.forward({call})",
@@ -316,6 +317,11 @@ def _forward(op: Primitive, lead: str, arrays: list[str]) -> list[str]:
         "except Exception:",
         f"    {_general(op)}",
     ]
+
+
+def _as_array(op: Primitive, out: str) -> list[str]:
+    array = f"        if type({out}) is not Array: {out} = as_array({out})"
+    return [array, f"        elif not {out}.flags.c_contiguous: {out} = dense({out})"] if op.dense else [array]
 
 
 def _recorded(op: Primitive) -> list[str]:

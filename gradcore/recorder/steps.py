@@ -66,7 +66,7 @@ class Kernel:
             import_module(op.module)  # another thread is doing so: wait until it is whole
         self.op = op
         self.F = F
-        self.as_array = F.as_array
+        self.as_array = F.dense if op.dense else F.as_array
         named = _named_function(op, F)
         # What gradcore composed itself has several steps all the same, which must see arrays.
         composed = isinstance(named, functools.partial) or getattr(named, "__module__", "").startswith("gradcore")

@@ -25,14 +25,18 @@ def rng() -> np.random.Generator:
 
 def matrices(rng: np.random.Generator, *shape: int, dtype: str = "float64", definite: bool = False) -> list[Any]:
     """Fresh matrices far from singular, hermitian and positive-definite on demand, as nested lists."""
-    x = rng.normal(size=shape)
-    if dtype == "complex128":
-        x = x + 1j * rng.normal(size=shape)
-    u, s, v = np.linalg.svd(x, full_matrices=False)
-    s = np.sort(rng.uniform(1, 3, size=s.shape), -1)[..., ::-1] + np.arange(s.shape[-1])[::-1] * 0.5
-    if definite:
-        v = np.conj(np.swapaxes(u, -2, -1))
-    return (u * s[..., None, :] @ v).tolist()
+    while True:
+        x = rng.normal(size=shape)
+        if dtype == "complex128":
+            x = x + 1j * rng.normal(size=shape)
+        u, s, v = np.linalg.svd(x, full_matrices=False)
+        s = np.sort(rng.uniform(1, 3, size=s.shape), -1)[..., ::-1] + np.arange(s.shape[-1])[::-1] * 0.5
+        if definite:
+            v = np.conj(np.swapaxes(u, -2, -1))
+        made = u * s[..., None, :] @ v
+        side = s.shape[-1]
+        if np.linalg.cond(made[..., :side, :side]).max() < 20:  # with what QR and LU begin
+            return made.tolist()  # type: ignore[no-any-return]
 
 
 def leaf(m: Any, values: Any, dtype: str = "float64") -> Any:

@@ -10,16 +10,11 @@ import numpy as np
 import pytest
 
 import gradcore
-from tests.twin import attempt, same
+from tests.twin import Programs, attempt, same
 
 torch = pytest.importorskip("torch")
 
-PROGRAMS: list[Callable[[Any], Any]] = []
-
-
-def program(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    PROGRAMS.append(f)
-    return f
+program = PROGRAMS = Programs()
 
 
 def leaf(lib: Any, *shape: int, seed: int = 0, dtype: str = "float32") -> Any:

@@ -11,16 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.twin import attempt, same
+from tests.twin import Programs, attempt, same
 
 torch = pytest.importorskip("torch")
 
-PROGRAMS: list[Callable[[Any], Any]] = []
-
-
-def program(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    PROGRAMS.append(f)
-    return f
+program = PROGRAMS = Programs()
 
 
 def part(lib: Any, name: str) -> Any:

@@ -10,16 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.twin import attempt, same
+from tests.twin import Programs, attempt, same
 
 torch = pytest.importorskip("torch")
 
-PROGRAMS: list[Callable[[Any], Any]] = []
-
-
-def program(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    PROGRAMS.append(f)
-    return f
+program = PROGRAMS = Programs()
 
 
 def numbers(lib: Any, *shape: int, seed: int = 0, grad: bool = False) -> Any:

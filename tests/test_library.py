@@ -9,16 +9,11 @@ import pytest
 
 import gradcore
 from tests.operators_beside import check, fresh, leaf, numpy_sin, text_of
-from tests.twin import attempt
+from tests.twin import Programs, attempt
 
 torch = pytest.importorskip("torch")
 
-PROGRAMS: list[Callable[[Any], Any]] = []
-
-
-def program(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    PROGRAMS.append(f)
-    return f
+program = PROGRAMS = Programs()
 
 
 # -- operators of functions -------------------------------------------------------------------------------------------

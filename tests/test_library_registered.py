@@ -10,16 +10,11 @@ import numpy as np
 import pytest
 
 from tests.operators_beside import check, fresh, leaf, text_of
-from tests.twin import attempt
+from tests.twin import Programs, attempt
 
 torch = pytest.importorskip("torch")
 
-PROGRAMS: list[Callable[[Any], Any]] = []
-
-
-def program(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    PROGRAMS.append(f)
-    return f
+program = PROGRAMS = Programs()
 
 
 # -- libraries --------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import gradcore
-from tests.twin import attempt, same
+from tests.twin import Programs, attempt, same
 
 torch = pytest.importorskip("torch")
 
@@ -70,12 +70,7 @@ def _shown(value: Any) -> Any:
     return value if hasattr(value, "requires_grad") else list(value) if isinstance(value, tuple) else value
 
 
-PROGRAMS: list[Callable[[Any], Any]] = []
-
-
-def program(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    PROGRAMS.append(f)
-    return f
+program = PROGRAMS = Programs()
 
 
 @program

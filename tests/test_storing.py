@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import gradcore
-from tests.twin import attempt, same
+from tests.twin import Programs, attempt, same
 
 torch = pytest.importorskip("torch")
 
@@ -142,12 +142,7 @@ def test_functions_that_overwrite(name: str) -> None:
 
 # -- other memory -----------------------------------------------------------------------------------------------------
 
-MEMORY: list[Callable[[Any], Any]] = []
-
-
-def program(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    MEMORY.append(f)
-    return f
+program = MEMORY = Programs()
 
 
 @program

@@ -18,6 +18,14 @@ import gradcore
 Program = Callable[[Any], Any]
 
 
+class Programs(list[Program]):
+    """Programs as they are defined: used as a decorator, it takes one up."""
+
+    def __call__(self, program: Program) -> Program:
+        self.append(program)
+        return program
+
+
 def outcome(program: Program, library: Any) -> Any:
     """What `program` returned or raised, in a form without tensors."""
     with warnings.catch_warnings():

@@ -23,8 +23,7 @@ CHECK = plan.ASKED_FOR["edges"]
 def entries() -> list[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = list(catalogue.entries(catalogue.TIERS))
-    return [entry for entry in found if torch.float64 in entry.dtypes() and CHECK.applies(entry, torch.float64)]
+        return [entry for entry, _, _ in plan.planned(catalogue.entries(), ["float64"], ["edges"])]
 
 
 ENTRIES = entries()

@@ -293,8 +293,14 @@ def _below_top(F: Any, x: Array) -> tuple[Array, int]:
 
 def pairs(F: Any, target: Array, axis: int) -> tuple[Array, Array]:
     """Return the index of each row's target, with the classes on `axis`."""
-    rows = F.arange(target.shape[0])
+    rows = F.starts(target.shape[0], 1)
     return (rows, target) if axis else (target, rows)
+
+
+def less_at(F: Any, x: Array, target: Array, amount: Array | float) -> Array:
+    """Subtract `amount` from `x` (N, C), in C order, at the classes (N,), and return it."""
+    x.reshape(-1)[F.starts(*x.shape) + target] -= amount
+    return x
 
 
 def cross_entropy(F: Any, x: Array, target: Array, share: float) -> tuple[Array, Array]:
@@ -323,10 +329,10 @@ def image(F: Any, columns: Array, window: Any, size: Axes) -> Array:
 
 def cross_entropy_backward(F: Any, g: Array, p: Array, target: Array, share: float) -> Array:
     """Return the cotangent of the logits of `cross_entropy`, of the cotangent g, a number, of its loss."""
+    scale = g * share
     out = F.copy(p)
-    out[pairs(F, target, 1)] -= 1
-    out *= F.astype(g * share, p.dtype)
-    return out
+    out *= scale
+    return less_at(F, out, target, scale)
 
 
 def run_rule(F: Any, rule: Any, sets: Any, names: tuple[str, ...], numbers: dict[str, Any]) -> None:

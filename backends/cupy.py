@@ -61,7 +61,7 @@ from gradcore.backends.kernels.dropout import generator
 from gradcore.backends.kernels.rules import run_rule as _run_rule
 from gradcore.backends.kernels.softmax import bound as _over_rows
 from gradcore.backends.transfers import device_of, from_host, to_device, to_host
-from gradcore.backends.writes import add_at, bincount, put_along_axis, scatter_add as _scatter_add, setitem
+from gradcore.backends.writes import add_at, bincount, put_along_axis, scatter_add as _scatter_add, setitem, starts
 from gradcore.backends.shared import argmax, argmin, matrix_transpose, reshape, squeeze, swapaxes, transpose
 # isort: on
 
@@ -101,11 +101,16 @@ def start() -> None:
 # reductions: no where=, no initial=
 
 
-def sum(x: Any, axis: Any = None, *, keepdims: bool = False, dtype: Any = None) -> Any:
-    """Return the sum over `axis`; float16 and bfloat16 add up in float32."""
+def sum(x: Any, axis: Any = None, *, count: float = 1, keepdims: bool = False, dtype: Any = None) -> Any:
+    """Return the sum over `axis` divided by `count`; float16 and bfloat16 add up and divide in float32."""
+    if count != 1:
+        return _average(x, axis, keepdims, count)
     if dtype is None and not keepdims and _sums.pays(x, axis):
         return _sums.column_sums(x, len(axis))
     return x.sum(axis, dtype, None, keepdims)
+
+
+_average = shared.widened(lambda x, axis, keepdims, count: sum(x, axis, keepdims=keepdims) / count)
 
 
 def prod(x: Any, axis: Any = None, *, keepdims: bool = False, dtype: Any = None) -> Any:

@@ -51,7 +51,7 @@ from gradcore.backends.lapack import cholesky, ldl, ldl_solve, lstsq, svd
 from gradcore.backends.orders import argsort, argtop
 from gradcore.backends.repeats import broadcast_view
 from gradcore.backends.scans import cumsum
-from gradcore.backends.scatters import add_at, put_along_axis, take_along_axis, take_at, take_cells
+from gradcore.backends.scatters import add_at, put_along_axis, starts, take_along_axis, take_at, take_cells
 from gradcore.backends.shared import argmax, argmin, convolution, matrix_transpose, reshape, squeeze, swapaxes, transpose
 from gradcore.backends.silence import noise, quiet, quietly, unquiet
 from gradcore.backends.special import erf, erfc, special
@@ -392,10 +392,10 @@ _spread = _bind(shared.spread)
 scatter_add = _bind(shared.scatter_add)
 
 
-def spread(x: Any, shape: Any, count: float) -> Any:
-    """Return `x` / `count` repeated to `shape`, perhaps as a view that is not to be written to."""
+def spread(x: Any, axis: Any, shape: Any, count: float = 1) -> Any:
+    """Return `x` / `count` repeated along `axis` of `shape`, perhaps as a view that is not to be written to."""
     if x.ndim or math.prod(shape) > shared.SMALL:
-        return _spread(x, shape, count)
+        return _spread(x, axis, shape, count)
     out = empty(shape, x.dtype)
     # A division of Python's numbers takes a tenth of one of arrays, but knows no division by zero.
     out[()] = x if count == 1 else x.item() / count if count else x / count

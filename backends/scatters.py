@@ -19,6 +19,18 @@ _OFTEN = 16  # rows for one place, for which a sum of its own pays
 _FIRST = np.zeros(1, np.intp)
 
 
+def starts(n: int, length: int) -> Any:
+    """Return where `n` rows of `length` elements, one after the other, begin; it is not to be written to."""
+    return _few_starts(n, length) if 0 < n <= _MANY else np.arange(n) * length
+
+
+@lru_cache(64)
+def _few_starts(n: int, length: int) -> Any:
+    made = np.arange(n) * length
+    made.flags.writeable = False
+    return made
+
+
 def positions(index: tuple[Any, ...], shape: tuple[int, ...]) -> Any:
     """The flat places that arrays of integers, one an axis, name in an array of `shape`. Raise IndexError out of range."""
     total: Any = None

@@ -323,9 +323,11 @@ def sliding_window_view(F: Any, x: Array, window: Sequence[int], axis: Sequence[
     return F.strided(x, (*shape, *window), (*x.strides, *(x.strides[a] for a in axis)))
 
 
-def spread(F: Any, x: Array, shape: Sequence[int], count: float) -> Array:
-    """Return `x` / `count` repeated to `shape`, perhaps as a view that is not to be written to."""
+def spread(F: Any, x: Array, axis: Sequence[int] | None, shape: Sequence[int], count: float = 1) -> Array:
+    """Return `x` / `count` repeated along `axis` of `shape`, perhaps as a view that is not to be written to."""
     dtype = x.dtype
+    if axis is not None and x.ndim:
+        x = x.reshape([1 if i in axis else n for i, n in enumerate(shape)])
     if count != 1:
         x = x / count if dtype.itemsize > 2 else F.astype(F.astype(x, "float32") / count, dtype)
     if math.prod(shape) > SMALL:

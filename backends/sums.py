@@ -34,23 +34,25 @@ _ONES = {np.dtype(kind): _Ones(kind) for kind in ("f4", "f8")}
 _MATRIX_AXES = {0: 0, (0,): 0, -2: 0, (-2,): 0, 1: 1, (1,): 1, -1: 1, (-1,): 1}
 
 _add_reduce: Any = np.add.reduce  # at half the cost of the function that wraps it
-_wide_sum = shared.widened(_add_reduce)
+_wide_sum = shared.widened(lambda x, axis, keepdims, count: _add_reduce(x, axis, None, None, keepdims) / count)
 
 
-def sum(x: Any, axis: Any = None, *, keepdims: bool = False, dtype: Any = None) -> Any:
-    """Return the sum over `axis`; float16 and bfloat16 add up in float32."""
+def sum(x: Any, axis: Any = None, *, count: float = 1, keepdims: bool = False, dtype: Any = None) -> Any:
+    """Return the sum over `axis` divided by `count`; float16 and bfloat16 add up and divide in float32."""
     ones = _ONES.get(x.dtype) if dtype is None else None
+    total = None
     if ones is None:
         if dtype is None and x.itemsize == 2:
-            return _wide_sum(x, axis, None, None, keepdims)
+            return _wide_sum(x, axis, keepdims, count)
     elif axis is None:
-        if x.size <= _LONG and not keepdims:
-            return x.ravel().dot(ones[x.size])
+        n = x.size
+        if n <= _LONG and not keepdims:
+            total = x.ravel().dot(ones[n])
     elif x.ndim > 1 and x.size:
         total = _of_matrix(x, axis, ones, keepdims) if x.ndim == 2 else _of_array(x, axis, ones, keepdims)
-        if total is not None:
-            return total
-    return _add_reduce(x, axis, dtype, None, keepdims)
+    if total is None:
+        total = _add_reduce(x, axis, dtype, None, keepdims)
+    return total if count == 1 else total / count
 
 
 def _of_matrix(x: Any, axis: Any, ones: _Ones, keepdims: bool) -> Any:

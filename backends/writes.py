@@ -16,6 +16,11 @@ from gradcore.backends.determinism import mode, refuse
 from gradcore.backends.kernels.scatter import add_rows
 
 
+def starts(n: int, length: int) -> Any:
+    """Return where `n` rows of `length` elements, one after the other, begin."""
+    return cp.arange(n) * length
+
+
 def setitem(x: Any, index: Any, values: Any) -> None:
     """Write `values` to x[index]."""
     if mode.enabled and type(values) is cp.ndarray and values.size > 1 and _names_places(index):

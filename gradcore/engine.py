@@ -87,17 +87,17 @@ def backward_of_one(t: Value, retain: bool | None) -> None:
 def _land(swept: Swept) -> None:
     """Accumulate what a sweep found; hooks have all run before the first gradient changes."""
     landed, owned = swept
-    watched: list[tuple[Leaf, Value, Any]] = []  # leaves with hooks of the accumulation itself
+    watched: list[tuple[Leaf, Value, Any]] | None = None  # leaves with hooks of the accumulation itself
     for where in landed:
         if where.hooks and type(where) is Leaf:
             _run_hooks(where, landed, owned)
             if type(where.hooks) is LeafHooks and (owner := where.hooks.owner()) is not None:
                 landed[where] = c = before_accumulation(where, landed[where])
-                watched.append((where, owner, c))
+                watched = [*(watched or ()), (where, owner, c)]
     for where, c in landed.items():
         if type(where) is Leaf and c is not None and (t := where.owner()) is not None:
             accumulate(t, c, where in owned)
-    for each in watched:
+    for each in watched or ():
         after_accumulation(*each)
 
 

@@ -115,6 +115,7 @@ def l1_loss(
 
 # -- classes -------------------------------------------------------------------------------------------------
 
+_UNSIGNED = dtypes.uint64.numpy
 _score2d = renamed(p.score, "NllLoss2D")
 _or_nothing = {name: renamed(e.add, name) for name in ("NllLoss", "NllLoss2D")}
 _times, _over = renamed(e.multiply, "MulBackward1"), renamed(e.divide, "DivBackward1")
@@ -174,7 +175,8 @@ def _nll(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str
 def _all_in_range(target: Any, classes: int) -> bool:
     """Whether every target is a class; on a device nobody waits to see, so the answer is no."""
     # Read as unsigned, a negative number is a huge one.
-    return of(target).device_type == "cpu" and bool(target.view("uint64").max() < classes)
+    F = of(target)
+    return F.device_type == "cpu" and bool(F.max(target.view(_UNSIGNED)) < classes)
 
 
 def _counted(target: Any, classes: int, ignore_index: int) -> tuple[Any, Any]:

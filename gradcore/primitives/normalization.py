@@ -14,8 +14,8 @@ Axes = tuple[int, ...]
 def _variance(F: Any, x: Any, axis: Axes, centred: bool) -> Any:
     count = prod(x.shape[a] for a in axis)
     if centred:
-        x = x - F.mean(x, axis=axis, count=count, keepdims=True)
-    return F.mean(x * x, axis=axis, count=count, keepdims=True)
+        x = x - F.sum(x, axis=axis, count=count, keepdims=True)
+    return F.sum(x * x, axis=axis, count=count, keepdims=True)
 
 
 def _standardize_rule(F: Any, g: Any, out: Any, variance: Any, axis: Axes, eps: float, centred: bool) -> Any:

@@ -11,37 +11,26 @@ from typing import Any
 
 from gradcore.backends import composed
 from gradcore.backends.shared import widened
-from gradcore.recorder import primitive
+from gradcore.recorder import primitive, renamed
 
 Array = Any
 Axes = tuple[int, ...] | None
 Shape = tuple[int, ...]
 
 
-@primitive("linear", dense=True, x=lambda F, g, x_shape, axis: F.spread(g, axis=axis, shape=x_shape))
-def sum(F: Any, x: Array, *, axis: Axes, keepdims: bool = False) -> Array:
-    return F.sum(x, axis, keepdims=keepdims)
-
-
 @primitive("linear", dense=True, x=lambda F, g, x_shape, axis, count: F.spread(g, axis=axis, shape=x_shape, count=count))
-def mean(F: Any, x: Array, *, axis: Axes, count: float, keepdims: bool = False) -> Array:
+def sum(F: Any, x: Array, *, axis: Axes, count: float = 1, keepdims: bool = False) -> Array:
     """The sum over `axis` divided by `count`; narrow types are rounded once, after the division."""
-    if x.itemsize > 2:
-        return F.sum(x, axis, keepdims=keepdims) / count
-    return F.astype(F.sum(F.astype(x, "float32"), axis, keepdims=keepdims) / count, x.dtype)
+    return F.sum(x, axis=axis, count=count, keepdims=keepdims)
 
 
-def _gathered(F: Any, g: Array, x_shape: Shape, axis: Axes, count: float) -> Array:
-    total = F.sum(g, axis=axis) if count == 1 else F.mean(g, axis=axis, count=count)
-    return F.reshape(total, shape=x_shape)
+mean = renamed(sum, "Mean")
 
 
-@primitive("linear", x=_gathered)
+@primitive("linear", x=lambda F, g, x_shape, axis, count: F.reshape(F.sum(g, axis=axis, count=count), shape=x_shape))
 def spread(F: Any, x: Array, *, axis: Axes, shape: Shape, count: float = 1) -> Array:
-    """Repeat `x` / `count` along the axes `axis` of `shape`: the transpose of `sum` and of `mean`."""
-    if axis is not None and x.ndim:
-        x = x.reshape([1 if i in axis else n for i, n in enumerate(shape)])
-    return F.spread(x, shape, count)
+    """Repeat `x` / `count` along the axes `axis` of `shape`: the transpose of `sum`."""
+    return F.spread(x, axis=axis, shape=shape, count=count)
 
 
 @primitive("multilinear", x=lambda g, y: y * g, y=lambda g, x: x * g)
@@ -97,12 +86,12 @@ def _size_squared(F: Any, x: Array) -> Array:
 
 @widened
 def _variance(F: Any, x: Array, axis: Axes, count: int, dof: float, keepdims: bool) -> Array:
-    apart = x - F.sum(x, axis, keepdims=True) / count
+    apart = x - F.sum(x, axis, count=count, keepdims=True)
     return F.sum(_size_squared(F, apart), axis, keepdims=keepdims) / max(dof, 0)
 
 
 def _var_pull(F: Any, g: Array, x: Array, x_shape: Shape, axis: Axes, count: int, dof: float) -> Array:
-    apart = x - F.mean(x, axis=axis, count=count, keepdims=True)
+    apart = x - F.sum(x, axis=axis, count=count, keepdims=True)
     return F.spread(g, axis=axis, shape=x_shape, count=dof / 2) * apart
 
 

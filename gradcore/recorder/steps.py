@@ -6,6 +6,7 @@ import functools
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from inspect import signature
 from types import MethodType
 from typing import Any, Final
 
@@ -67,11 +68,11 @@ class Kernel:
         self.op = op
         self.F = F
         self.as_array = F.dense if op.dense else F.as_array
-        named = _named_function(op, F)
+        interpreter = getattr(F, "interpreter", None)  # of a transform's arrays, which do not run the forward itself
+        named = None if interpreter else _named_function(op, F)
         # What gradcore composed itself has several steps all the same, which must see arrays.
         composed = isinstance(named, functools.partial) or getattr(named, "__module__", "").startswith("gradcore")
-        self.bare = named is not None and not composed
-        interpreter = getattr(F, "interpreter", None)  # of a transform's arrays, which do not run the forward itself
+        self.bare = named is not None and not composed and not op.params
         self.forward: Callable[..., Any] = (
             interpreter(op) if interpreter else F.following(named or MethodType(op.forward, F))
         )
@@ -123,31 +124,37 @@ class _Probe:
     """Stands in for a backend to find out whether a forward does nothing but call one backend function."""
 
     def __init__(self) -> None:
-        self.called: tuple[str, tuple[object, ...]] | None = None
+        self.called: tuple[str, tuple[object, ...], dict[str, object]] | None = None
 
     def __getattr__(self, name: str) -> Callable[..., object]:
         def note(*args: object, **keywords: object) -> object:
-            self.called = None if self.called or keywords else (name, args)
+            self.called = None if self.called else (name, args, keywords)
             return self.called
 
         return note
 
 
 def _named_function(op: Primitive, F: Any) -> Callable[..., Any] | None:
-    """The backend function that the forward of `op` merely names: calling it directly saves a call."""
-    if op.params or op.variadic:
+    """The backend function that the forward of `op` merely names, with the same parameters: without it, a call is saved."""
+    if op.variadic:
         return None
     probe = _Probe()
-    args = [object() for _ in op.inputs]
+    args = tuple(object() for _ in op.inputs)
+    params = {name: object() for name in op.params}
     try:
-        result = op.forward(probe, *args)
+        result = op.forward(probe, *args, **params)
     except Exception:
         return None
-    if probe.called is None or result is not probe.called or list(probe.called[1]) != args:
+    if probe.called is None or result is not probe.called or probe.called[1:] != (args, params):
         return None
     if op.forward.__code__.co_names != (probe.called[0],):
         return None  # it does more: catches an exception, say
-    return getattr(F, probe.called[0])  # type: ignore[no-any-return]
+    function: Callable[..., Any] = getattr(F, probe.called[0])
+    if op.defaults:
+        taken = {name: each.default for name, each in signature(function).parameters.items()}
+        if not op.defaults.items() <= taken.items():
+            return None
+    return function
 
 
 class Step:

@@ -300,6 +300,15 @@ def zeros_like(x: Array) -> Array:
     return evaluate(registry["zero"], x)
 
 
+# Functions of backends that change their first argument.
+WRITERS = frozenset("add_at copyto put_along_axis scatter_add setitem".split())
+
+
+def writable(name: str, args: Sequence[Any]) -> Sequence[Any]:
+    """Plain arguments of the backend's function `name`, the first so that it may be written if that is what it does."""
+    return (of(args[0]).writable(args[0]), *args[1:]) if name in WRITERS else args
+
+
 # -- lifted arrays as a backend ---------------------------------------------------------------------------------------
 
 
@@ -367,6 +376,7 @@ class Backend:
         top = top_of((*args, *keywords.values()))
         if top is None:
             function = getattr(self.base, name, None) or getattr(args[0], name)
+            args = writable(name, args)
             return function(*args, **keywords)
         op = registry.get(name)
         if op is not None and op.kind == "elementwise" and not (keywords or op.params) and len(args) == len(op.inputs):
@@ -376,11 +386,11 @@ class Backend:
         return top.call(name, args, keywords)
 
 
-def _sum(x: Any, axis: Any = None, *, keepdims: bool = False, dtype: Any = None) -> Any:
+def _sum(x: Any, axis: Any = None, *, count: float = 1, keepdims: bool = False, dtype: Any = None) -> Any:
     if dtype is not None or x.dtype.kind == "b":
         x = x.astype(dtype or "int64")
     axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    return evaluate(registry["sum"], x, axis=tuple(i % x.ndim for i in axes), keepdims=keepdims)
+    return evaluate(registry["sum"], x, axis=tuple(i % x.ndim for i in axes), count=count, keepdims=keepdims)
 
 
 def _expanded(x: Any, shape: Any) -> Any:

@@ -108,9 +108,9 @@ CASES = [
         for axis in [(2,), (1, 2), (0, 1, 2), (0,), (1,)]
     ),
     Case("sum", normal((2, 3)), {"axis": None}, "None", True),
-    Case("mean", normal((2, 3)), {"axis": None, "count": 6}, "None", True),
-    Case("mean", normal((2, 3)), {"axis": (1,), "count": 3, "keepdims": True}, "kept", True),
-    Case("mean", normal((0, 3)), {"axis": (1,), "count": 3}, "empty", True),
+    Case("sum", normal((2, 3)), {"axis": None, "count": 6}, "mean", True),
+    Case("sum", normal((2, 3)), {"axis": (1,), "count": 3, "keepdims": True}, "mean kept", True),
+    Case("sum", normal((0, 3)), {"axis": (1,), "count": 3}, "mean empty", True),
     Case("spread", normal(()), {"axis": None, "shape": (2, 3)}, "None", True),
     Case("spread", normal((3,)), {"axis": (0, 2), "shape": (2, 3, 2)}, "axes", True),
     Case("spread", normal((1, 3)), {"axis": (0,), "shape": (2, 3), "count": 2.5}, "count", True),

@@ -14,29 +14,12 @@ from typing import TYPE_CHECKING, Any
 from gradcore import devices, dtypes, engine, ops
 from gradcore.backends import of
 from gradcore.graph import Leaf, Node, Output, modes, versions
-from gradcore.graph.node import shown
+from gradcore.graph.node import seen, shown
 from gradcore.ops import creation, filling, indexing
 from gradcore.ops.registry import methods
 from gradcore.recorder import hooks, inplace, views
-from gradcore.recorder.value import Value, adopt, meta, wrap
+from gradcore.recorder.value import Value, adopt, looks, meta, wrap
 from gradcore.size import Size
-
-
-class _Later:
-    """A method of an operation that is not loaded yet.
-
-    `__getattr__` would do without a list of names, but Python reads every attribute of a class that has one slower.
-    """
-
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __get__(self, tensor: Any, owner: Any = None) -> Any:
-        found: Any = ops.method(self.name)
-        setattr(Tensor, self.name, found)
-        return getattr(Tensor if tensor is None else tensor, self.name)
 
 
 @adopt
@@ -242,8 +225,12 @@ class Tensor(Value):
     @property
     def grad_fn(self) -> Node | None:
         """The node of the operation that made it, None for leaves."""
-        node = inplace.target(self)
-        return None if node is None or isinstance(node, Leaf) else shown(node.node if isinstance(node, Output) else node)
+        where = inplace.target(self)
+        if where is None or isinstance(where, Leaf):
+            return None
+        node, index = (where.node, where.index) if isinstance(where, Output) else (where, 0)
+        seen.setdefault(node, {})[index] = looks(self._array)
+        return shown(node)  # type: ignore[no-any-return]
 
     @property
     def output_nr(self) -> int:
@@ -436,5 +423,5 @@ class Tensor(Value):
         return shown
 
     # Here and not with setattr afterwards: every attribute set on a class that exists makes Python look for what it changes.
-    locals().update({name: _Later(name) for name in ops.METHODS})
+    locals().update({name: ops.Later(name) for name in ops.METHODS})
     locals().update(methods)

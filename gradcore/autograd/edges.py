@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
-from gradcore.autograd.backward_step import Like
 from gradcore.graph import GraphNode, Leaf, Node, Output
 from gradcore.graph.node import Target
-from gradcore.recorder.around import plain
-from gradcore.recorder.steps import Step
+from gradcore.recorder.node_outputs import count, zeros
 from gradcore.recorder.value import Value, wrap
 
 
@@ -19,15 +16,6 @@ class GradientEdge(NamedTuple):
     node: GraphNode
     output_nr: int
     ownership_token: Any = None
-
-
-# What the outputs of a node look like, where somebody asked for the edge: nodes do not keep it.
-_likes: WeakKeyDictionary[GraphNode, dict[int, Like]] = WeakKeyDictionary()
-
-
-def note(edge: GradientEdge, array: Any) -> None:
-    """Remember what the value at `edge` looks like."""
-    _likes.setdefault(edge.node, {})[edge.output_nr] = Like(array)
 
 
 def as_input(edge: Any) -> Any:
@@ -43,16 +31,17 @@ def as_output(edge: Any, gradient: Value | None) -> Any:
     """What stands for an edge among outputs. Raises RuntimeError if its gradient is not given and it may be no scalar."""
     if not isinstance(edge, GradientEdge):
         return edge
-    like = _likes.get(edge.node, {}).get(edge.output_nr)
-    if like is None and gradient is None:
-        raise RuntimeError(
-            "grad can be implicitly created only for scalar outputs (the shape at an edge is known only where "
-            "get_gradient_edge made it; pass a gradient)"
-        )
-    if like is None:
-        assert gradient is not None
-        like = Like(gradient._array)
-    return _stand_in(like.F.broadcast_to(like.F.zeros((), like.dtype), like.shape), target_of(edge))
+    target = target_of(edge)
+    outputs = zeros(edge.node)
+    array = outputs[edge.output_nr] if edge.output_nr < len(outputs) else None
+    if array is None:
+        if gradient is None:
+            raise RuntimeError(
+                "grad can be implicitly created only for scalar outputs (the shape at an edge is known only where the node "
+                "was seen as the grad_fn of a tensor; pass a gradient)"
+            )
+        array = gradient._array
+    return _stand_in(array, target)
 
 
 def target_of(edge: GradientEdge) -> Target:
@@ -62,12 +51,9 @@ def target_of(edge: GradientEdge) -> Target:
         return node
     if not isinstance(node, Node):
         raise TypeError(f"GradientEdge: node must be a graph node, got {type(node).__name__}")
-    step = plain(node.step)
-    if hasattr(step, "outs"):  # of a Function, a loop
-        return Output(node, index, len(step.outs))
-    if isinstance(step, Step) and step.several:
-        saved = node.saved[0] if step.fitted and type(node.saved) is tuple else node.saved
-        return Output(node, index, len(saved[1]) if type(saved) is tuple else index + 1)
+    outputs = count(node, index + 1)
+    if outputs is not None:
+        return Output(node, index, outputs)
     if index:
         raise IndexError(f"GradientEdge: {node.name()} has one output, there is no number {index}")
     return node

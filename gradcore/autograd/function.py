@@ -96,6 +96,10 @@ class BackwardCFunction(FunctionCtx):
 
     _forward_cls: type[Function]
 
+    def apply(self, *args: Any) -> Any:
+        """Call the Function's `backward`, and return what it does."""
+        return self._forward_cls.derivative()(self, *args)
+
 
 class FunctionNode(Node):
     """The node of a Function. The attributes that the user set on the context are its own, too."""

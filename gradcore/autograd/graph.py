@@ -13,10 +13,12 @@ from gradcore.autograd.accepted import (
     set_override_stale_capture_stream,
     set_warn_on_accumulate_grad_stream_mismatch,
 )
-from gradcore.autograd.edges import GradientEdge, note
+from gradcore.autograd.edges import GradientEdge
 from gradcore.autograd.multi_grad import register_multi_grad_hook
 from gradcore.graph import GraphNode, Output
+from gradcore.graph.node import seen
 from gradcore.recorder import inplace, saved
+from gradcore.recorder.value import looks
 from gradcore.tensor import Tensor
 
 __all__ = [
@@ -38,9 +40,8 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
     if where is None:
         raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients")
     node, index = (where.node, where.index) if isinstance(where, Output) else (where, 0)
-    edge = GradientEdge(node, index)
-    note(edge, tensor._array)
-    return edge
+    seen.setdefault(node, {})[index] = looks(tensor._array)
+    return GradientEdge(node, index)
 
 
 def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:

@@ -81,7 +81,7 @@ class _Watched(Around):
 
     def __init__(self, by: Watching, node: Node) -> None:
         super().__init__(node.step)
-        self.by, self.sequence = by, node._sequence_nr()  # type: ignore[attr-defined]
+        self.by, self.sequence = by, node._sequence_nr()
 
     def around(self, g: Any, pull: Callable[[Any], tuple[Any, ...]]) -> tuple[Any, ...]:
         """Tell of the step, unless it is another thread's sweep that passes."""

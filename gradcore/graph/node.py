@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import count
 from typing import Any, Final, Protocol
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from gradcore.graph import modes
 
@@ -71,25 +71,68 @@ class GraphNode:
         """A dictionary for whatever the user wants to note."""
         return _metadata.setdefault(self, {})
 
+    @property
+    def requires_grad(self) -> bool:
+        """True: what needs no gradient has no node."""
+        return True
+
+    def __call__(self, *gradients: Any) -> Any:
+        """Pull the gradients of all outputs back to the inputs, or accumulate them, without hooks and without a sweep.
+
+        One for each output, or None. Returns a tensor, or a tuple with one for each edge, None where none is needed,
+        recorded where grad mode is on. Raises TypeError for a wrong number, RuntimeError for saved values that were freed or
+        overwritten.
+        """
+        return answers[0]("node_calls", "called")(self, gradients)
+
+    @property
+    def _input_metadata(self) -> tuple[Any, ...]:
+        return answers[0]("node_outputs", "metadata")(self)  # type: ignore[no-any-return]
+
+    def _sequence_nr(self) -> int:
+        return _numbers.get(self, self._number())
+
+    def _set_sequence_nr(self, number: int, /) -> None:
+        if not isinstance(number, int):
+            raise TypeError("an integer is required")
+        if not 0 <= number < 2**64:
+            raise OverflowError("int too big to convert" if number > 0 else "can't convert negative int to unsigned")
+        _numbers[self] = number
+
+    def _number(self) -> int:
+        """The place in the order of recording; the largest 64-bit number for leaves, which no node waits for."""
+        return 2**64 - 1
+
+    def _register_hook_dict(self, tensor: Any, /) -> None:
+        answers[0]("node_calls", "register_hook_dict")(self, tensor)
+
     def register_hook(self, fn: Callable[..., Any]) -> Any:
         """Call `fn(grad_inputs, grad_outputs)` after a sweep has passed; a tuple it returns replaces `grad_inputs`.
 
         Returns a handle whose `remove()` takes the hook off.
         """
-        return registrar[0](self, fn, False)
+        return answers[0]("node_hooks", "register")(self, fn, False)
 
     def register_prehook(self, fn: Callable[..., Any]) -> Any:
         """Call `fn(grad_outputs)` before a sweep passes; a tuple it returns replaces `grad_outputs`.
 
         Returns a handle whose `remove()` takes the hook off.
         """
-        return registrar[0](self, fn, True)
+        return answers[0]("node_hooks", "register")(self, fn, True)
 
 
 _metadata: WeakKeyDictionary[GraphNode, dict[Any, Any]] = WeakKeyDictionary()
 
-# What registers a user's hook of a node, which sees values: set where these are known.
-registrar: list[Callable[[Any, Callable[..., Any], bool], Any]] = []
+# Numbers that users gave to nodes, for profilers to tell; sweeps go by stamps all the same.
+_numbers: WeakKeyDictionary[GraphNode, int] = WeakKeyDictionary()
+
+# What users have seen of nodes, which keep neither what their outputs look like nor who uses these: the looks of outputs,
+# by their number; and weakly a node that leads to this one.
+seen: WeakKeyDictionary[GraphNode, dict[int, tuple[Any, ...]]] = WeakKeyDictionary()
+users: WeakKeyDictionary[GraphNode, Callable[[], Any]] = WeakKeyDictionary()
+
+# What finds, by its module and name, what answers users' rarer wishes: set where values are known.
+answers: list[Callable[[str, str], Callable[..., Any]]] = []
 
 
 def _nobody() -> None:
@@ -150,7 +193,10 @@ class Node(GraphNode):
     def next_functions(self) -> tuple[tuple[Node | Leaf | None, int], ...]:
         """For each input, the node that made it (None for a constant) and which of that node's outputs it is."""
         targets = iter(self.targets)
-        return tuple(_function(next(targets)) if needed else (None, 0) for needed in self.step.needs)
+        return tuple(_function(next(targets), self) if self.step.needs[i] else (None, 0) for i in edges(self.step))
+
+    def _number(self) -> int:
+        return -1 - self.stamp
 
     def __repr__(self) -> str:
         return f"<{self.step.name} object at {id(self):#x}>"
@@ -216,5 +262,13 @@ def shown(node: Any) -> Any:
     return node
 
 
-def _function(target: Target) -> tuple[Node | Leaf, int]:
-    return (shown(target.node), target.index) if isinstance(target, Output) else (shown(target), 0)
+def edges(step: Any) -> list[int]:
+    """The places of the inputs that a node has edges for: those that there is a derivative in, needed or not."""
+    op = getattr(step, "op", None)
+    return [i for i, needed in enumerate(step.needs) if needed or op is None or op.has_rule(i)]
+
+
+def _function(target: Target, user: Node) -> tuple[Node | Leaf, int]:
+    node, index = (target.node, target.index) if isinstance(target, Output) else (target, 0)
+    users[node] = ref(user)
+    return shown(node), index

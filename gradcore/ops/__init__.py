@@ -21,6 +21,7 @@ from gradcore.ops.later import METHODS as METHODS
 from gradcore.ops.later import MODULES
 from gradcore.ops.registry import functions as functions
 from gradcore.ops.registry import methods, namespaces
+from gradcore.recorder.value import result_type
 
 
 def load() -> None:
@@ -52,6 +53,33 @@ def method(name: str) -> Any:
     """The method or property `name` of Tensor, which has it."""
     _load(name)
     return methods[name]
+
+
+class Later:
+    """A method or property of Tensor, of an operation that is not loaded yet.
+
+    `__getattr__` would do without a list of names, but Python reads every attribute of a class that has one slower.
+    """
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, tensor: Any, owner: Any = None) -> Any:
+        self._load()
+        return getattr(result_type[0] if tensor is None else tensor, self.name)
+
+    def __set__(self, tensor: Any, value: Any) -> None:
+        self._load()
+        setattr(tensor, self.name, value)
+
+    def __delete__(self, tensor: Any) -> None:
+        self._load()
+        delattr(tensor, self.name)
+
+    def _load(self) -> None:
+        setattr(result_type[0], self.name, method(self.name))
 
 
 def __getattr__(name: str) -> Any:

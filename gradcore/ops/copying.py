@@ -66,7 +66,7 @@ def _unpickled(cls: Any, host: Any, device: str, requires_grad: bool) -> Any:
 
 
 def _attributes(x: Tensor) -> dict[str, Any]:
-    return {name: value for name, value in x.__dict__.items() if name not in ("_cut", "_leaf", "_stop_retaining")}
+    return {name: value for name, value in x.__dict__.items() if name not in ("_cut", "_hooks", "_leaf", "_stop_retaining")}
 
 
 def _made(like: Tensor, array: Any, attributes: dict[str, Any]) -> Tensor:

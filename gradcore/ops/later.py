@@ -111,6 +111,9 @@ MODULES: Final = {
     "gates": """
         glu hardshrink hardsigmoid hardswish mish prelu rrelu rrelu_ softshrink softsign tanhshrink threshold threshold_
     """,
+    "gradients": """
+        _backward_hooks _grad_fn _post_accumulate_grad_hooks reinforce volatile
+    """,
     "grids": """
         affine_grid affine_grid_generator grid_sample grid_sampler
     """,
@@ -277,37 +280,38 @@ MODULES: Final = {
 
 METHODS: Final = """
         H T __array__ __array_wrap__ __bool__ __complex__ __copy__ __cuda_array_interface__ __deepcopy__ __dlpack__
-        __dlpack_device__ __float__ __index__ __int__ __matmul__ __reduce_ex__ __rmatmul__ __setitem__ _make_subclass
-        acosh acosh_ addbmm addbmm_ addcdiv addcdiv_ addcmul addcmul_ addmm addmm_ addmv addmv_ addr addr_ adjoint all
-        allclose amax amin aminmax any apply_ arccosh arccosh_ arcsinh arcsinh_ arctanh arctanh_ argmax argmin argsort
-        argwhere as_strided as_strided_ as_strided_scatter asinh asinh_ atanh atanh_ baddbmm baddbmm_ bernoulli
-        bernoulli_ bincount bitwise_and bitwise_and_ bitwise_left_shift bitwise_left_shift_ bitwise_not bitwise_not_
-        bitwise_or bitwise_or_ bitwise_right_shift bitwise_right_shift_ bitwise_xor bitwise_xor_ bmm broadcast_to
-        cauchy_ ceil ceil_ cholesky cholesky_inverse cholesky_solve chunk clamp clamp_ clamp_max clamp_max_ clamp_min
-        clamp_min_ clip clip_ combinations copy_ copysign copysign_ corrcoef count_nonzero cov cross cummax cummin
-        cumprod cumprod_ cumsum cumsum_ deg2rad deg2rad_ det diag diag_embed diagflat diagonal diagonal_scatter diff
-        digamma digamma_ dim_order dist dot dsplit eq eq_ equal erfc erfc_ erfinv erfinv_ exp2 exp2_ expand expand_as
-        exponential_ fill fill_ fill_diagonal_ fix fix_ flatten flip fliplr flipud float_power float_power_ floor floor_
-        fmax fmin frac frac_ frexp gather gcd gcd_ ge ge_ geometric_ ger greater greater_ greater_equal greater_equal_
-        gt gt_ hardshrink heaviside heaviside_ histc histogram householder_product hsplit hypot hypot_ i0 i0_ igamma
-        igamma_ igammac igammac_ index_add index_add_ index_copy index_copy_ index_fill index_fill_ index_put index_put_
-        index_reduce index_reduce_ index_select inner inverse is_hpu is_meta is_mkldnn is_mps is_nested is_nonzero
-        is_pinned is_quantized is_same_size is_set_to is_shared is_sparse is_sparse_csr is_vulkan is_xla is_xpu isclose
-        isfinite isinf isnan isneginf isposinf isreal istft item kron kthvalue layout lcm lcm_ ldexp ldexp_ le le_ lerp
-        lerp_ less less_ less_equal less_equal_ lgamma lgamma_ log_normal_ log_softmax logaddexp logaddexp2 logcumsumexp
-        logdet logical_and logical_and_ logical_not logical_not_ logical_or logical_or_ logical_xor logical_xor_ logit
-        logit_ logsumexp lt lt_ lu lu_solve mH mT map_ masked_fill masked_fill_ masked_scatter masked_scatter_
-        masked_select matmul matrix_exp matrix_power max maximum median min minimum mm mode moveaxis movedim msort
-        multinomial mv mvlgamma mvlgamma_ nan_to_num nan_to_num_ nanmedian nanquantile ne ne_ new nextafter nextafter_
-        nonzero nonzero_static norm normal_ not_equal not_equal_ numpy orgqr ormqr outer permute pin_memory pinverse
-        polygamma polygamma_ prelu prod put put_ qr quantile rad2deg rad2deg_ random_ ravel record_stream relu relu_
-        renorm renorm_ repeat repeat_interleave reshape reshape_as resize_ resize_as_ roll rot90 round round_ scatter
-        scatter_ scatter_add scatter_add_ scatter_reduce scatter_reduce_ select_scatter set_ sgn sgn_ share_memory_ sign
-        sign_ signbit sinc sinc_ slice_scatter slogdet softmax sort split split_with_sizes squeeze squeeze_ std std_mean
-        stft svd swapaxes swapaxes_ swapdims swapdims_ t t_ take take_along_dim tensor_split tile tolist topk trace
-        transpose transpose_ triangular_solve tril tril_ triu triu_ trunc trunc_ type unbind unflatten unfold uniform_
-        unique unique_consecutive unsafe_chunk unsafe_split unsafe_split_with_sizes unsqueeze unsqueeze_ untyped_storage
-        var var_mean vdot view view_as vsplit where why_no_grad xlogy xlogy_ zero_
+        __dlpack_device__ __float__ __index__ __int__ __matmul__ __reduce_ex__ __rmatmul__ __setitem__ _backward_hooks
+        _grad_fn _make_subclass _post_accumulate_grad_hooks acosh acosh_ addbmm addbmm_ addcdiv addcdiv_ addcmul
+        addcmul_ addmm addmm_ addmv addmv_ addr addr_ adjoint all allclose amax amin aminmax any apply_ arccosh arccosh_
+        arcsinh arcsinh_ arctanh arctanh_ argmax argmin argsort argwhere as_strided as_strided_ as_strided_scatter asinh
+        asinh_ atanh atanh_ baddbmm baddbmm_ bernoulli bernoulli_ bincount bitwise_and bitwise_and_ bitwise_left_shift
+        bitwise_left_shift_ bitwise_not bitwise_not_ bitwise_or bitwise_or_ bitwise_right_shift bitwise_right_shift_
+        bitwise_xor bitwise_xor_ bmm broadcast_to cauchy_ ceil ceil_ cholesky cholesky_inverse cholesky_solve chunk
+        clamp clamp_ clamp_max clamp_max_ clamp_min clamp_min_ clip clip_ combinations copy_ copysign copysign_ corrcoef
+        count_nonzero cov cross cummax cummin cumprod cumprod_ cumsum cumsum_ deg2rad deg2rad_ det diag diag_embed
+        diagflat diagonal diagonal_scatter diff digamma digamma_ dim_order dist dot dsplit eq eq_ equal erfc erfc_
+        erfinv erfinv_ exp2 exp2_ expand expand_as exponential_ fill fill_ fill_diagonal_ fix fix_ flatten flip fliplr
+        flipud float_power float_power_ floor floor_ fmax fmin frac frac_ frexp gather gcd gcd_ ge ge_ geometric_ ger
+        greater greater_ greater_equal greater_equal_ gt gt_ hardshrink heaviside heaviside_ histc histogram
+        householder_product hsplit hypot hypot_ i0 i0_ igamma igamma_ igammac igammac_ index_add index_add_ index_copy
+        index_copy_ index_fill index_fill_ index_put index_put_ index_reduce index_reduce_ index_select inner inverse
+        is_hpu is_meta is_mkldnn is_mps is_nested is_nonzero is_pinned is_quantized is_same_size is_set_to is_shared
+        is_sparse is_sparse_csr is_vulkan is_xla is_xpu isclose isfinite isinf isnan isneginf isposinf isreal istft item
+        kron kthvalue layout lcm lcm_ ldexp ldexp_ le le_ lerp lerp_ less less_ less_equal less_equal_ lgamma lgamma_
+        log_normal_ log_softmax logaddexp logaddexp2 logcumsumexp logdet logical_and logical_and_ logical_not
+        logical_not_ logical_or logical_or_ logical_xor logical_xor_ logit logit_ logsumexp lt lt_ lu lu_solve mH mT
+        map_ masked_fill masked_fill_ masked_scatter masked_scatter_ masked_select matmul matrix_exp matrix_power max
+        maximum median min minimum mm mode moveaxis movedim msort multinomial mv mvlgamma mvlgamma_ nan_to_num
+        nan_to_num_ nanmedian nanquantile ne ne_ new nextafter nextafter_ nonzero nonzero_static norm normal_ not_equal
+        not_equal_ numpy orgqr ormqr outer permute pin_memory pinverse polygamma polygamma_ prelu prod put put_ qr
+        quantile rad2deg rad2deg_ random_ ravel record_stream reinforce relu relu_ renorm renorm_ repeat
+        repeat_interleave reshape reshape_as resize_ resize_as_ roll rot90 round round_ scatter scatter_ scatter_add
+        scatter_add_ scatter_reduce scatter_reduce_ select_scatter set_ sgn sgn_ share_memory_ sign sign_ signbit sinc
+        sinc_ slice_scatter slogdet softmax sort split split_with_sizes squeeze squeeze_ std std_mean stft svd swapaxes
+        swapaxes_ swapdims swapdims_ t t_ take take_along_dim tensor_split tile tolist topk trace transpose transpose_
+        triangular_solve tril tril_ triu triu_ trunc trunc_ type unbind unflatten unfold uniform_ unique
+        unique_consecutive unsafe_chunk unsafe_split unsafe_split_with_sizes unsqueeze unsqueeze_ untyped_storage var
+        var_mean vdot view view_as volatile vsplit where why_no_grad xlogy xlogy_ zero_
 """.split()
 
 # operations: end

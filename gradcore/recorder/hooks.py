@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
 from itertools import count
+from types import NoneType
 from typing import Any
 
 from gradcore import dtypes
 from gradcore.backends import of
-from gradcore.graph import GraphNode, Leaf, Node, Output, modes
-from gradcore.graph.node import registrar
-from gradcore.recorder.around import Around, find
+from gradcore.graph import Leaf, Node, Output, modes
+from gradcore.graph.node import Target, answers
 from gradcore.recorder.inplace import target
 from gradcore.recorder.value import Value, wrap
 
@@ -28,9 +31,16 @@ class RemovableHandle:
 
     _ids = count()
 
-    def __init__(self, remove: Callable[[], None]) -> None:
-        self.id = next(self._ids)
+    def __init__(self, remove: Callable[[], Any], id: int | None = None) -> None:
+        self.id = next(self._ids) if id is None else id
         self.remove = remove
+
+    @classmethod
+    def of(cls, hooks: dict[int, Hook], hook: Hook, remove: Callable[[int], Any]) -> RemovableHandle:
+        """Put `hook` into a dict; `remove(id)` is to take it out."""
+        key = next(cls._ids)
+        hooks[key] = hook
+        return cls(partial(remove, key), key)
 
     def __enter__(self) -> RemovableHandle:
         return self
@@ -51,7 +61,7 @@ class LeafHooks(list[Hook]):
         self.owner = owner
         self.before: tuple[Hook, ...] = ()
         self.after: tuple[Hook, ...] = ()
-        self.accumulated: tuple[Hook, ...] = ()
+        self.accumulated: dict[int, Hook] | None = None
 
     def __bool__(self) -> bool:
         return True
@@ -118,13 +128,16 @@ def _added(where: Leaf | Node, hook: _Hook) -> Callable[[], None]:
     places = hook.places
     places.append(weakref.ref(where))
 
-    def remove() -> None:
-        for place in places:
-            where = place()
-            if where is not None and where.hooks is not None:
-                _set_hooks(where, [each for each in where.hooks if getattr(each, "places", None) is not places])
+    return partial(_take_off, places)
 
-    return remove
+
+def _take_off(places: list[weakref.ref[Leaf | Node]]) -> None:
+    """Take off, wherever it is listed, what one registration has made."""
+    for place in places:
+        where = place()
+        if where is not None and where.hooks is not None:
+            _set_hooks(where, [each for each in where.hooks if getattr(each, "places", None) is not places])
+    places.clear()
 
 
 def end_of(t: Value) -> Leaf | None:
@@ -153,15 +166,87 @@ def register_hook(t: Value, hook: Callable[[Any], Any]) -> RemovableHandle:
     """Show every gradient of `t` to `hook` as a Tensor; a Tensor it returns replaces the gradient."""
     if target(t) is None:
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-    shape = list(t._array.shape)
+    each = hooks_of(t)
+    if each is None:
+        each = t.__dict__["_hooks"] = _Each(OrderedDict())
+    handle = RemovableHandle.of(each.hooks, hook, each.drop)
+    each.attach(t)
+    return handle
 
-    def on_cotangent(c: Any) -> Any:
-        given = shown(c)
-        with blaming(hook, f"a tensor of shape {shape}", c):
-            returned = hook(given)
-            return c if returned is None else _replacement(hook, returned, given, c)
 
-    return RemovableHandle(add_hook(t, on_cotangent))
+class _Each:
+    """The hooks that users registered on a tensor, in a dict that they may change. It is listed while it is not empty."""
+
+    __slots__ = ("hooks", "places")
+
+    def __init__(self, hooks: dict[int, Hook]) -> None:
+        self.hooks = hooks
+        self.places: list[weakref.ref[Leaf | Node]] = []
+
+    def __call__(self, c: Any) -> Any:
+        for hook in tuple(self.hooks.values()):
+            given = shown(c)
+            with blaming(hook, f"a tensor of shape {None if c is None else list(c.shape)}", c):
+                returned = hook(given)
+                c = c if returned is None else replacement(hook, returned, given, c)
+        return c
+
+    def attach(self, t: Value) -> None:
+        """Be listed where the cotangents of `t` arrive."""
+        where = _place(t)
+        node, index = (where.node, where.index) if isinstance(where, Output) else (where, None)
+        if not self.is_at(node):
+            self.listed(node, index, t, self.places)
+
+    def listed(self, node: Leaf | Node, index: int | None, t: Value, places: Any = None) -> None:
+        """Be listed at a node, of its output `index` if it has several, on behalf of `t`."""
+        _added(node, _Hook(self, node, index, False, weakref.ref(t), [] if places is None else places))
+
+    def is_at(self, node: Any) -> bool:
+        """Whether it is listed there."""
+        return any(place() is node for place in self.places)
+
+    def drop(self, key: int) -> None:
+        """Forget a hook."""
+        self.hooks.pop(key, None)
+        if not self.hooks:
+            _take_off(self.places)
+
+
+def dict_of(t: Value) -> dict[int, Hook] | None:
+    """The hooks that `register_hook` has put on `t`, in a dict for users to change; None if there were none."""
+    each = hooks_of(t)
+    if each is None:
+        return None
+    each.attach(t)  # what the user puts in shall run
+    return each.hooks
+
+
+def set_hooks(t: Value, hooks: dict[int, Hook] | None) -> None:
+    """Let `hooks`, as it is whenever a cotangent arrives, be the hooks of `t`."""
+    each: _Each | None = t.__dict__.pop("_hooks", None)
+    if each is not None:
+        _take_off(each.places)
+    if hooks is not None:
+        each = t.__dict__["_hooks"] = _Each(hooks)
+        each.attach(t)
+
+
+def hooks_of(t: Value) -> _Each | None:
+    """What lists the hooks that were registered on `t` since it has had its present history."""
+    each: _Each | None = t.__dict__.get("_hooks")
+    if each is None or not each.hooks:
+        return each
+    where = _place(t)
+    return each if each.is_at(where.node if isinstance(where, Output) else where) else None
+
+
+def _place(t: Value) -> Target:
+    """Where the cotangents of `t` arrive; or would, if it required grad: its end of the graph, made now, waits for that."""
+    where: Target | None = target(t)
+    if where is None:
+        where = t.__dict__.setdefault("_leaf", Leaf(NoneType))
+    return where
 
 
 def shown(c: Any) -> Any:
@@ -179,151 +264,43 @@ def blaming(hook: Hook, where: str, c: Any) -> Any:
             with modes.no_grad():
                 yield
     except BaseException as error:
-        error.add_note(f"This was raised by the hook '{_name(hook)}' of {where}.")
+        error.add_note(f"This was raised by the hook '{name_of(hook)}' of {where}.")
         raise
 
 
-def _name(hook: Hook) -> str:
+def name_of(hook: Hook) -> str:
     return getattr(hook, "__name__", None) or repr(hook)
 
 
-def _replacement(hook: Hook, returned: Any, given: Value, c: Any) -> Any:
+def replacement(hook: Hook, returned: Any, given: Value, c: Any) -> Any:
     """What a hook returned instead of the cotangent `c`, as that was: raw or a Tensor."""
     if not isinstance(returned, Value):
         raise TypeError(f"expected Variable, but hook returned '{type(returned).__name__}'")
     new, old = returned._array, given._array
     if new.shape != old.shape:
         raise RuntimeError(
-            f"hook '{_name(hook)}' has changed the size of value (from {list(old.shape)} to {list(new.shape)})"
+            f"hook '{name_of(hook)}' has changed the size of value (from {list(old.shape)} to {list(new.shape)})"
         )
     if new.dtype != old.dtype:
         raise RuntimeError(
-            f"hook '{_name(hook)}' has changed the type of value (was {dtypes.of(old.dtype)} got {dtypes.of(new.dtype)})"
+            f"hook '{name_of(hook)}' has changed the type of value (was {dtypes.of(old.dtype)} got {dtypes.of(new.dtype)})"
         )
     if type(new) is not type(old):
-        raise RuntimeError(f"hook '{_name(hook)}' has changed the device of value")
+        raise RuntimeError(f"hook '{name_of(hook)}' has changed the device of value")
     # A view, since the user may hold the array, and a leaf keeps only what owns itself.
     return returned if isinstance(c, Value) else new[...]
 
 
-def _replacements(hook: Hook, returned: Any, given: Sequence[Any], cs: Sequence[Any]) -> list[Any]:
-    """What a hook of a node returned instead of the cotangents `cs`."""
-    if not isinstance(returned, tuple):
-        raise TypeError(f"expected tuple, but hook returned '{type(returned).__name__}'")
-    if len(returned) != len(cs):
-        raise RuntimeError(
-            f"hook '{_name(hook)}' has returned an incorrect number of values (got {len(returned)}, but expected {len(cs)})"
-        )
-    return [
-        r if r is None or old is None else _replacement(hook, r, old, c)
-        for r, old, c in zip(returned, given, cs, strict=True)
-    ]
-
-
-# -- of nodes ---------------------------------------------------------------------------------------------------------
-
-
-class Hooked(Around):
-    """A step with hooks: those in `first` see the cotangents before it, those in `last` these and what it returns."""
-
-    first: tuple[Hook, ...] = ()
-    last: tuple[Hook, ...] = ()
-
-    def around(self, g: Any, pull: Callable[[Any], tuple[Any, ...]]) -> tuple[Any, ...]:
-        """Pull back between the hooks."""
-        several = type(g) is list
-        parts = g if several else [g]
-        where = f"the node {self.step.name}"
-        parts = run_first(self.first, parts, where)
-        missing = all(part is None for part in parts)
-        pulled = (None,) * sum(self.step.needs) if missing else pull(parts if several else parts[0])
-        if not self.last:
-            return pulled
-        # For the user, a cotangent for each input, also for those that need none; None stands for these.
-        places = [i for i, needed in enumerate(self.step.needs) if needed]
-        cs: list[Any] = [None] * len(self.step.needs)
-        for i, c in zip(places, pulled, strict=True):
-            cs[i] = c
-        cs = run_last(self.last, cs, parts, where)
-        return tuple(cs[i] for i in places)
-
-
-def run_first(hooks: Sequence[Hook], parts: list[Any], where: str) -> list[Any]:
-    """Show `parts` to each hook, and let it replace them."""
-    for hook in hooks:
-        with blaming(hook, where, _any(parts)):
-            given = tuple(map(shown, parts))
-            returned = hook(given)
-            if returned is not None:
-                parts = _replacements(hook, returned, given, parts)
-    return [_unowned(c) for c in parts] if hooks else parts
-
-
-def run_last(hooks: Sequence[Hook], cs: list[Any], parts: list[Any], where: str) -> list[Any]:
-    """Show the cotangents `cs`, which `parts` gave, to each hook, and let it replace them."""
-    for hook in hooks:
-        with blaming(hook, where, _any(parts)):
-            given = tuple(map(shown, cs))
-            returned = hook(given, tuple(map(shown, parts)))
-            if returned is not None:
-                cs = _replacements(hook, returned, given, cs)
-    return [_unowned(c) for c in cs]
-
-
-def _any(parts: Sequence[Any]) -> Any:
-    return next((c for c in parts if c is not None), None)
-
-
-def _unowned(c: Any) -> Any:
-    """A raw cotangent as a view, since a hook may have kept what it was shown."""
-    return c if c is None or isinstance(c, Value) else of(c).as_array(c)[...]
-
-
-def register_on_node(node: GraphNode, hook: Hook, first: bool) -> RemovableHandle:
-    """Run `hook` before (`first`) or after a sweep passes `node`."""
-    assert isinstance(node, (Leaf, Node))
-    if isinstance(node, Leaf):
-        return _late(node, hook, "before" if first else "after")
-    step = find(node.step, Hooked)
-    if step is None:
-        step = Hooked(node.step)
-        node.step = step
-    return _in(step, "first" if first else "last", hook)
-
-
-registrar.append(register_on_node)
-
-
-def _in(holder: Any, name: str, hook: Hook) -> RemovableHandle:
-    """Add `hook` to a tuple of them, an attribute of `holder`."""
-    own = lambda *args: hook(*args)  # noqa: E731  # one for each registration, so that each is removed by itself
-    own.__name__ = _name(hook)
-    setattr(holder, name, (*getattr(holder, name), own))
-    return RemovableHandle(
-        lambda: setattr(holder, name, tuple(each for each in getattr(holder, name) if each is not own))
-    )
+answers.append(lambda module, name: getattr(import_module(f"gradcore.recorder.{module}"), name))
 
 
 # -- of leaves --------------------------------------------------------------------------------------------------------
 
 
-def _late(leaf: Leaf, hook: Hook, name: str) -> RemovableHandle:
+def late_hooks(leaf: Leaf, owner: Callable[[], Any]) -> LeafHooks:
     if not isinstance(leaf.hooks, LeafHooks):
-        leaf.hooks = LeafHooks(leaf.hooks or (), leaf.owner)
-    return _in(_Late(leaf), name, hook)
-
-
-class _Late:
-    """The `LeafHooks` that a leaf has at the moment."""
-
-    def __init__(self, leaf: Leaf) -> None:
-        self.__dict__["leaf"] = leaf
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.leaf.hooks, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self.leaf.hooks, name, value)
+        leaf.hooks = LeafHooks(leaf.hooks or (), owner)
+    return leaf.hooks
 
 
 def register_post_accumulate_grad_hook(t: Value, hook: Callable[[Any], None]) -> RemovableHandle:
@@ -333,26 +310,52 @@ def register_post_accumulate_grad_hook(t: Value, hook: Callable[[Any], None]) ->
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
     if not isinstance(where, Leaf):
         raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
-    return _late(where, hook, "accumulated")
+    late = late_hooks(where, where.owner)
+    if late.accumulated is None:
+        late.accumulated = OrderedDict()
+    return RemovableHandle.of(late.accumulated, hook, partial(_without, late.accumulated))
+
+
+def accumulated_of(t: Value) -> dict[int, Hook] | None:
+    """The hooks of the accumulation for `t`, in a dict for users to change; None if there were none."""
+    where = target(t) or t.__dict__.get("_leaf")
+    return where.hooks.accumulated if isinstance(where, Leaf) and isinstance(where.hooks, LeafHooks) else None
+
+
+def set_accumulated(t: Value, hooks: dict[int, Hook] | None) -> None:
+    """Let `hooks` be the hooks of the accumulation for `t`."""
+    where = _place(t)
+    if isinstance(where, Leaf) and (hooks is not None or accumulated_of(t) is not None):
+        late_hooks(where, weakref.ref(t)).accumulated = hooks
+
+
+def _without(hooks: dict[int, Hook], key: int) -> None:
+    hooks.pop(key, None)
 
 
 def before_accumulation(leaf: Leaf, c: Any) -> Any:
     """The cotangent that is to be accumulated, as the hooks of the leaf as a node leave it; None if they drop it."""
+    from gradcore.recorder.node_hooks import run_first
+
     hooks = leaf.hooks
     return run_first(hooks.before, [c], "an AccumulateGrad")[0] if isinstance(hooks, LeafHooks) else c
 
 
 def after_accumulation(leaf: Leaf, owner: Value, c: Any) -> None:
     """Run the hooks of a leaf whose gradient `c` has been accumulated."""
-    hooks = leaf.hooks
-    if not isinstance(hooks, LeafHooks):
-        return
-    for hook in hooks.accumulated:
+    run_accumulated(leaf, owner, c)
+    from gradcore.recorder.node_hooks import run_last
+
+    for hook in leaf.hooks.after if isinstance(leaf.hooks, LeafHooks) else ():
+        run_last((hook,), [], [c], "an AccumulateGrad")
+
+
+def run_accumulated(leaf: Leaf, owner: Value, c: Any) -> None:
+    """Run the hooks of `owner`, whose gradient has changed."""
+    for hook in tuple((leaf.hooks.accumulated or {}).values()) if isinstance(leaf.hooks, LeafHooks) else ():
         with blaming(hook, f"the gradient of a leaf of shape {list(owner._array.shape)}", c):
             returned = hook(owner)
             if returned is not None and not isinstance(returned, Value):
                 raise TypeError(f"expected Variable, but hook returned '{type(returned).__name__}'")
             if returned is not None:
                 raise RuntimeError("Tensor post accumulate grad hooks should return None.")
-    for hook in hooks.after:
-        run_last((hook,), [], [c], "an AccumulateGrad")

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from gradcore.backends import of
-from gradcore.graph import GraphNode, Leaf, Node, Output, modes, versions
+from gradcore.graph import Leaf, Node, Output, modes, versions
 from gradcore.graph.node import Target
 from gradcore.recorder.around import Around, find, plain
 from gradcore.recorder.value import Value, wrap
@@ -172,15 +172,8 @@ def pack_one(node: Node, pair: Pair, only: str | None = None) -> None:
 # -- for users to look at ---------------------------------------------------------------------------------------------
 
 
-def _number(node: GraphNode) -> int:
-    """The place of a node in the order of recording; the largest 64-bit number for leaves, which no node waits for."""
-    return -1 - node.stamp if isinstance(node, Node) else 2**64 - 1
-
-
 def _shows(cls: type[Node], /, **keywords: Any) -> None:
     import_module("gradcore.recorder.node_attributes").give(cls)
 
 
-setattr(GraphNode, "_sequence_nr", _number)  # noqa: B010
-setattr(GraphNode, "requires_grad", property(lambda node: True, doc="True: what needs no gradient has no node."))  # noqa: B010
 setattr(Node, "__init_subclass__", classmethod(_shows))  # noqa: B010

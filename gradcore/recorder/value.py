@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gradcore.backends import of
+
 if TYPE_CHECKING:
     from gradcore.graph.node import Target
     from gradcore.recorder.views import View
@@ -80,3 +82,8 @@ def meta(value: Value) -> Meta:
     if value._meta is None:
         value._meta = Meta()
     return value._meta
+
+
+def looks(array: Any) -> tuple[Any, ...]:
+    """What an array looks like: its type, shape, dtype and the index of its device."""
+    return type(array), array.shape, array.dtype, of(array).device_of(array)[1]

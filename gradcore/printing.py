@@ -124,11 +124,12 @@ def tensor_repr(
 
 
 def tensor_format(tensor: object, array: Any, spec: str) -> str:
-    """Return `format(tensor, spec)`: of the number when `array` is 0-d, else of the tensor's str.
+    """Return `format(tensor, spec)`: of the number when `array` is 0-d, else of the tensor's str, as for a Parameter and
+    its like.
 
-    Raises TypeError when a tensor with dimensions is given a format.
+    Raises TypeError when what is no number is given a format.
     """
-    if array.ndim == 0:
+    if array.ndim == 0 and "__format__" in vars(type(tensor)):
         return format(backends.of(array).to_host(array).tolist(), spec)
     return object.__format__(tensor, spec)
 

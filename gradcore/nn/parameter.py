@@ -45,6 +45,7 @@ class Buffer(Tensor):
     __slots__ = ()
 
     persistent: bool
+    __format__ = Tensor.__format__  # a plain tensor's: in torch it is one
 
     def __new__(cls, data: Any = None, *, persistent: bool = True) -> Buffer:
         made: Buffer = _shared(cls, data)

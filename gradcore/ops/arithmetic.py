@@ -121,7 +121,7 @@ _float_power_inplace = inplace(float_power, "float_power_")
 
 def _float_power_(self: Tensor, exponent: Any) -> Any:
     """The in-place form of `float_power`. Raises RuntimeError unless the tensor has the dtype of the result."""
-    wide = dtypes.complex128 if promoted(self, exponent).kind == "c" else dtypes.float64
+    wide = dtypes.complex128 if promoted(self, operand(exponent)).kind == "c" else dtypes.float64
     have = dtypes.of(self._array.dtype)
     if have is not wide:
         raise RuntimeError(

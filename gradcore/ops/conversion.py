@@ -128,6 +128,7 @@ def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_fo
 @op(function=False)
 def type_as(self: Tensor, other: Tensor) -> Tensor:
     """Return the tensor in the dtype and on the device of `other`."""
+    need_tensor(other, "type_as", "other")
     return converted(self, dtypes.of(other._array.dtype), other.device)  # type: ignore[no-any-return]
 
 

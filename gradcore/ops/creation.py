@@ -63,7 +63,9 @@ def made(
         raise TypeError(f"{name}() got an unexpected keyword argument '{min(unknown)}'")
     if options.get("layout", layouts.strided) not in (layouts.strided, None):
         raise NotImplementedError(f"{name}(): the layout {options['layout']} does not exist here, only torch.strided")
-    out = options.get("out")
+    out: Any = options.get("out")
+    if not (out is None or isinstance(out, Value)):
+        raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
     wanted = options.get("dtype")
     dtype = None if wanted is None else dtypes.as_dtype(wanted, op=name)
     if out is not None:
@@ -73,9 +75,6 @@ def made(
         dtype, like = have, out
     if dtype is None:
         dtype = dtypes.of(like._array.dtype) if like is not None else default or dtypes.get_default_dtype()
-    requires_grad = options.get("requires_grad", False)
-    if requires_grad:
-        check_differentiable(dtype, name)
     F, index = place(options.get("device"), like)
     if index is None:
         array = make(F, dtype.numpy)
@@ -86,9 +85,13 @@ def made(
         array = like._array.beside(array)  # of the transform that `like` is of
     if options.get("pin_memory"):
         array = _pinned(array)
+    requires_grad = options.get("requires_grad", False)
+    if requires_grad:
+        check_differentiable(dtype, name)
     if out is not None:
         put_out(name, lambda: wrap(array), out, (), {})
-        return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
+        filled: Any = out
+        return filled.requires_grad_() if requires_grad else filled  # type: ignore[no-any-return]
     return finished(array, requires_grad)
 
 
@@ -254,8 +257,7 @@ def new_tensor(
     """Return a copy of `data` with this tensor's dtype and device unless others are given."""
     if isinstance(data, Value):
         warn(COPY_WARNING.format("tensor.new_tensor"))
-    kind = dtypes.of((data if isinstance(data, Value) else input)._array.dtype)
-    wanted = kind if dtype is None else dtypes.as_dtype(dtype, op="new_tensor")
+    wanted = dtypes.of(input._array.dtype) if dtype is None else dtypes.as_dtype(dtype, op="new_tensor")
     if requires_grad:
         check_differentiable(wanted, "new_tensor")
     return finished(converted(data, wanted, input.device if device is None else device, copy=True), requires_grad)
@@ -295,7 +297,7 @@ def converted(data: Any, dtype: dtypes.dtype | None, device: Any, *, copy: bool)
             array = F.astype(array, dtype.numpy)
         finally:
             F.unquiet(before)
-    return F.copy(array) if copy and array is data else array
+    return array.copy(order="K") if copy and array is data else array
 
 
 _PYTHONS = frozenset((list, tuple, bool, int, float, complex))

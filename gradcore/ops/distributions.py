@@ -11,7 +11,7 @@ from gradcore import dtypes
 from gradcore.backends import of
 from gradcore.generator import Generator, source_for
 from gradcore.ops.creation import Array, Options, finished
-from gradcore.ops.filling import python_number, size_of
+from gradcore.ops.filling import python_number, size_of, whole
 from gradcore.ops.registry import methods, op
 from gradcore.ops.sampling import (
     Draw,
@@ -60,9 +60,12 @@ def normal(
     Raises RuntimeError for a negative standard deviation.
     """
     tensors = [x for x in (mean, std) if isinstance(x, Value)]
+    if tensors and (options or size is not None):
+        given = "size" if size is not None else min(options)
+        raise TypeError(f"normal() received an invalid combination of arguments: '{given}' beside a tensor")
     if not tensors:
         if size is None:
-            raise TypeError("normal() of two numbers needs a size: normal(mean, std, size)")
+            raise TypeError('normal() missing 1 required positional arguments: "size", which normal(mean, std, size) needs')
         draw = normal_numbers(python_number(mean, "normal", "mean"), python_number(std, "normal", "std"))
         return sampled("normal", draw, size_of("normal", (size,)), {**options, "generator": generator})
     array = tensors[0]._array
@@ -72,7 +75,7 @@ def normal(
             raise RuntimeError("normal expects all elements of std >= 0.0")
     elif std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
-    floating("normal_kernel", array.dtype)
+    floating(f"normal_kernel_{F.device_type}", array.dtype)
     raw = [x._array if isinstance(x, Value) else x for x in (mean, std)]
     shape = _broadcast(*(x._array.shape for x in tensors))
     with F.on_device(F.device_of(array)[1]):
@@ -151,6 +154,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
         raise RuntimeError(
             f"multinomial only supports floating-point dtypes for input, got: {dtypes.of(weights.dtype)._title}"
         )
+    num_samples = whole("multinomial", "num_samples", num_samples)
     if num_samples <= 0:
         raise RuntimeError("cannot sample n_sample <= 0 samples (multinomial)")
     if not replacement and num_samples > weights.shape[-1]:
@@ -167,15 +171,15 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
     with F.on_device(F.device_of(weights)[1]):
         source = source_for(F, F.current_device(), generator, "multinomial")
-        if not replacement:
+        if not replacement or num_samples == 1:
             waits = exponential(1.0)(F, source, weights.shape, weights.dtype)
             order = F.argsort(-(weights / waits), -1)[..., :num_samples]
             return finished(F.ascontiguousarray(order))
         chances = F.cumsum(weights, -1) / total
         chances[..., -1] = 1
         picks = F.random_uniform(source, (*weights.shape[:-1], num_samples), "f8")
-        if weights.ndim == 1:
-            return finished(F.searchsorted(chances, picks))
+        if weights.ndim == 1 or not len(weights):
+            return finished(F.searchsorted(chances, picks) if weights.ndim == 1 else F.zeros(picks.shape, "int64"))
         return finished(F.stack([F.searchsorted(row, pick) for row, pick in zip(chances, picks, strict=True)]))
 
 

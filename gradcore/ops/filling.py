@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from operator import index
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -33,7 +34,9 @@ def size_of(name: str, size: Sequence[Any], keyword: Any = None) -> tuple[int, .
             f"{name}(): argument 'size' (position 1) must be tuple of ints, not {type(size[0]).__name__}"
         ) from None
     if min(shape, default=0) < 0:
-        raise RuntimeError(f"{name}: Dimension size must be non-negative (size {list(shape)})")
+        if name == "zeros":
+            raise RuntimeError(f"zeros: Dimension size must be non-negative (size {list(shape)})")
+        raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)} ({name})")
     return shape
 
 
@@ -141,6 +144,13 @@ def python_number(value: Any, name: str, argument: str) -> Any:
     raise TypeError(f"{name}(): argument '{argument}' must be Number, not {type(value).__name__}")
 
 
+def whole(op: str, argument: str, value: Any) -> int:
+    """Return a number that counts as an int. Raises TypeError for what is none."""
+    if not hasattr(value, "__index__"):
+        raise TypeError(f"{op}(): argument '{argument}' must be int, not {type(value).__name__}")
+    return index(value)
+
+
 @op(method=False)
 def full(size: Any, fill_value: Any, **options: Unpack[Options]) -> Tensor:
     """Return a tensor filled with a number, of the dtype that `tensor(fill_value)` has."""
@@ -225,12 +235,16 @@ def arange(*bounds: Any, start: Any = None, end: Any = None, step: Any = None, *
     first = 0 if start is None else python_number(start, "arange", "start")
     last = python_number(end, "arange", "end")
     by = 1 if step is None else python_number(step, "arange", "step")
-    whole = isinstance(first, int) and isinstance(last, int) and isinstance(by, int)
+    for number in (first, last, by):
+        if isinstance(number, complex):
+            raise RuntimeError(f"value cannot be converted to type double without overflow (arange of {number})")
+    integral = isinstance(first, int) and isinstance(last, int) and isinstance(by, int)
 
     def make(F: ModuleType, dtype: Any) -> Array:
         if dtype.kind not in "iufV":
             raise NotImplementedError(f"\"arange\" not implemented for '{dtypes.of(dtype)._title}'")
         begin, stop, stride = first, last, by
+        _refuse_unbounded(begin, stop)
         if dtype == dtypes.int64.numpy:  # torch counts in int64 here, and in float64 for all other dtypes
             begin, stop, stride = int(begin), int(stop), int(stride)
             if stride == 0 != by:
@@ -242,12 +256,16 @@ def arange(*bounds: Any, start: Any = None, end: Any = None, step: Any = None, *
             return F.astype(int(begin) + int(stride) * F.arange(n), dtype)
         return F.astype(begin + stride * F.astype(F.arange(n), "f8"), dtype)
 
-    return made("arange", make, options, default=dtypes.int64 if whole else None)
+    return made("arange", make, options, default=dtypes.int64 if integral else None)
+
+
+def _refuse_unbounded(start: float, end: float) -> None:
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise RuntimeError(f"unsupported range: {start} -> {end} (arange)")
 
 
 def _steps(start: float, end: float, step: float) -> int:
-    if not (math.isfinite(start) and math.isfinite(end)):
-        raise RuntimeError(f"unsupported range: {start} -> {end} (arange)")
+    _refuse_unbounded(start, end)
     if step == 0:
         raise RuntimeError(f"step must be nonzero (arange of {start}, {end}, {step})")
     if (end - start) * math.copysign(1, step) < 0:
@@ -279,12 +297,15 @@ def _spaced(F: ModuleType, start: Any, end: Any, steps: int, dtype: Any) -> Arra
     return F.where(count < steps // 2 + (steps == 1), first + step * count, last - step * (steps - 1 - count))
 
 
-def _count(steps: Any) -> int:
-    if not hasattr(steps, "__index__"):
-        raise TypeError(f"linspace(): argument 'steps' must be int, not {type(steps).__name__}")
-    if (n := int(steps)) < 0:
+def _count(name: str, steps: Any) -> int:
+    if (n := whole(name, "steps", steps)) < 0:
         raise RuntimeError(f"number of steps must be non-negative (got {n})")
     return n
+
+
+def _refuse_bool(kernel: str, dtype: Any) -> None:
+    if dtype.kind == "b":
+        raise NotImplementedError(f"\"{kernel}\" not implemented for 'Bool'")
 
 
 def _endpoints(name: str, *ends: Any) -> tuple[list[Any], dtypes.dtype | None]:
@@ -308,22 +329,25 @@ def linspace(start: Any, end: Any, steps: int, **options: Unpack[Options]) -> Te
     """Return `steps` evenly spaced numbers from `start` to `end`, both included. Raises RuntimeError for
     steps < 0."""
     (first, last), dtype = _endpoints("linspace", start, end)
-    n = _count(steps)
-    return made(
-        "linspace",
-        lambda F, dtype: F.astype(_spaced(F, first, last, n, dtype), dtype),
-        options,
-        default=dtype,
-    )
+    n = _count("linspace", steps)
+
+    def make(F: ModuleType, dtype: Any) -> Array:
+        _refuse_bool("linspace_cpu", dtype)
+        return F.astype(_spaced(F, first, last, n, dtype), dtype)
+
+    return made("linspace", make, options, default=dtype)
 
 
 @op(method=False)
 def logspace(start: Any, end: Any, steps: int, base: Any = 10.0, **options: Unpack[Options]) -> Tensor:
     """Return `base` to the power of `steps` evenly spaced numbers from `start` to `end`."""
     (first, last), dtype = _endpoints("logspace", start, end)
-    n = _count(steps)
+    n = _count("logspace", steps)
 
     def make(F: ModuleType, dtype: Any) -> Array:
+        _refuse_bool("logspace_cpu", dtype)
+        if n == 1 and dtype.kind in "iu":  # torch rounds the exponents of several integers, but not that of one
+            return F.full((1,), int(base**first), dtype)
         exponents = _spaced(F, first, last, n, dtype)
         return F.astype(F.power(F.asarray(base, exponents.dtype), exponents), dtype)
 
@@ -333,7 +357,9 @@ def logspace(start: Any, end: Any, steps: int, base: Any = 10.0, **options: Unpa
 @op(method=False)
 def eye(n: int, m: int | None = None, **options: Unpack[Options]) -> Tensor:
     """Return the n × m matrix with ones on the diagonal; m is n if not given."""
-    for name, size in (("n", n), ("m", n if m is None else m)):
+    rows = whole("eye", "n", n)
+    columns = rows if m is None else whole("eye", "m", m)
+    for name, size in (("n", rows), ("m", columns)):
         if size < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {size} (eye)")
-    return made("eye", lambda F, dtype: F.eye(n, n if m is None else m, dtype=dtype), options)
+    return made("eye", lambda F, dtype: F.eye(rows, columns, dtype=dtype), options)

@@ -23,9 +23,11 @@ def array(data: Any, dtype: dtypes.dtype | None) -> Any:
     no number.
     """
     found: set[Any] = set()
-    has_tensors = _survey([data], found)
-    if has_tensors:
-        data = _without_tensors(data)
+    try:
+        if _survey([data], found):
+            data = _without_tensors(data, dtype)
+    except _NoNumber as error:
+        raise _refusal(error.args[0], data, dtype) from None
     if dtype is None:
         dtype = dtypes.get_default_dtype()
         known = sorted(found, key=lambda each: each.name) if len(found) > 1 else list(found)
@@ -65,6 +67,8 @@ def number(value: Any, dtype: dtypes.dtype) -> Any:
             if value.imag:
                 raise OverflowError
             value = value.real
+        if kind == "V" and isinstance(value, int):  # bfloat16 knows no integers beyond 64 bits
+            value = float(value)
         return host.asarray(value, storage)
     except (OverflowError, ValueError):
         raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow ({value!r})") from None
@@ -101,11 +105,28 @@ def _survey(data: Sequence[Any], found: set[Any]) -> bool:
             has_tensors |= _survey(x if isinstance(x, _LISTS) else list(x), found)
         elif isinstance(x, (bool, int, float, complex)):
             found.add(dtypes.of_scalar(next(n for n in (bool, int, float, complex) if isinstance(x, n))))
-        elif isinstance(x, (str, bytes)):
-            raise ValueError(f"too many dimensions '{type(x).__name__}'")
         else:
-            raise RuntimeError(f"Could not infer dtype of {type(x).__name__}")
+            raise _NoNumber(x)
     return has_tensors
+
+
+class _NoNumber(Exception):
+    """What is among numbers and is none."""
+
+
+def _refusal(x: Any, data: Any, dtype: dtypes.dtype | None) -> Exception:
+    """torch's error for `x`, which stands in `data` and is no number."""
+    kind, is_text = type(x).__name__, isinstance(x, (str, bytes))
+    first = data
+    while isinstance(first, _LISTS):
+        first = first[0]
+    if is_text and x is first:
+        return ValueError(f"too many dimensions '{kind}'")
+    if dtype is not None and (dtype.is_floating_point or dtype.is_complex):
+        return TypeError(f"must be real number, not {kind}")
+    if dtype is not None:
+        return TypeError(f"'{kind}' object cannot be interpreted as an integer")
+    return TypeError(f"new(): invalid data type '{kind}'") if is_text else RuntimeError(f"Could not infer dtype of {kind}")
 
 
 def _is_sequence(x: Any) -> bool:
@@ -114,14 +135,14 @@ def _is_sequence(x: Any) -> bool:
     )
 
 
-def _without_tensors(x: Any) -> Any:
+def _without_tensors(x: Any, dtype: dtypes.dtype | None) -> Any:
     """`x` with each one-element Tensor as a NumPy scalar, other libraries' arrays as NumPy's."""
     if isinstance(x, Value):
         if x._array.size != 1:
-            raise ValueError(
-                "only one element tensors can be converted to Python scalars (there is one of shape "
-                f"{list(x._array.shape)} in the sequence); gradcore.stack joins tensors"
-            )
+            where = f"(there is one of shape {list(x._array.shape)} in the sequence); gradcore.stack joins tensors"
+            if dtype is None or dtype.is_floating_point or dtype.is_complex:
+                raise ValueError(f"only one element tensors can be converted to Python scalars {where}")
+            raise TypeError(f"only integer tensors of a single element can be converted to an index {where}")
         return of(x._array).to_host(x._array).reshape(-1)[0]
     if isinstance(x, (host.Array, host.generic)):
         return x
@@ -129,7 +150,7 @@ def _without_tensors(x: Any) -> Any:
         return host.asarray(x)
     if not _is_sequence(x):
         return x
-    return [_without_tensors(each) for each in x]
+    return [_without_tensors(each, dtype) for each in x]
 
 
 # -- what NumPy refuses --------------------------------------------------------------------------------------
@@ -148,7 +169,8 @@ def _one_by_one(data: Any, dtype: dtypes.dtype) -> Any:
     if out.size:
         flat = out.reshape(-1)
         for i, x in enumerate(_leaves(data, shape, 0)):
-            if isinstance(x, int) and not -(2**63) <= x < 2**63 and dtype is not dtypes.uint64:
+            integral = not (dtype.is_floating_point or dtype.is_complex or dtype is dtypes.uint64)
+            if integral and isinstance(x, int) and not -(2**63) <= x < 2**63:
                 raise ValueError(f"Overflow when unpacking long long ({x})")
             if isinstance(x, complex) and not dtype.is_complex:
                 raise TypeError(f"must be real number, not {type(x).__name__} ({x})")

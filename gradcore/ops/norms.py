@@ -144,6 +144,7 @@ def norm_(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False,
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     """Return the p-norm of the difference of two Tensors that broadcast together."""
     need_tensor(input, "dist")
+    need_tensor(other, "dist", "other")
     return vector_norm(e.subtract(input, other), p)
 
 

@@ -28,7 +28,10 @@ def put_out(
     Raises RuntimeError if `out` or the result needs a gradient, or if the dtype of `out` cannot hold the result or, with
     `exact`, is another, or if memory is shared that may not be: by elements of `out` or, with `apart`, with an argument.
     """
-    outs = (out,) if isinstance(out, Value) else tuple(out)
+    outs = tuple(out) if isinstance(out, (tuple, list)) else (out,)
+    for into in outs:
+        if not isinstance(into, Value):
+            raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(into).__name__}")
     given = [*args, *keywords.values()]
     lists = [xs for xs in given if isinstance(xs, (tuple, list))]
     inputs = [x for x in (*given, *(x for xs in lists for x in xs)) if isinstance(x, Value)]
@@ -46,6 +49,8 @@ def put_out(
     with modes.set_grad_enabled(tracked):
         result = f(*args, **keywords)
     results = (result,) if isinstance(result, Value) else tuple(result)
+    if len(outs) != len(results):
+        raise TypeError(f"{name}(): argument 'out' must be tuple of Tensors, one for each of {len(results)} results")
     _refuse_history(name, results)
     for into, from_ in zip(outs, results, strict=True):
         _check_dtype(name, into, from_, exact or apart)

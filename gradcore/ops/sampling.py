@@ -16,7 +16,7 @@ from gradcore.backends import of
 from gradcore.generator import Generator, source_for
 from gradcore.ops import arguments
 from gradcore.ops.creation import Array, Options, made
-from gradcore.ops.filling import in_order_of, size_of
+from gradcore.ops.filling import in_order_of, size_of, whole
 from gradcore.ops.registry import functions, op
 from gradcore.recorder.value import Value
 
@@ -61,7 +61,8 @@ def normal_numbers(mean: float = 0.0, std: float = 1.0) -> Draw:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
 
     def draw(F: ModuleType, source: Any, shape: tuple[int, ...], dtype: Any) -> Array:
-        floating("normal_kernel", dtype)
+        if 0 not in shape:
+            floating(f"normal_kernel_{F.device_type}", dtype)
         if (mean, std) == (0.0, 1.0):
             return F.random_normal(source, shape, dtype)
         if dtype == "f4" and math.prod(shape) < _FEW and F.device_type == "cpu":
@@ -108,9 +109,20 @@ def integers(low: int, high: int) -> Draw:
         for name, bound in (("from", low), ("to - 1", high - 1)):
             if not smallest <= bound <= largest:
                 raise RuntimeError(f"{name} is out of bounds for {dtypes.of(dtype).name} (it is {bound})")
-        return F.random_integers(source, low, high, shape, dtype)
+        first, end = _narrowed(dtypes.of(dtype), low, high) if dtypes.of(dtype).is_floating_point else (low, high)
+        return F.random_integers(source, first, end, shape, dtype)
 
     return draw
+
+
+def _narrowed(dtype: dtypes.dtype, low: int, high: int) -> tuple[int, int]:
+    """Return the range [low, high) without what would be rounded out of it, as torch counts that."""
+    digits = 1 - round(math.log2(dtypes.finfo(dtype).eps))
+    if (rounded := int(dtype.numpy.type(low + 1))) < low:
+        low = rounded + (1 << (abs(low + 1).bit_length() - digits))
+    if (rounded := int(dtype.numpy.type(high - 1))) >= high:
+        high = rounded - (1 << (abs(high - 1).bit_length() - digits))
+    return low, high
 
 
 def limits(dtype: dtypes.dtype) -> tuple[float, float]:
@@ -207,7 +219,7 @@ def randint(*bounds: Any, low: int = 0, high: Any = None, size: Any = None, **op
         raise TypeError("randint() takes (high, size) or (low, high, size)")
     if isinstance(size, int):
         raise TypeError("randint(): argument 'size' must be tuple of ints, not int")
-    draw = integers(_whole("randint", "low", low), _whole("randint", "high", high))
+    draw = integers(whole("randint", "low", low), whole("randint", "high", high))
     return sampled("randint", draw, size_of("randint", (size,)), options, default=dtypes.int64)
 
 
@@ -222,24 +234,20 @@ def randint_like(input: Tensor, *bounds: Any, low: int = 0, high: Any = None, **
         low = given.pop()
     if high is None or given:
         raise TypeError("randint_like() takes (input, high) or (input, low, high)")
-    draw = integers(_whole("randint_like", "low", low), _whole("randint_like", "high", high))
+    draw = integers(whole("randint_like", "low", low), whole("randint_like", "high", high))
     return sampled("randint_like", draw, input._array.shape, options, like=input)
-
-
-def _whole(op: str, name: str, value: Any) -> int:
-    if not hasattr(value, "__index__"):
-        raise TypeError(f"{op}(): argument '{name}' must be int, not {type(value).__name__}")
-    return int(value)
 
 
 @op(method=False)
 def randperm(n: int, **options: Unpack[Random]) -> Tensor:
     """Return 0 ... n-1 in random order, int64 by default. Raises RuntimeError for n < 0."""
-    n = _whole("randperm", "n", n)
+    n = whole("randperm", "n", n)
     if n < 0:
         raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}] (randperm)")
 
     def draw(F: ModuleType, source: Any, shape: tuple[int, ...], dtype: Any) -> Array:
+        if dtype.kind in "bc":
+            raise NotImplementedError(f"\"randperm\" not implemented for '{dtypes.of(dtype)._title}'")
         if n and not n - 1 <= limits(dtypes.of(dtype))[1]:
             raise RuntimeError(f"value cannot be converted to type {dtypes.of(dtype).name} without overflow ({n})")
         return F.astype(F.random_permutation(source, n), dtype)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
 from gradcore.ops import arguments
-from gradcore.ops.arguments import axis
+from gradcore.ops.arguments import axis, need_tensor
 from gradcore.ops.conversion import contiguous
 from gradcore.ops.registry import label, methods, op
 from gradcore.primitives import conversion as c
@@ -112,12 +112,14 @@ def _viewed_as(self: Any, dtype: Any) -> Any:
 @op(function=False)
 def view_as(self: Tensor, other: Tensor) -> Tensor:
     """Return a view in the shape of `other`."""
+    need_tensor(other, "view_as", "other")
     return view(self, other._array.shape)
 
 
 @op(function=False)
 def reshape_as(self: Tensor, other: Tensor) -> Tensor:
     """Return the elements in the shape of `other`: a view if the strides allow, else a copy."""
+    need_tensor(other, "reshape_as", "other")
     return reshape(self, other._array.shape)
 
 
@@ -228,6 +230,7 @@ def expand(self: Tensor, *sizes: Any, size: Any = None, implicit: bool = False) 
 @op(function=False)
 def expand_as(self: Tensor, other: Tensor) -> Tensor:
     """Expand to the shape of `other`."""
+    need_tensor(other, "expand_as", "other")
     return expand_to(self, other._array.shape)  # type: ignore[no-any-return]
 
 

@@ -26,11 +26,16 @@ class TensorType:
         self.name = f"{place}.{dtype._title}Tensor"
         self.__name__ = self.__qualname__ = f"{dtype._title}Tensor"
 
-    def __call__(self, *args: Any, device: Any = None) -> Any:
+    def __call__(self, *args: Any, size: Any = None, device: Any = None) -> Any:
         where = self.device if device is None else device
-        if len(args) == 1 and not isinstance(args[0], (int, Size)):
+        if size is not None:
+            args = (Size(size),)
+        alone = len(args) == 1 and not isinstance(args[0], Size)
+        if alone and (isinstance(args[0], Value) or hasattr(args[0], "__len__")):
             data = args[0].detach() if isinstance(args[0], Value) else args[0]  # type: ignore[attr-defined]
             return creation.finished(creation.converted(data, self.dtype, where, copy=True))
+        if alone and not hasattr(args[0], "__index__"):
+            raise TypeError(f"new(): data must be a sequence (got {type(args[0]).__name__})")
         return filling.empty(*(args or (0,)), dtype=self.dtype, device=where)
 
     def __instancecheck__(self, instance: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gradcore.primitives.sorting import comparable
 from gradcore.recorder import primitive
 
 Array = Any
@@ -44,6 +45,7 @@ def bincount(F: Any, x: Array, weights: Array, *, minlength: int) -> Array:
 @primitive("general")
 def searchsorted(F: Any, x: Array, values: Array, *, right: bool) -> Array:
     """How many elements of the sorted rows `x` stand before each of `values`; one row is for all values."""
+    x, values = comparable(F, x), comparable(F, values)
     if x.ndim == 1:
         side = "right" if right else "left"
         return F.reshape(F.searchsorted(x, F.reshape(values, (-1,)), side), values.shape)
@@ -101,8 +103,8 @@ def unique_runs(F: Any, x: Array, *, axis: int | None) -> tuple[Array, ...]:
 def unique(F: Any, x: Array, *, axis: int | None) -> tuple[Array, ...]:
     """Distinct elements (slices along `axis`) in order; the place among them of each; how often each is."""
     if axis is not None:
-        values, inverse, counts = F.unique(x, False, True, True, axis)
-        return values, F.reshape(inverse, (-1,)), counts
+        values, inverse, counts = F.unique(comparable(F, x), False, True, True, axis)
+        return F.astype(values, x.dtype), F.reshape(inverse, (-1,)), counts
     flat = F.reshape(x, (-1,))
     near = _near(F, flat)
     if near is not None:
@@ -110,7 +112,7 @@ def unique(F: Any, x: Array, *, axis: int | None) -> tuple[Array, ...]:
         (first,) = F.nonzero(counts)
         inverse = F.take(F.cumsum(counts > 0, 0) - 1, places, 0)
         return F.astype(first, x.dtype) + low, F.reshape(inverse, x.shape), F.take(counts, first, 0)
-    order = F.argsort(flat, 0)
+    order = F.argsort(comparable(F, flat), 0)
     values, run, counts = _runs(F, F.take(flat, order, 0))
     inverse = F.empty(flat.shape, "int64")
     inverse[order] = run
@@ -123,7 +125,7 @@ def distinct(F: Any, x: Array) -> Array:
     flat = F.reshape(x, (-1,))
     near = _near(F, flat)
     if near is None:
-        return _runs(F, F.sort(flat, 0))[0]
+        return F.astype(_runs(F, F.sort(comparable(F, flat), 0))[0], x.dtype)
     low, _, counts = near
     return F.astype(F.nonzero(counts)[0], x.dtype) + low
 

@@ -72,10 +72,16 @@ def argmin(F: Any, x: Array, *, axis: int | None, keepdims: bool = False) -> Arr
 # -- order ------------------------------------------------------------------------------------------------
 
 
+def comparable(F: Any, x: Array) -> Array:
+    """`x`, or what sorts as torch sorts it: NaN of bfloat16 stands anywhere when NumPy sorts."""
+    return F.astype(x, "float32") if x.dtype.kind == "V" else x
+
+
 def _order(F: Any, x: Array, axis: int, descending: bool = False) -> Array:
     """The indices that sort `x`: equal elements keep their order, NaN counts as the largest."""
     if not x.ndim:
         return F.zeros((), "int64")
+    x = comparable(F, x)
     if descending:
         return x.shape[axis] - 1 - _part(F.argsort(_part(x, axis, None, None, -1), axis), axis, None, None, -1)
     return F.argsort(x, axis)
@@ -100,7 +106,7 @@ def argsort(F: Any, x: Array, *, axis: int, descending: bool = False, count: int
     n = x.shape[axis] if x.ndim else 1
     if not 0 < count < n // 16:
         return _part(_order(F, x, axis, descending), axis, 0, count)
-    few = F.sort(F.argtop(x, count, axis, descending), axis)
+    few = F.sort(F.argtop(comparable(F, x), count, axis, descending), axis)
     return F.take_along_axis(few, _order(F, F.take_along_axis(x, few, axis), axis, descending), axis)
 
 
@@ -136,7 +142,8 @@ def median(F: Any, x: Array, *, axis: tuple[int, ...] | None = None, skip_nan: b
         return F.astype(F.full(ahead, nan, "float64"), x.dtype)
     flat = F.reshape(x, (*ahead, -1))
     place = _median_place(F, flat, len(ahead), skip_nan)
-    return F.reshape(F.take_along_axis(F.sort(flat, len(ahead)), place, len(ahead)), ahead)
+    ordered = F.sort(comparable(F, flat), len(ahead))
+    return F.astype(F.reshape(F.take_along_axis(ordered, place, len(ahead)), ahead), x.dtype)
 
 
 @primitive("general")

@@ -226,8 +226,9 @@ def primitive(
 
 
 def node_name(node: str) -> str:
-    """torch's name in full for "Mul" or "PowBackward1"."""
-    return node if "Backward" in node else f"{node}Backward0"
+    """torch's name in full for "Mul", "PowBackward1" or "TanhBackward", which is that of a backward pass."""
+    full = ("CopySlices", "CopyBackwards")
+    return node if node in full or ("Backward" in node and node[-1].isdigit()) else f"{node}Backward0"
 
 
 def renamed(function: Callable[..., Any], node: str, *, view: bool | None = None) -> Callable[..., Any]:

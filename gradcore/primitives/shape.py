@@ -113,6 +113,8 @@ def as_strided(F: Any, x: Array, *, layout: Layout, target: Layout) -> Array:
     """The view with the shape, strides and offset `target` of the storage in which `x` had `layout`."""
     if layout == (x.shape, tuple(s // x.itemsize for s in x.strides), F.storage_offset(x)):
         return F.as_strided(x, *target)
+    if _may_overlap(layout):
+        x = shared_out.primitive.forward(F, x, layout=layout)  # type: ignore[attr-defined]
     return _relayout(F, x, layout, target)
 
 

@@ -125,6 +125,8 @@ def check_writable(t: Value, name: str) -> None:
             f"a view of a leaf Variable that requires grad is being used in an in-place operation ({name} on shape "
             f"{list(t._array.shape)}). Do it in a `with no_grad():` block, or on a clone()."
         )
+    if m is not None and m.view is not None and t._node is not None and views.reads_storage(m.view):
+        views.remake(t, m.view)
     if isinstance(t._node, Leaf):
         raise RuntimeError(
             f"a leaf Variable that requires grad is being used in an in-place operation ({name} on shape "

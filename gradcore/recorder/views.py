@@ -15,6 +15,8 @@ from gradcore.graph import Leaf, Node, Output, modes, stamps, versions
 from gradcore.graph.node import Target
 from gradcore.recorder.value import Value, meta
 
+Layout = tuple[tuple[int, ...], tuple[int, ...], int]
+
 
 class Chain:
     """View operations one after another, over either algebra: `chain(F, x)`. Of several results, one goes on."""
@@ -169,11 +171,17 @@ def chain_of(value: Value, view: View) -> Chain:
 
 def strided(base: Any, array: Any) -> Chain:
     """The chain that lays the strides of `array` over the storage of `base`."""
-    F = of(base)
-    layout, target = (
-        (tuple(a.shape), tuple(s // a.itemsize for s in a.strides), F.storage_offset(a)) for a in (base, array)
-    )
-    return Chain(((strider[0], {"layout": layout, "target": target}, None),))
+    return Chain(((strider[0], {"layout": layout_of(base), "target": layout_of(array)}, None),))
+
+
+def layout_of(array: Any) -> Layout:
+    """How a raw array lies in its storage: shape, strides and offset, in elements."""
+    return tuple(array.shape), tuple(step // array.itemsize for step in array.strides), of(array).storage_offset(array)
+
+
+def reads_storage(view: View) -> bool:
+    """Whether a view was laid over the storage of its base, perhaps from a smaller view to which its history leads."""
+    return any(function is strider[0] for function, _, _ in view.chain.links[:1])
 
 
 # The primitive that lays other strides over a storage, set where it is defined.

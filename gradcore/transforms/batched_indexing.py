@@ -11,7 +11,7 @@ from typing import Any
 from gradcore.backends import of
 from gradcore.recorder.primitive import Primitive
 from gradcore.recorder.steps import Raw
-from gradcore.transforms.batches import Batched, NeedsLoop, at_front, batched, inner, is_mapped, one_by_one
+from gradcore.transforms.batches import Batched, at_front, batched, for_each, inner, is_mapped, one_by_one
 from gradcore.transforms.batching import F, arange_like, batching, moved_axis
 from gradcore.transforms.lifted import Frame, evaluate
 
@@ -24,15 +24,11 @@ Array = Any
 def _index(frame: Frame, index: tuple[Any, ...], x_shape: Any) -> tuple[tuple[Any, ...], int]:
     """The index with the batch in front, and where in the result the batch then is."""
     arrays = [item for item in index if hasattr(item, "dtype")]
-    if any(a.dtype.kind == "b" and is_mapped(frame, a) for a in arrays):
-        raise NeedsLoop(frame, "a mask as an index")
     places = [i for i, item in enumerate(index) if hasattr(item, "dtype")]
     together = places == list(range(places[0], places[-1] + 1))
     if not any(is_mapped(frame, a) for a in arrays):
         rank = max(1 if a.dtype.kind == "b" else a.ndim for a in arrays)
         return (slice(None), *inner(frame, index)), 0 if together else rank
-    if any(a.dtype.kind == "b" for a in arrays):
-        raise NeedsLoop(frame, "a mask beside an index")
     rank = max(a.ndim for a in arrays)
     turned: list[Any] = []
     for item in index:
@@ -43,6 +39,12 @@ def _index(frame: Frame, index: tuple[Any, ...], x_shape: Any) -> tuple[tuple[An
     first = next(a for a in turned if hasattr(a, "dtype"))
     lead = F.reshape(arange_like(first, frame.size), shape=(frame.size, *(1,) * rank))
     return (lead, *turned), 0
+
+
+def _has_masks(frame: Frame, index: tuple[Any, ...]) -> bool:
+    """Whether masks name the elements and these are others for each of the batch."""
+    arrays = [item for item in index if hasattr(item, "dtype")]
+    return any(a.dtype.kind == "b" for a in arrays) and any(is_mapped(frame, a) for a in arrays)
 
 
 def _swap(frame: Frame, index: tuple[Any, ...], x_ndim: int) -> tuple[int, int] | None:
@@ -80,12 +82,16 @@ def _getitem(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str,
     x, index = args[0], params["index"]
     if not is_mapped(frame, x) and len(index) == 1 and is_mapped(frame, index[0]) and index[0].dtype.kind != "b":
         return evaluate(op, inner(frame, x), index=(index[0].data,))
+    if _has_masks(frame, index):
+        return for_each(frame, op, args, params).data
     whole, at = _index(frame, index, x.shape)
     return _out_of_index(frame, evaluate(op, at_front(frame, x), index=whole), index, at)
 
 
 @batching("scatter_zeros")
 def _scatter_zeros(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
+    if _has_masks(frame, params["index"]):
+        return for_each(frame, op, args, params).data
     whole, at = _index(frame, params["index"], params["shape"])
     x = _into_index(frame, at_front(frame, args[0]), params["index"], at)
     return evaluate(op, x, index=whole, shape=(frame.size, *params["shape"]))
@@ -94,6 +100,8 @@ def _scatter_zeros(frame: Frame, op: Primitive, args: Sequence[Any], params: dic
 @batching("index_put", "index_add")
 def _index_put(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
     x, values = args
+    if _has_masks(frame, params["index"]):  # which name as many elements each, or values that are a number
+        return for_each(frame, op, args, params).data
     whole, at = _index(frame, params["index"], x.shape)
     if hasattr(values, "dtype"):
         if values.ndim == 0:
@@ -131,5 +139,5 @@ def _slice_update(frame: Frame, op: Primitive, args: Sequence[Any], params: dict
     if not isinstance(shown, Batched) or x.backend.storage(shown) is not x.backend.storage(x):
         return one_by_one(frame, op, args, params).data
     values = at_front(frame, part) if hasattr(part, "dtype") else part
-    of(shown.data).setitem(shown.data, ..., values)
+    of(shown.data).setitem(of(shown.data).writable(shown.data), ..., values)
     return x.data

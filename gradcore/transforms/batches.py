@@ -15,7 +15,7 @@ from gradcore.backends import of
 from gradcore.recorder.caller import user_line
 from gradcore.recorder.primitive import Primitive, registry
 from gradcore.transforms import lifted
-from gradcore.transforms.lifted import Frame, Lifted, evaluate, top_of
+from gradcore.transforms.lifted import WRITERS, Frame, Lifted, evaluate, top_of
 
 Array = Any
 Rule = Callable[..., Any]
@@ -32,8 +32,14 @@ class NeedsLoop(BaseException):
         self.frame, self.what, self.where = frame, what, user_line()
 
 
-# Functions of backends that change their first argument.
-WRITERS = frozenset("add_at copyto put_along_axis scatter_add setitem".split())
+def needs_loop(frame: Frame, what: str) -> BaseException:
+    """What to raise where the values of a batch are asked for, for `what`: after its `vmap` has ended an error."""
+    if frame.alive:
+        return NeedsLoop(frame, what)
+    return RuntimeError(
+        f"the values of a tensor of a vmap that has ended were asked for ({what}). Return it from the function that is "
+        "mapped, instead of keeping it elsewhere; do in a loop what differentiates through it."
+    )
 
 
 class Batched(Lifted):
@@ -98,12 +104,7 @@ class Batched(Lifted):
     def read(self, what: str) -> Array:
         if not self.mapped:
             return self.data
-        if self.frame.alive:
-            raise NeedsLoop(self.frame, what)
-        raise RuntimeError(
-            f"the values of a tensor of a vmap that has ended were asked for ({what}). Return it from the function that is "
-            "mapped, instead of keeping it elsewhere."
-        )
+        raise needs_loop(self.frame, what)
 
     def run(self, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
         return over_batch(self.frame, op, args, params)
@@ -115,7 +116,7 @@ class Batched(Lifted):
             args = [inner(frame, a) for a in args]
             return lifted_call(self, name, args, {key: inner(frame, x) for key, x in keywords.items()})
         if name in WRITERS and not is_mapped(frame, args[0]):
-            raise NeedsLoop(frame, "writing values of a batch into what is one for all of it")
+            raise needs_loop(frame, "writing values of a batch into what is one for all of it")
         if name == "copyto" or (name == "setitem" and args[1] is Ellipsis):
             target, source = aligned(frame, (args[0], args[-1]), args[0].ndim)
             return lifted_call(self, "copyto", (target, source), {"casting": "unsafe"})
@@ -181,7 +182,7 @@ def _joined(frame: Frame, each: Sequence[Any]) -> Any:
     if each[0] is None:
         return None
     if any(x.shape != each[0].shape for x in each):
-        raise NeedsLoop(frame, "a shape that depends on values")
+        raise needs_loop(frame, "a shape that depends on values")
     arrays = [x if isinstance(x, Lifted) else of(x).as_array(x) for x in each]
     return batched(frame, evaluate(registry["stack"], *arrays, axis=0))
 
@@ -307,6 +308,11 @@ def one_by_one(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[st
     if op.name not in _told:
         _told.add(op.name)
         tell(f"vmap: there is no batching rule for {op.name}, so it is done one by one for each of the batch", user_line())
+    return for_each(frame, op, args, params)
+
+
+def for_each(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
+    """What `op` makes of each of the batch, one after another."""
     each = [
         evaluate(op, *(element(frame, a, i) for a in args), **{name: element(frame, x, i) for name, x in params.items()})
         for i in range(frame.size)

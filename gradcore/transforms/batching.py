@@ -12,8 +12,8 @@ from typing import Any
 
 from gradcore.backends import of
 from gradcore.recorder.primitive import Primitive, registry
+from gradcore.recorder.views import Layout, layout_of
 from gradcore.transforms.batches import (
-    NeedsLoop,
     Rule,
     aligned,
     at_front,
@@ -21,6 +21,7 @@ from gradcore.transforms.batches import (
     in_front,
     inner,
     is_mapped,
+    needs_loop,
 )
 from gradcore.transforms.batches import (
     rules as rules,
@@ -108,16 +109,59 @@ def _into_the_first(frame: Frame, op: Primitive, args: Sequence[Any], params: di
     return evaluate(op, *aligned(frame, (whole, *rest)), **params)
 
 
-@batching("as_strided", "relayout", "shared_out")
+@batching("as_strided")
+def _as_strided(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
+    x, (layout, target) = args[0], (params["layout"], params["target"])
+    if layout != layout_of(x):
+        return _relayout(frame, op, args, params)
+    _check_within(frame, x, layout, target)
+    # The same steps from the first element of each of the batch: a view, which may be written.
+    whole, (shape, steps, offset) = layout_of(x.data), target
+    across = ((frame.size, *shape), (whole[1][0], *steps), offset)
+    return evaluate(op, x.data, layout=whole, target=across)
+
+
+def _check_within(frame: Frame, x: Array, layout: Layout, target: Layout) -> None:
+    """Raise RuntimeError if what `target` lays over the storage of `x` is not all in what each of the batch has there."""
+    if 0 in target[0] or 0 in layout[0]:
+        return
+    (low, high), (first, last) = ((offset, _end((shape, steps, offset))) for shape, steps, offset in (layout, target))
+    asked = f"result = tensor.as_strided({list(target[0])}, {list(target[1])}, {target[2]})"
+    if first < low or last > high:
+        raise RuntimeError(
+            f"{asked} can access memory outside of `tensor`. `result` can access some memory in range [{first}, "
+            f"{last + 1}], but `tensor` can only access some memory in range [{low}, {high + 1}]. This is not supported "
+            "inside of vmap, please try to rewrite the `as_strided` call as a sequence of PyTorch view operations"
+        )
+    apart = abs(x.data.strides[0] // x.itemsize) > high - low or frame.size < 2
+    if not apart and not _places(target) <= _places(layout):
+        raise RuntimeError(
+            f"{asked} would read elements of the others of the batch, which lie among those of `tensor` (of strides "
+            f"{list(layout[1])}). Map over the first axis of a contiguous tensor, or use other views"
+        )
+
+
+def _end(layout: Layout) -> int:
+    """The place of the last element in the storage."""
+    shape, steps, offset = layout
+    return offset + sum(max(n - 1, 0) * step for n, step in zip(shape, steps, strict=True))
+
+
+def _places(layout: Layout) -> set[int]:
+    """The places of the elements in their storage."""
+    shape, steps, offset = layout
+    found = {offset}
+    for n, step in zip(shape, steps, strict=True):
+        found = {place + i * step for place in found for i in range(n)}
+    return found
+
+
+@batching("relayout", "shared_out")
 def _relayout(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
     # One storage after another.
-    ends = [
-        offset + sum(max(n - 1, 0) * step for n, step in zip(shape, steps, strict=True))
-        for shape, steps, offset in params.values()
-    ]
-    room = 1 + max(ends)
+    room = 1 + max(map(_end, params.values()))
     params = {key: ((frame.size, *shape), (room, *steps), offset) for key, (shape, steps, offset) in params.items()}
-    return evaluate(op if op.name == "shared_out" else registry["relayout"], args[0].data, **params)
+    return evaluate(op, args[0].data, **params)
 
 
 # -- products ---------------------------------------------------------------------------------------------------------
@@ -352,4 +396,4 @@ def _check_phases(frame: Frame, op: Primitive, args: Sequence[Any], params: dict
 
 @batching("unique", "unique_runs", "distinct")
 def _unique(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
-    raise NeedsLoop(frame, f"{op.name}, whose shape depends on values")
+    raise needs_loop(frame, f"{op.name}, whose shape depends on values")

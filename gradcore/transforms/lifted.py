@@ -376,8 +376,7 @@ class Backend:
         top = top_of((*args, *keywords.values()))
         if top is None:
             function = getattr(self.base, name, None) or getattr(args[0], name)
-            args = writable(name, args)
-            return function(*args, **keywords)
+            return function(*writable(name, args), **keywords)
         op = registry.get(name)
         if op is not None and op.kind == "elementwise" and not (keywords or op.params) and len(args) == len(op.inputs):
             return evaluate(op, *args)

@@ -8,6 +8,7 @@ not know any operation.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -19,9 +20,10 @@ from gradcore.recorder.primitive import Primitive, names, registry
 from gradcore.recorder.record import saver
 from gradcore.recorder.steps import kernels_of, raw
 from gradcore.recorder.value import Value, wrap
+from gradcore.recorder.views import Layout, layout_of
 from gradcore.transforms import lifted
 from gradcore.transforms.batches import Batched, at_front, batched, is_mapped
-from gradcore.transforms.lifted import Frame, Lifted, evaluate, top_of, zeros_like
+from gradcore.transforms.lifted import Frame, Lifted, evaluate, top_of, writable, zeros_like
 
 Array = Any
 
@@ -61,16 +63,28 @@ class Dual(Lifted):
                 self._tangent, self._of = made if part is None else made[part], tangent
         return self._tangent
 
-    def written(self, value: Array) -> Array:
-        """The tangent for writing `value` into: in memory of its own, with its frames; of a view, a part of its base's."""
+    def written(self, value: Array, layout: Layout | None = None) -> Array:
+        """The tangent for writing `value` into: in memory of its own, with its frames; of a view, a part of its base's.
+
+        It lies in memory as the primal does, so that views of one are views of the other: in the same order or, for strides
+        laid over its storage, exactly as the `layout` says.
+        """
         if self.source is not None:
-            self.source[0].written(value)
+            whole, op, params, _ = self.source
+            base = whole.written(value, params["layout"] if op.name == "as_strided" else None)
+            if not _share_memory(self.tangent, base):
+                raise RuntimeError(
+                    f"a tensor of shape {list(self.shape)} is a view of one that has a tangent, but its tangent is no view "
+                    "of that one's. Write into a clone()"
+                )
             return self.tangent
         if not self.owns:
             given = zeros_like(self.primal) if self._tangent is None else self._tangent
-            self._tangent, self.owns = evaluate(registry["copy"], given), True
+            self._tangent, self.owns = _in_order(given, self.primal.strides), True
         for frame in sorted(frames_of(value), key=lambda frame: frame.level):
             self._tangent = _holding(self._tangent, frame)
+        if layout is not None and layout_of(self._tangent) != layout:
+            self._tangent = _laid_out(self._tangent, layout)
         return self._tangent
 
     def run(self, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
@@ -137,7 +151,7 @@ def _call(F: Any, name: str, args: Sequence[Any], keywords: dict[str, Any]) -> A
     top = top_of((*args, *keywords.values()))
     if top is not None:
         return top.backend.call(name, *args, **keywords)
-    function = getattr(F, name, None)
+    function, args = getattr(F, name, None), writable(name, args)
     return function(*args, **keywords) if function is not None else getattr(args[0], name)(*args[1:], **keywords)
 
 
@@ -187,7 +201,25 @@ def _holding(array: Array, frame: Frame) -> Array:
         return array
     if isinstance(array, Lifted) and array.frame.level > frame.level:
         return array.moved(lambda part: _holding(part, frame))
-    return batched(frame, evaluate(registry["copy"], at_front(frame, array)))
+    return batched(frame, _in_order(at_front(frame, array), (math.inf, *array.strides)))
+
+
+def _in_order(array: Array, strides: Sequence[float]) -> Array:
+    """A copy of `array` that lies in memory in the order of `strides`."""
+    axes = tuple(sorted(range(array.ndim), key=lambda i: -strides[i]))
+    back = tuple(map(axes.index, range(array.ndim)))
+    if axes == back == tuple(range(array.ndim)):
+        return evaluate(registry["copy"], array)
+    ordered = evaluate(registry["copy"], evaluate(registry["transpose"], array, axes=axes))
+    return evaluate(registry["transpose"], ordered, axes=back)
+
+
+def _laid_out(array: Array, layout: Layout) -> Array:
+    """The values of `array` in a storage of their own, with this layout."""
+    shape, strides, offset = layout
+    room = 1 + offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
+    storage = evaluate(registry["as_strided"], array, layout=layout, target=((room,), (1,), 0))
+    return evaluate(registry["as_strided"], storage, layout=layout_of(storage), target=layout)
 
 
 def opened(array: Array, frame: Frame) -> Array:
@@ -203,6 +235,9 @@ def opened(array: Array, frame: Frame) -> Array:
 def push(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Any:
     """Run `op` on dual numbers of `frame` and on constants."""
     ours = [_is_of(a, frame.level) for a in args]
+    if op.name == "as_strided" and params["layout"] == layout_of(args[0]):  # it reads the storage, not just the view
+        whole = _whole(args[0])
+        args, params = (whole,), {**params, "layout": layout_of(whole)}
     primals = [a.primal if our else a for a, our in zip(args, ours, strict=True)]
     tangents = [a.tangent if our else None for a, our in zip(args, ours, strict=True)]
     params = {name: _primal(x, frame.level) for name, x in params.items()}
@@ -227,9 +262,14 @@ def push(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any
 
 def _lend(x: Dual) -> None:
     """Note that somebody else has the tangent of `x`, or a part of it, so that a write copies it."""
+    _whole(x).owns = False
+
+
+def _whole(x: Dual) -> Dual:
+    """What `x` is a view of, `x` itself if it is none."""
     while x.source is not None:
         x = x.source[0]
-    x.owns = False
+    return x
 
 
 def _tangent_again(

@@ -178,6 +178,18 @@ def hooks_of_the_accumulation_as_a_dict(lib: Any) -> Any:
     return before, seen, attempt(lambda: delattr(x, "_post_accumulate_grad_hooks"))
 
 
+@program
+def hooks_of_leaves_in_batches_of_gradients(lib: Any) -> Any:
+    x, y, seen = leaf(lib), leaf(lib), []
+    x.register_hook(lambda g: g * 10)
+    x.register_hook(lambda g: seen.append(list(g.shape)))
+    handle = y.register_hook(lambda g: g.sum() * g)
+    made = lib.autograd.grad(x * y, (x, y), lib.eye(2) * 3, is_grads_batched=True, retain_graph=True)
+    handle.remove()
+    rows = lib.autograd.grad((x * y * y), y, lib.eye(2), is_grads_batched=True)
+    return made, seen, rows, x.grad
+
+
 @pytest.mark.parametrize("each", PROGRAMS, ids=lambda p: p.__name__)
 def test_as_torch(each: Any) -> None:
     same(each, torch)

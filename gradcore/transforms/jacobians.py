@@ -10,7 +10,7 @@ from typing import Any
 from gradcore import engine
 from gradcore.backends import numpy as host
 from gradcore.backends import of
-from gradcore.graph import modes, release, sweep
+from gradcore.graph import Leaf, modes, release, sweep
 from gradcore.recorder.around import observed, observers
 from gradcore.recorder.inplace import target
 from gradcore.recorder.primitive import registry
@@ -173,6 +173,9 @@ def pulled_by_operations(
     wanted = [target(x) for x in inputs]
     with observed(targets, set(wanted)) if observers else nullcontext():
         found, _ = sweep(targets, cotangents, set(wanted), retain, True)
+        for where in found:
+            for hook in (isinstance(where, Leaf) and where.hooks) or ():
+                found[where] = hook(found[where])
     return [found.get(where) for where in wanted]
 
 

@@ -45,6 +45,12 @@ class Tensor(Value):
             made = filling.empty(*(args or (0,)), device=device)
         return made if cls is Tensor else made.as_subclass(cls)
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        for name in ("__torch_function__", "__torch_dispatch__"):
+            if name in vars(cls):
+                raise TypeError(f"{cls.__name__} has {name}, which gradcore's operations would not call: leave it out")
+        super().__init_subclass__(**keywords)
+
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:  # the operations

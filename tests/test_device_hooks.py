@@ -88,3 +88,27 @@ def test_memory_and_other_names_work_on_a_device() -> None:
             np.testing.assert_allclose(ours.detach().cpu().numpy(), theirs.detach().numpy())
         else:
             assert ours == theirs
+
+
+@pytest.mark.usefixtures("_device")
+def test_nodes_are_called_on_a_device() -> None:
+    values = np.random.default_rng(1).normal(size=(2, 3))
+
+    def program(device: str) -> list[Any]:
+        x, w = (gradcore.tensor(v, device=device, requires_grad=True) for v in values)
+        y = (x * w).exp()
+        looks = [(m.shape, m.dtype) for m in y.grad_fn.next_functions[0][0]._input_metadata]
+        assert y.grad_fn._input_metadata[0].device.type == device
+        first, second = x.split([1, 2])
+        pulled = [*y.grad_fn.next_functions[0][0](y), first.grad_fn(first * 2, None), second.grad_fn(None, second)]
+        end = y.grad_fn.next_functions[0][0].next_functions[0][0]
+        end(y)
+        with gradcore.no_grad():
+            end(w)
+        x.register_hook(lambda g: g * 2)
+        x._backward_hooks[0] = lambda g: g * 3
+        (x * w).sum().backward()
+        assert {t.device.type for t in (*pulled, x.grad)} == {device}
+        return [looks, *(t.detach().cpu().tolist() for t in (*pulled, x.grad))]
+
+    np.testing.assert_equal(program("cuda"), program("cpu"))

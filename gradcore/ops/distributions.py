@@ -12,6 +12,7 @@ from gradcore.backends import of
 from gradcore.generator import Generator, source_for
 from gradcore.ops.creation import Array, Options, finished
 from gradcore.ops.filling import python_number, size_of, whole
+from gradcore.ops.numbers import in_dtype
 from gradcore.ops.registry import methods, op
 from gradcore.ops.sampling import (
     Draw,
@@ -80,9 +81,9 @@ def normal(
     shape = _broadcast(*(x._array.shape for x in tensors))
     with F.on_device(F.device_of(array)[1]):
         numbers = F.random_normal(source_for(F, F.current_device(), generator, "normal"), shape, array.dtype)
-        value = F.astype(numbers * raw[1] + raw[0], array.dtype)
+        value = F.astype(F.as_array(numbers * raw[1] + raw[0]), array.dtype)
     which = 2 if len(tensors) == 2 else 0 if isinstance(mean, Value) else 1
-    return _normals[which](*tensors, wrap(value))  # type: ignore[no-any-return]
+    return _normals[which](*(in_dtype(x, array.dtype) for x in tensors), wrap(value))  # type: ignore[no-any-return]
 
 
 def _broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:

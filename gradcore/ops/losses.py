@@ -215,12 +215,13 @@ def _check_classes(name: str, input: Any, target: Any, weight: Any) -> None:
         raise RuntimeError(f"Expected target size {[scores[0], *scores[2:]]}, got {list(classes)}")
     if target._array.dtype.name not in ("int64", "uint8"):
         raise RuntimeError(f"expected target dtype to be Long or Byte, but got {_title(target)}")
-    _check_weight(input, weight)
+    _check_weight("nll_loss", input, weight)
 
 
-def _check_weight(input: Any, weight: Any) -> None:
+def _check_weight(name: str, input: Any, weight: Any) -> None:
     if weight is None:
         return
+    need_tensor(weight, name, "weight")
     classes = input._array.shape[1 if input._array.ndim > 1 else 0]
     if tuple(weight._array.shape) != (classes,):
         raise RuntimeError(
@@ -261,7 +262,7 @@ def cross_entropy(
             raise RuntimeError(f"Expected floating point type for target with class probabilities, got {_title(target)}")
         if ignore_index >= 0:
             raise RuntimeError("ignore_index is not supported for floating point target")
-        _check_weight(input, weight)
+        _check_weight("cross_entropy", input, weight)
     else:
         _check_classes("cross_entropy", input, target, weight)
         share = _even_share(input._array, target._array, ignore_index, how)
@@ -410,4 +411,4 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
             num_classes = largest + 1
         elif largest >= num_classes:
             raise RuntimeError("Class values must be smaller than num_classes.")
-    return wrap(F.astype(a[..., None] == F.arange(num_classes), "int64"))  # type: ignore[no-any-return]
+    return wrap(F.dense(F.astype(a[..., None] == F.arange(num_classes), "int64")))  # type: ignore[no-any-return]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gradcore.tensor import Tensor
 
 _masked_select = renamed(p.getitem, "MaskedSelect")
-_masked_fill = (renamed(selection.where, "MaskedFillBackward0"), renamed(selection.where, "MaskedFillBackward1"))
+_masked_fill = tuple(renamed(selection.where, f"MaskedFillBackward{i}", dense=True) for i in range(2))
 _index_fill = (renamed(selection.where, "IndexFillBackward0"), renamed(selection.where, "IndexFillBackward1"))
 _masked_scatter = renamed(selection.where, "MaskedScatter")
 

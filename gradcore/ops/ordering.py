@@ -108,13 +108,17 @@ def _reversed(self: Any) -> Any:
 
 def _matrix_transpose(self: Any, name: str = "mT") -> Any:
     n = self._array.ndim
+    if n == 0:
+        instead = "This function is the identity in these cases." if name == "mT" else "Consider using x.conj()."
+        warn(f"Tensor.{name} is deprecated on 0-D tensors. {instead}")
+        return self
     if n < 2:
         raise RuntimeError(f"tensor.{name} is only supported on matrices or batches of matrices. Got {n}-D tensor.")
     return swap(self, -2, -1)
 
 
-def _adjoint(self: Any) -> Any:
-    out = _matrix_transpose(self, "adjoint()")
+def _adjoint(self: Any, name: str = "mH") -> Any:
+    out = _matrix_transpose(self, name)
     return methods["conj"](out) if self._array.dtype.kind == "c" else out
 
 
@@ -125,7 +129,7 @@ def _hermitian(self: Any) -> Any:
             f"tensor.H is only supported on matrices (2-D tensors). Got {n}-D tensor. For batches of matrices, consider "
             "using tensor.mH"
         )
-    return _adjoint(self) if n else self
+    return _adjoint(self, "H")
 
 
 _properties: dict[str, Any] = {
@@ -140,7 +144,7 @@ methods.update(_properties)
 @op()
 def adjoint(input: Tensor) -> Tensor:
     """Exchange the last two dimensions and conjugate; of a single number, only conjugate."""
-    return _adjoint(input) if input._array.ndim else methods["conj"](input)  # type: ignore[no-any-return]
+    return _adjoint(input, "adjoint()") if input._array.ndim else methods["conj"](input)  # type: ignore[no-any-return]
 
 
 @op()

@@ -217,8 +217,10 @@ def map_(input: Tensor, tensor: Tensor, callable: Callable[[Any, Any], Any]) -> 
 def _mapped(input: Tensor, name: str, elements: Callable[[], Any]) -> Tensor:
     check_writable(input, name)
     array, F = input._array, of(input._array)
-    if F.device_type != "cpu" or input._node is not None:
-        raise TypeError(f"{name} is only implemented on CPU tensors that do not require grad; use operations")
+    if input._node is not None:
+        raise RuntimeError(f"Can't call {name}() on Variable that requires grad. Use var.detach().{name}() instead.")
+    if F.device_type != "cpu":
+        raise TypeError(f"{name} is only implemented on CPU tensors; use operations")
     result = F.asarray(list(elements()), array.dtype).reshape(array.shape)
     return store(input, wrap(result), name)  # type: ignore[return-value]
 

@@ -266,8 +266,8 @@ def broadcast_shapes(*shapes: Any) -> Any:
 def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     """Return views of the tensors, expanded to their common shape."""
     found = arguments.tensors(tensors, "broadcast_tensors")
-    shape = found[0]._array.shape
-    for t in found[1:]:
+    shape: tuple[int, ...] = ()
+    for t in found:
         message = broadcast_mismatch(shape, t._array.shape)
         if message:
             raise RuntimeError(message)

@@ -69,12 +69,12 @@ def bitcast(F: Any, x: Array, *, dtype: Any) -> Array:
 # -- triangles and diagonals ------------------------------------------------------------------------------------------
 
 
-@primitive("linear", x=lambda F, g, k: F.tril(g, k=k))
+@primitive("linear", dense=True, x=lambda F, g, k: F.tril(g, k=k))
 def tril(F: Any, x: Array, *, k: int) -> Array:
     return F.tril(x, k)
 
 
-@primitive("linear", x=lambda F, g, k: F.triu(g, k=k))
+@primitive("linear", dense=True, x=lambda F, g, k: F.triu(g, k=k))
 def triu(F: Any, x: Array, *, k: int) -> Array:
     return F.triu(x, k)
 

@@ -95,7 +95,7 @@ def _found(F: Any, indices: Array, axis: int, keepdims: bool) -> Array:
     return indices if keepdims or not indices.ndim else F.squeeze(indices, axis)
 
 
-@primitive("general")
+@primitive("general", dense=True)
 def argsort(F: Any, x: Array, *, axis: int, descending: bool = False, count: int | None = None) -> Array:
     """The indices that sort `x`, or the first `count`; equal elements keep their order, NaN is largest.
 
@@ -110,7 +110,7 @@ def argsort(F: Any, x: Array, *, axis: int, descending: bool = False, count: int
     return F.take_along_axis(few, _order(F, F.take_along_axis(x, few, axis), axis, descending), axis)
 
 
-@primitive("general")
+@primitive("general", dense=True)
 def argkth(F: Any, x: Array, *, axis: int, k: int, keepdims: bool = False) -> Array:
     """The index of the element that has `k` before it in ascending order."""
     return _found(F, _part(_order(F, x, axis), axis, k, k + 1), axis, keepdims)
@@ -125,7 +125,7 @@ def _median_place(F: Any, x: Array, axis: int, skip_nan: bool) -> Array:
     return F.where(nans > 0, real, (x.shape[axis] - 1) // 2)
 
 
-@primitive("general")
+@primitive("general", dense=True)
 def argmedian(F: Any, x: Array, *, axis: int, keepdims: bool = False, skip_nan: bool = False) -> Array:
     """The index of the lower median; NaN wins or, with `skip_nan`, does not count."""
     order = _order(F, x, axis)
@@ -146,7 +146,7 @@ def median(F: Any, x: Array, *, axis: tuple[int, ...] | None = None, skip_nan: b
     return F.astype(F.reshape(F.take_along_axis(ordered, place, len(ahead)), ahead), x.dtype)
 
 
-@primitive("general")
+@primitive("general", dense=True)
 def argmode(F: Any, x: Array, *, axis: int, keepdims: bool = False) -> Array:
     """The last index of the most frequent element, of the smallest if several are."""
     if not x.ndim:
@@ -176,7 +176,7 @@ def _running(F: Any, larger: Any, x: Array, axis: int) -> Array:
     return scan(F, lambda before, here: [larger(before[0], here[0])], [x], axis)[0]
 
 
-@primitive("general")
+@primitive("general", dense=True)
 def argcummax(F: Any, x: Array, *, axis: int, largest: bool = True) -> Array:
     """For each element the index of the last maximum (or minimum) up to it, NaN counting as one."""
     if not x.ndim:

@@ -64,9 +64,13 @@ def translated(op: Primitive, inputs: Sequence[Any], error: Exception) -> Except
                     return RuntimeError(f"{message} ({op.name} got {described(inputs)})")
     if type(error).__name__ == "LinAlgError":
         return error
-    # An array library raises TypeError where it has no loop for these dtypes.
-    kind = NotImplementedError if isinstance(error, TypeError) else RuntimeError
+    # An array library raises TypeError where it has no loop for these dtypes, Python where an argument is none.
+    by_library = NotImplementedError if not str(error).startswith(_PYTHONS) else TypeError
+    kind = by_library if isinstance(error, TypeError) else RuntimeError
     return kind(f"{op.name}: {error} (got {described(inputs)})")
+
+
+_PYTHONS = ("unsupported operand", "bad operand", "can't multiply", "'")  # how its TypeErrors begin
 
 
 def out_of_memory(error: MemoryError, where: str) -> OutOfMemoryError:

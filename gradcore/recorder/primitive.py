@@ -231,14 +231,15 @@ def node_name(node: str) -> str:
     return node if node in full or ("Backward" in node and node[-1].isdigit()) else f"{node}Backward0"
 
 
-def renamed(function: Callable[..., Any], node: str, *, view: bool | None = None) -> Callable[..., Any]:
+def renamed(function: Callable[..., Any], node: str, **changed: bool) -> Callable[..., Any]:
     """The same primitive under another of torch's node names (`permute` recorded as TransposeBackward0, say).
 
-    With `view=False` nobody minds that the result shares memory with an input, which nothing else holds.
+    With `view=False` nobody minds that the result shares memory with an input, which nothing else holds; `dense` is as in
+    `primitive`.
     """
     original: Primitive = function.primitive  # type: ignore[attr-defined]
     alias = object.__new__(Primitive)
-    alias.__dict__.update(original.__dict__, node_name=node_name(node), view=original.view if view is None else view)
+    alias.__dict__.update(original.__dict__, node_name=node_name(node), **changed)
     aliases.add(alias.node_name)
     return function_of(alias)
 

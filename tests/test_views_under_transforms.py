@@ -1,6 +1,7 @@
 """Views and writes through them under transforms, where layouts in memory and levels meet: each was wrong once.
 
-A program is lines of code over T (either library) and `x`, of shape (2, 2); torch runs it in plain reverse mode, one by one.
+A program is lines of code over T (either library) and `x`, of shape (2, 2); the last is the result. Torch runs it in plain
+reverse mode, one by one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import gradcore.func
 torch = pytest.importorskip("torch")
 
 # fmt: off
-PROGRAMS = {  # the last line says what is returned
+PROGRAMS = {
     # views of what does not lie as its tangent does
     "a flat view of a transposed": "y = x.t() * 1; y.t().view(-1).mul_(x.sum()); y",
     "a part of a flat view": "y = x.t() * 1; y.t().view(-1)[1:].copy_(x.reshape(-1)[:3] ** 2); y",
@@ -30,6 +31,16 @@ PROGRAMS = {  # the last line says what is returned
     "overlapping strides": "y = x * x; y.as_strided((2, 2), (1, 1)) ** 2",
     "fill_diagonal_": "y = x * x; y.fill_diagonal_(0.4); y * x.sum()",
     "fill_diagonal_ of a transposed": "y = x.t() * x; y.fill_diagonal_(0.4); y * x",
+    # real and complex numbers in one memory, whose base turns around
+    "a real part": "z = C(x, x * x) * 1; v = z.real; z.t_(); v.mul_(x); R(z * z)",
+    "an imaginary part that is read": "z = C(x, x * x) * 1; v = z.imag; z.t_(); z.mul_(x); v * v",
+    "imag of a transposed": "z = C(x, x * x).t() * 1; z.t().view(-1).imag.mul_(x.reshape(-1)); R(z * z)",
+    "a part of imag": "z = C(x, x * x).t() * 1; v = z.t().view(-1)[1:].imag; v.mul_(x.reshape(-1)[:3]); v * z.imag.sum()",
+    "pairs": ("y = x * 1; v = Z(y); y.t_(); v.mul_(x[:, 0]); y * 2",
+              "y = x * 1; Z(y).mul_(x[:, 0]); y.t() * 2"),
+    "strides over pairs": ("y = x * 1; v = Z(y); v.as_strided((1,), (1,), 1).mul_(x[0, 0]); y * 2",
+                           "y = x * 1; y[1].mul_(x[0, 0]); y * 2"),
+    "a part of a part that turns": "y = x * 1; v = y[:1]; y.t_(); v.t_(); q = v[1:]; y.t_(); y.mul_(x); y * y + v.sum() + q",
     # what NumPy does not let one write
     "expand to the same shape": "y = x * x; y.expand_as(x)[0].copy_(x[1].sin()); y",
     "sin_ of an expanded": "y = x * x; v = y.expand_as(x); v.sin_(); y * v",
@@ -46,7 +57,7 @@ def function(T: Any, program: str) -> Any:
     *lines, result = program.split("; ")
 
     def run(x: Any) -> Any:
-        names = {"T": T, "x": x}
+        names = {"T": T, "x": x, "C": T.complex, "R": T.view_as_real, "Z": T.view_as_complex}
         exec("\n".join(lines), names)
         return eval(result, names)
 
@@ -57,7 +68,9 @@ def function(T: Any, program: str) -> Any:
 def test_derivatives_of_views_and_writes_by_all_modes(name: str) -> None:
     draw, F = np.random.default_rng(), gradcore.func
     values, directions = draw.normal(size=(3, 2, 2)), draw.normal(size=(2, 2))
-    f, reference = function(gradcore, PROGRAMS[name]), function(torch, PROGRAMS[name])
+    program = PROGRAMS[name]
+    ours, theirs = program if isinstance(program, tuple) else (program, program)  # of what torch itself refuses, the same
+    f, reference = function(gradcore, ours), function(torch, theirs)
     xs, u = gradcore.tensor(values), gradcore.tensor(directions)
     samples = torch.tensor(values)
     outs = torch.stack([reference(x) for x in samples])
@@ -88,8 +101,8 @@ def test_derivatives_of_views_and_writes_by_all_modes(name: str) -> None:
             "vmap of grad": (F.vmap(F.grad(squared))(xs), 2 * torch.einsum("n...,n...ij->nij", outs, jacobians)),
             "grad of vmap": (outside, 2 * torch.einsum("n...,n...ij->nij", outs, jacobians)),
         }
-    for mode, (ours, theirs) in found.items():
-        np.testing.assert_allclose(ours.detach().numpy(), theirs.numpy(), rtol=1e-9, atol=1e-9, err_msg=f"{mode} of {name}")
+    for mode, (mine, right) in found.items():
+        np.testing.assert_allclose(mine.detach().numpy(), right.numpy(), rtol=1e-9, atol=1e-9, err_msg=f"{mode} of {name}")
 
 
 @pytest.mark.parametrize("program", ["v = x[1]; v.as_strided((2,), (1,), 0)", "x.view(-1)[:2].as_strided((3,), (1,))"])

@@ -89,10 +89,17 @@ def slice_update(F: Any, x: Array, part: Array, *, view: Any) -> Array:
         F.setitem(F.writable(shown), ..., part)
         return out
     # The chain is one of views on the original's strides but not on the copy's: find the places by number.
-    places = view(raw(F), F.reshape(F.arange(x.size), x.shape))
-    flat = F.reshape(out, (-1,))
-    F.setitem(flat, places, part)
-    return F.reshape(flat, x.shape)
+    numbers = F.astype(F.arange(x.size * (2 if x.dtype.kind == "c" else 1)), "float64")
+    numbers = numbers.view("complex128") if x.dtype.kind == "c" else numbers
+    places = F.astype(_real_parts(F, view(raw(F), F.reshape(numbers, x.shape))), "int64")
+    F.setitem(_real_parts(F, out), places, _real_parts(F, part) if hasattr(part, "dtype") else part)
+    return out
+
+
+def _real_parts(F: Any, x: Array) -> Array:
+    """The elements in C order, of complex numbers both parts; a view of what lies so."""
+    flat = F.reshape(F.ascontiguousarray(x), (-1,))
+    return flat.view(F.real(x).dtype) if x.dtype.kind == "c" else flat
 
 
 slice_update.primitive.node_name = "CopySlices"  # type: ignore[attr-defined]

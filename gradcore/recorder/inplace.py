@@ -228,7 +228,7 @@ def reshaped(function: Callable[..., Any], name: str, nodes: dict[str, str]) -> 
         bump(self, name)
         self._array = out._array
         if view is not None:
-            view.chain = out._meta.view.chain
+            view.chain, view.original = out._meta.view.chain, out._meta.view.original
         if modes.is_grad_enabled():
             self._node = out._node
             if view is not None:
@@ -315,7 +315,7 @@ def rebase(t: Value, result: Value) -> None:
         return
     function = slice_updater[0]
     kernel = kernels_of(function.primitive)[type(base._array)]
-    attach(function.primitive, kernel, [wrap(base._array, base._node), result], {"view": views.chain_of(t, view)}, [base])
+    attach(function.primitive, kernel, [wrap(base._array, base._node), result], {"view": views.chain_of(view)}, [base])
     views.family_changed(base)
     views.remake(t, view)
     _retain_again(base)

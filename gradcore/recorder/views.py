@@ -84,10 +84,11 @@ def note_view(
     m = meta(out)
     seen = source._meta.view if source._meta is not None else None
     base = source if seen is None else seen.base
-    if seen is not None and function is strider[0]:  # which reads the storage, not just what the view shows of it
+    if seen is not None and function is strider[0] and base._array.dtype == out._array.dtype:
+        # It reads the storage, not just what the view shows of it.
         chain = strided(base._array, out._array)
     else:
-        chain = Chain(()) if seen is None else chain_of(source, seen)
+        chain = Chain(()) if seen is None else chain_of(seen)
         if function is not None:
             chain = chain.followed_by(function, params, part)
     hazard = SEVERAL if part is not None else "" if modes.is_grad_enabled() else NO_GRAD
@@ -157,16 +158,18 @@ def shares(out: Any, array: Any) -> bool:
 def remake(value: Value, view: View) -> None:
     """Make the history of a view from its base's."""
     with modes.enable_grad():
-        value._node = node = chain_of(value, view).replay(view.base)._node
+        value._node = node = chain_of(view).replay(view.base)._node
     if isinstance(node, Node):
         node.step = node.step.relabelled("AsStridedBackward0")  # type: ignore[attr-defined]
     view.seen = next(stamps)
 
 
-def chain_of(value: Value, view: View) -> Chain:
+def chain_of(view: View) -> Chain:
     """The chain from the base, as it is now, to a view. A base that was reshaped in place needs another than it had."""
     base = view.base._array
-    return view.chain if base is view.original else strided(base, value._array)
+    if base is view.original:
+        return view.chain
+    return Chain((*strided(base, view.original).links, *view.chain.links))
 
 
 def strided(base: Any, array: Any) -> Chain:

@@ -219,7 +219,7 @@ def _follow(t: Value, view: views.View) -> None:
     F = of(whole)
     if frames_of(whole) <= frames_of(t._array) or F.storage(whole) is not F.storage(t._array):
         return
-    chain = view.chain if innermost(whole) is innermost(view.original) else views.chain_of(t, view)
+    chain = view.chain if innermost(whole) is innermost(view.original) else views.chain_of(view)
     t._array = chain(steps.Raw(F), whole)
     view.chain, view.original = chain, whole
 

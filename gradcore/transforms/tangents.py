@@ -237,7 +237,8 @@ def push(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any
     ours = [_is_of(a, frame.level) for a in args]
     if op.name == "as_strided" and params["layout"] == layout_of(args[0]):  # it reads the storage, not just the view
         whole = _whole(args[0])
-        args, params = (whole,), {**params, "layout": layout_of(whole)}
+        if whole.dtype == args[0].dtype:
+            args, params = (whole,), {**params, "layout": layout_of(whole)}
     primals = [a.primal if our else a for a, our in zip(args, ours, strict=True)]
     tangents = [a.tangent if our else None for a, our in zip(args, ours, strict=True)]
     params = {name: _primal(x, frame.level) for name, x in params.items()}

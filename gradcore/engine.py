@@ -279,7 +279,7 @@ def _own(t: Value, c: Any) -> Any:
             f"a gradient of shape {list(c.shape)} arrived at a tensor of shape {list(t._array.shape)}: the rule of the "
             "operation that used it is wrong"
         )
-    if c.dtype != t._array.dtype:
+    if c.dtype != t._array.dtype and not hasattr(t, "_grad_dtype"):  # which it has been given on the way
         return F.astype(F.real(c) if c.dtype.kind == "c" and t._array.dtype.kind != "c" else c, t._array.dtype)
     return F.owned(c)
 
@@ -360,11 +360,12 @@ def check_assigned_grad(t: Value, g: Any) -> None:
         raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type '{type(g).__name__}'")
     if g is t:
         raise RuntimeError("can't assign Variable as its own grad")
-    if g._array.dtype != t._array.dtype:
+    wanted = getattr(t, "_grad_dtype", t._array.dtype)
+    if wanted is not None and g._array.dtype != wanted:
         raise RuntimeError(
-            "attempting to assign a gradient with dtype "
-            f"'{dtypes.of(g._array.dtype)}' to a tensor with dtype '{dtypes.of(t._array.dtype)}'. Please ensure that the "
-            "gradient and the tensor have the same dtype"
+            f"attempting to assign a gradient with dtype '{dtypes.of(g._array.dtype)}' to a tensor with grad_dtype "
+            f"'{dtypes.of(wanted)}'. The gradient must match the tensor's grad_dtype (its dtype, by default), which can be "
+            "set to another dtype, or None to allow any"
         )
     if of(g._array).device_of(g._array) != of(t._array).device_of(t._array):
         raise RuntimeError("attempting to assign a gradient located on another device than the tensor")

@@ -112,3 +112,18 @@ def test_nodes_are_called_on_a_device() -> None:
         return [looks, *(t.detach().cpu().tolist() for t in (*pulled, x.grad))]
 
     np.testing.assert_equal(program("cuda"), program("cpu"))
+
+
+@pytest.mark.usefixtures("_device")
+def test_gradients_of_another_dtype_on_a_device() -> None:
+    def program(device: str) -> list[Any]:
+        x = gradcore.tensor([1.0, 2.0], device=device, requires_grad=True)
+        x.grad_dtype = gradcore.float64
+        for _ in range(2):
+            (x * x * 0.1).sum().backward()
+        (h,) = autograd.grad((x**3).sum(), x, create_graph=True)
+        assert (x.grad.dtype, h.dtype) == (gradcore.float64, gradcore.float64)
+        h.sum().backward()
+        return [x.grad.tolist(), h.tolist()]
+
+    np.testing.assert_equal(program("cuda"), program("cpu"))

@@ -25,6 +25,14 @@ class Like:
     def of(t: Any) -> Like | None:
         return Like(t._array) if isinstance(t, Value) else None
 
+    @staticmethod
+    def of_gradient(t: Any) -> Like | None:
+        """What a gradient of `t` looks like; its dtype is None if any will do."""
+        like = Like.of(t)
+        if like is not None:
+            like.dtype = getattr(t, "_grad_dtype", like.dtype)
+        return like
+
 
 class BackwardStep:
     """What the node of one call of a Function does in a sweep: run `backward` and check what it returns."""
@@ -104,15 +112,16 @@ class BackwardStep:
         if not self.ctx.needs_input_grad[i]:
             return None
         shape, dtype = tuple(grad._array.shape), grad._array.dtype
+        wanted = dtype if like.dtype is None else like.dtype
         if _underneath(of(grad._array)) is not _underneath(like.F):
             raise RuntimeError(
                 f"Function {self.name} returned an invalid gradient at index {i} - it is on "
                 f"{errors.device_name(grad._array)}, the input is not"
             )
-        if dtype.kind == "c" and like.dtype.kind != "c":
+        if dtype.kind == "c" and wanted.kind != "c":
             raise RuntimeError(
                 f"Function {self.name} returned an invalid gradient at index {i} - expected a real one for an input of "
-                f"dtype {dtypes.of(like.dtype)}, got {dtypes.of(dtype)}"
+                f"dtype {dtypes.of(wanted)}, got {dtypes.of(dtype)}"
             )
         if shape != like.shape:
             if not _expandable(like.shape, shape):
@@ -125,7 +134,7 @@ class BackwardStep:
                 if traced
                 else wrap(like.F.as_array(steps.sum_to(steps.raw(like.F), grad._array, like.shape)))
             )
-        return grad if dtype == like.dtype else cast(grad, like.dtype)
+        return grad if dtype == wanted else cast(grad, wanted)
 
 
 def _told(values: Sequence[Any]) -> str:

@@ -314,7 +314,7 @@ class _Results:
             inplace.bump(t, self.name)
         kinds = {id(out): i for i, out in enumerate(outs) if self.differentiable(out) and not self.as_is(out)}
         saved = tuple(self._saved(i, t, kinds, origins) for i, t in enumerate(ctx.to_save))
-        likes = ([Like.of(x) for x in self.inputs], [Like.of(out) for out in outs])
+        likes = ([Like.of_gradient(x) for x in self.inputs], [Like.of(out) for out in outs])
         step = BackwardStep(ctx, f"{self.name}Backward", *likes)
         node: Any = recorded(step, tuple(origin for origin in origins if origin is not None), saved, FunctionNode)
         node.ctx = ctx

@@ -66,7 +66,8 @@ def _unpickled(cls: Any, host: Any, device: str, requires_grad: bool) -> Any:
 
 
 def _attributes(x: Tensor) -> dict[str, Any]:
-    return {name: value for name, value in x.__dict__.items() if name not in ("_cut", "_hooks", "_leaf", "_stop_retaining")}
+    own = ("_cut", "_grad_dtype", "_hooks", "_leaf", "_stop_retaining")
+    return {name: value for name, value in x.__dict__.items() if name not in own}
 
 
 def _made(like: Tensor, array: Any, attributes: dict[str, Any]) -> Tensor:

@@ -6,8 +6,10 @@ import warnings
 from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from gradcore import dtypes
 from gradcore.ops.registry import methods
 from gradcore.recorder import hooks
+from gradcore.recorder.grad_dtypes import choose
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
@@ -71,6 +73,38 @@ methods["_post_accumulate_grad_hooks"] = property(  # type: ignore[assignment]
     hooks.accumulated_of, _accumulated_set, _accumulated_deleted,
     "The hooks of `register_post_accumulate_grad_hook` by the ids of their handles; None before there were any.",
 )  # fmt: skip
+
+
+# -- the dtype of the gradient ----------------------------------------------------------------------------------------
+
+
+def _grad_dtype(self: Tensor) -> dtypes.dtype | None:
+    """The dtype that gradients of this leaf are converted to, by default its own; None takes them as they come.
+
+    Raises RuntimeError for a non-leaf, for what is no dtype, and if there is a gradient of another dtype.
+    """
+    if not self.is_leaf:
+        raise RuntimeError("grad_dtype can only be accessed on leaf tensors.")
+    chosen = getattr(self, "_grad_dtype", self._array.dtype)
+    return None if chosen is None else dtypes.of(chosen)
+
+
+def _grad_dtype_set(self: Tensor, dtype: Any) -> None:
+    if dtype is not None and not isinstance(dtype, dtypes.dtype):
+        raise RuntimeError(f"grad_dtype must be a gradcore.dtype or None, but got {type(dtype).__name__}")
+    if not self.is_leaf:
+        raise RuntimeError("grad_dtype can only be set on leaf tensors.")
+    kept = self.grad
+    if dtype is not None and kept is not None and kept.dtype is not dtype:
+        raise RuntimeError(
+            f"Cannot set grad_dtype to '{dtype._title}' because there is already a gradient with dtype "
+            f"'{kept.dtype._title.lower()}'. Please clear the gradient (.grad = None) before changing grad_dtype, or ensure "
+            "the new grad_dtype matches the existing gradient's dtype."
+        )
+    choose(self, None if dtype is None else dtype.numpy)
+
+
+methods["grad_dtype"] = property(_grad_dtype, _grad_dtype_set, doc=_grad_dtype.__doc__)  # type: ignore[assignment]
 
 
 # -- what torch once had ----------------------------------------------------------------------------------------------

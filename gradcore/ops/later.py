@@ -112,7 +112,7 @@ MODULES: Final = {
         glu hardshrink hardsigmoid hardswish mish prelu rrelu rrelu_ softshrink softsign tanhshrink threshold threshold_
     """,
     "gradients": """
-        _backward_hooks _grad_fn _post_accumulate_grad_hooks reinforce volatile
+        _backward_hooks _grad_fn _post_accumulate_grad_hooks grad_dtype reinforce volatile
     """,
     "grids": """
         affine_grid affine_grid_generator grid_sample grid_sampler
@@ -292,7 +292,7 @@ METHODS: Final = """
         diagflat diagonal diagonal_scatter diff digamma digamma_ dim_order dist dot dsplit eq eq_ equal erfc erfc_
         erfinv erfinv_ exp2 exp2_ expand expand_as exponential_ fill fill_ fill_diagonal_ fix fix_ flatten flip fliplr
         flipud float_power float_power_ floor floor_ fmax fmin frac frac_ frexp gather gcd gcd_ ge ge_ geometric_ ger
-        greater greater_ greater_equal greater_equal_ gt gt_ hardshrink heaviside heaviside_ histc histogram
+        grad_dtype greater greater_ greater_equal greater_equal_ gt gt_ hardshrink heaviside heaviside_ histc histogram
         householder_product hsplit hypot hypot_ i0 i0_ igamma igamma_ igammac igammac_ index_add index_add_ index_copy
         index_copy_ index_fill index_fill_ index_put index_put_ index_reduce index_reduce_ index_select inner inverse
         is_hpu is_meta is_mkldnn is_mps is_nested is_nonzero is_pinned is_quantized is_same_size is_set_to is_shared

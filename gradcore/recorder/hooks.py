@@ -82,6 +82,13 @@ def add_hook(t: Value, hook: Callable[[Any], Any], last: bool = False) -> Callab
     return _added(node, _Hook(hook, node, index, last, weakref.ref(t), []))
 
 
+def add_first(t: Value, hook: Callable[[Any], Any]) -> None:
+    """Run `hook`, whose `last` is less than 0, on every cotangent of the leaf `t` for good, before all others."""
+    where = _place(t)
+    assert isinstance(where, Leaf)
+    _set_hooks(where, [hook, *(where.hooks or ())])
+
+
 class _Passing(threading.local):
     """The ids of nodes at which this thread's sweep ends, for another to go on: their hooks wait for that."""
 
@@ -335,19 +342,21 @@ def _without(hooks: dict[int, Hook], key: int) -> None:
 
 def before_accumulation(leaf: Leaf, c: Any) -> Any:
     """The cotangent that is to be accumulated, as the hooks of the leaf as a node leave it; None if they drop it."""
+    if not (isinstance(leaf.hooks, LeafHooks) and leaf.hooks.before):
+        return c
     from gradcore.recorder.node_hooks import run_first
 
-    hooks = leaf.hooks
-    return run_first(hooks.before, [c], "an AccumulateGrad")[0] if isinstance(hooks, LeafHooks) else c
+    return run_first(leaf.hooks.before, [c], "an AccumulateGrad")[0]
 
 
 def after_accumulation(leaf: Leaf, owner: Value, c: Any) -> None:
     """Run the hooks of a leaf whose gradient `c` has been accumulated."""
     run_accumulated(leaf, owner, c)
-    from gradcore.recorder.node_hooks import run_last
+    if isinstance(leaf.hooks, LeafHooks) and leaf.hooks.after:
+        from gradcore.recorder.node_hooks import run_last
 
-    for hook in leaf.hooks.after if isinstance(leaf.hooks, LeafHooks) else ():
-        run_last((hook,), [], [c], "an AccumulateGrad")
+        for hook in leaf.hooks.after:
+            run_last((hook,), [], [c], "an AccumulateGrad")
 
 
 def run_accumulated(leaf: Leaf, owner: Value, c: Any) -> None:

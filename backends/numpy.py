@@ -8,12 +8,12 @@ what `noise()` was before.
 from __future__ import annotations
 
 import builtins
-import math
 import operator
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from math import prod as _length
 from typing import Any, cast
 
 import numpy as np
@@ -394,7 +394,7 @@ scatter_add = _bind(shared.scatter_add)
 
 def spread(x: Any, axis: Any, shape: Any, count: float = 1) -> Any:
     """Return `x` / `count` repeated along `axis` of `shape`, perhaps as a view that is not to be written to."""
-    if x.ndim or math.prod(shape) > shared.SMALL:
+    if x.ndim or _length(shape) > shared.SMALL:
         return _spread(x, axis, shape, count)
     out = empty(shape, x.dtype)
     # A division of Python's numbers takes a tenth of one of arrays, but knows no division by zero.

@@ -21,12 +21,13 @@ from gradcore.recorder.around import observers as observers
 from gradcore.recorder.hooks import LeafHooks, add_hook, after_accumulation, before_accumulation
 from gradcore.recorder.inplace import retainer, store, target
 from gradcore.recorder.record import cast
-from gradcore.recorder.value import Value, meta, wrap
+from gradcore.recorder.value import Value, meta, result_type, wrap
 from gradcore.size import Size
 
 _landing = threading.Lock()
 noise, quiet, unquiet = host.noise, host.quiet, host.unquiet
 host_array = host.Array
+unusual, new = modes.unusual, object.__new__
 
 Removable = hooks.RemovableHandle
 
@@ -40,7 +41,7 @@ def backward(
 ) -> None:
     """Accumulate into `.grad` of the leaves (of `inputs` only, if given) the vector-Jacobian products of `tensors`."""
     land, lifted = _land, False
-    if tensors and (modes.unusual or type(tensors[0]._array) is not host.Array):
+    if tensors and (unusual or type(tensors[0]._array) is not host.Array):
         lifted = not traced and _lifted((*tensors, *gradients))
         if not lifted and (there := _elsewhere(tensors[0]._array)):
             with there:
@@ -53,7 +54,7 @@ def backward(
     if traced or lifted:
         with modes.enable_grad() if traced else modes.no_grad(), observed or ExitStack():
             swept = sweep(targets, cotangents, wanted, retain, True)
-            _land(swept if traced else ({where: c._array for where, c in swept[0].items()}, set()))
+            _land(swept if traced else ({where: c._array for where, c in swept[0].items()}, {}))
         return
     before = noise()
     try:
@@ -69,15 +70,15 @@ def backward(
 
 def backward_of_one(t: Value, retain: bool | None) -> None:
     """What `backward` does for one host scalar, without detours."""
-    array = t._array
+    array, where = t._array, t._node
     seed = _ones.get((array.dtype, array.shape)) if type(array) is host_array else None
-    if seed is None or t._node is None or t._meta is not None or modes.unusual or observers:
+    if seed is None or where is None or t._meta is not None or unusual or observers:
         backward((t,), (None,), bool(retain), False)
         return
     before = noise()
     try:
         quiet()
-        _land(sweep((t._node,), (seed,), None, retain))
+        _land(sweep((where,), (seed,), None, retain))
     except MemoryError as error:
         raise errors.out_of_memory_in_sweep(error) from error
     finally:
@@ -87,17 +88,17 @@ def backward_of_one(t: Value, retain: bool | None) -> None:
 def _land(swept: Swept) -> None:
     """Accumulate what a sweep found; hooks have all run before the first gradient changes."""
     landed, owned = swept
-    watched: list[tuple[Leaf, Value, Any]] | None = None  # leaves with hooks of the accumulation itself
+    watched: Sequence[tuple[Leaf, Value, Any]] = ()  # leaves with hooks of the accumulation itself
     for where in landed:
         if where.hooks and type(where) is Leaf:
             _run_hooks(where, landed, owned)
             if type(where.hooks) is LeafHooks and (owner := where.hooks.owner()) is not None:
                 landed[where] = c = before_accumulation(where, landed[where])
-                watched = [*(watched or ()), (where, owner, c)]
+                watched = (*watched, (where, owner, c))
     for where, c in landed.items():
         if type(where) is Leaf and c is not None and (t := where.owner()) is not None:
             accumulate(t, c, where in owned)
-    for each in watched or ():
+    for each in watched:
         after_accumulation(*each)
 
 
@@ -108,16 +109,16 @@ def _land_whole(swept: Swept) -> None:
         t = where.owner() if type(where) is Leaf and not where.hooks else None
         if t is not None and c is not None and t._grad is None and (where not in owned or c.base is not None):
             landed[where] = _own(t, c)
-            owned.add(where)
+            owned[where] = False
     _land(swept)
 
 
-def _run_hooks(where: Leaf, landed: dict[Target, Any], owned: set[Target]) -> None:
+def _run_hooks(where: Leaf, landed: dict[Target, Any], owned: dict[Target, bool]) -> None:
     c = landed[where]
     for hook in where.hooks or ():
         c = hook(c)
     landed[where] = c
-    owned.discard(where)
+    owned.pop(where, None)
 
 
 def grad(
@@ -129,7 +130,7 @@ def grad(
 ) -> list[Value | None]:
     """The vector-Jacobian products of `outputs` with respect to `inputs`, None where there is no path."""
     lifted = False
-    if outputs and (modes.unusual or type(outputs[0]._array) is not host.Array):
+    if outputs and (unusual or type(outputs[0]._array) is not host.Array):
         lifted = not traced and _lifted((*outputs, *gradients))
         if not lifted and (there := _elsewhere(outputs[0]._array)):
             with there:
@@ -289,7 +290,8 @@ def accumulate(t: Value, c: Any, owned: bool) -> None:
     if t._grad is None:
         array = t._array
         if owned and type(c) is type(array) and c.dtype is array.dtype and c.base is None and c.shape == array.shape:
-            made = wrap(c)
+            made: Any = new(result_type[0])  # `wrap`, without the call
+            made._array, made._node, made._meta = c, None, None
         else:
             made = c if isinstance(c, Value) else wrap(_own(t, c))
         if t._grad is None:  # between this and the next line nothing is called, where another thread could come in

@@ -221,7 +221,7 @@ def test_only_fresh_cotangents_are_owned() -> None:
     x, y = Leaf(), Leaf()
 
     def owned(root: Any) -> set[Any]:
-        return sweep([(root, [1.0])])[1]
+        return set(sweep([(root, [1.0])])[1])
 
     assert owned(x) == set()  # the caller's gradient
     assert owned(recorded(Pass(1, False), (x,), ())) == set()  # the same, passed on

@@ -146,3 +146,37 @@ def test_warnings_are_off_inside_and_as_they_were_outside() -> None:
     y = x.clone().requires_grad_()
     with np.errstate(all="raise"):
         (y.sqrt() * 1e38 * y).sum().backward()
+
+
+@pytest.mark.parametrize("op", [op for op in ELEMENTWISE if op.symmetric], ids=lambda op: op.name)
+@pytest.mark.parametrize("leaf", [True, False])
+def test_a_value_and_itself_get_what_two_equal_values_get(op: Primitive, leaf: bool) -> None:
+    values, seed = np.random.default_rng().uniform(0.2, 0.9, size=(2, 3, 4))
+
+    def gradients(of_one: bool) -> list[np.ndarray]:
+        start = gradcore.tensor(values, requires_grad=True)
+        x = start if leaf else start.sin()
+        made = op.function(x, x if of_one else x + 0)
+        assert len(made.grad_fn.next_functions) == 2
+        assert op.function(made, values[0, 0]).allclose(op.function(gradcore.tensor(values[0, 0]), made))
+        found = [made]
+        for _ in range(1 if leaf else 3):
+            found += gradcore.autograd.grad(found[-1], start, gradcore.tensor(seed), create_graph=True)
+        made.backward(gradcore.tensor(seed), retain_graph=True)
+        made.backward(gradcore.tensor(seed))
+        return [each.detach().numpy() for each in (*found, start.grad)]
+
+    for one, two in zip(gradients(True), gradients(False), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-12)
+
+
+def test_the_cotangent_that_a_value_gets_twice_is_in_no_gradient_twice() -> None:
+    x = gradcore.tensor([3.0, 4.0], requires_grad=True)
+    alias = x.detach().requires_grad_()
+    hooked: list[Any] = []
+    y = x * x
+    y.register_hook(lambda g: hooked.append(g.clone()))
+    (y + x * alias).sum().backward()
+    x.grad.data += 1  # of a shared array the other gradient would see it
+    assert (alias.grad.tolist(), x.grad.tolist()) == ([3.0, 4.0], [10.0, 13.0])
+    assert [g.tolist() for g in hooked] == [[1.0, 1.0]]

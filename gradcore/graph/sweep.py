@@ -21,7 +21,8 @@ FREED_MESSAGE = (
 )
 
 
-Swept = tuple[dict[Target, Any], set[Target]]
+# Cotangents by target; and of the targets whose cotangent nobody else can hold, whether the sweep made it as a sum.
+Swept = tuple[dict[Target, Any], dict[Target, bool]]
 
 
 def sweep(
@@ -33,15 +34,14 @@ def sweep(
 ) -> Swept:
     """Pull `cotangents`, one for each of `targets`, back through the graph.
 
-    Returns the cotangent of every leaf reached or, if `wanted` is given, of every target in it that was reached; and the
-    leaves whose cotangent nobody else can hold. `retain` keeps the saved values for another sweep; `traced` pulls back by
-    operations that are themselves recorded.
+    Returns the cotangent of every leaf reached or, if `wanted` is given, of every target in it that was reached; and, as
+    keys, the leaves whose cotangent nobody else can hold. `retain` keeps the saved values for another sweep; `traced`
+    pulls back by operations that are themselves recorded.
 
     Raises RuntimeError if a node's saved values were freed, or overwritten since it was recorded.
     """
     landed: dict[Target, Any] = {}
-    owned: set[Target] = set()
-    sums: set[Target] = set()  # leaves whose cotangent was allocated here; a fresh one may be a view of another's
+    owned: dict[Target, bool] = {}  # a cotangent that was not allocated here may be a view of another's
     alive = None if wanted is None else _between(targets, wanted)
     # What waits: stamps in a heap, and by stamp the node, its cotangent so far, and whether that is a sum made here.
     heap: list[int] = []
@@ -104,7 +104,7 @@ def sweep(
             if kind is Node:
                 if target is ahead:
                     if summed:
-                        c_ahead += c
+                        c_ahead = _more(c_ahead, c)
                     else:
                         c_ahead = c_ahead + c
                         summed = not traced
@@ -115,17 +115,16 @@ def sweep(
                 else:
                     _wait(target, c, waiting, heap, traced)
             elif kind is Leaf:
-                if target in sums:
-                    landed[target] += c
-                elif target not in landed:
+                if target not in landed:
                     landed[target] = c
                     if c is passed or (c is not g and g is not _NOTHING):
-                        owned.add(target)
+                        owned[target] = False
+                elif owned.get(target):
+                    landed[target] = _more(landed[target], c)
                 else:
                     landed[target] = landed[target] + c
                     if not traced:
-                        owned.add(target)
-                        sums.add(target)
+                        owned[target] = True
             else:
                 _arrive_at_other(target, c, waiting, heap, traced)
 
@@ -148,6 +147,15 @@ def sweep(
 _NOTHING: Any = object()
 
 
+def _more(total: Any, c: Any) -> Any:
+    """`total`, a sum that was made here, and `c`: in place, unless the sum so far is of plain values and `c` is not."""
+    try:
+        total += c
+    except TypeError:
+        total = total + c
+    return total
+
+
 def _wait(target: Node, c: Any, waiting: dict[int, tuple[Node, Any, bool]], heap: list[int], traced: bool) -> None:
     """Add `c` to what waits at a node: the first is borrowed, the second allocates, later ones add into the sum."""
     stamp = target.stamp
@@ -156,10 +164,7 @@ def _wait(target: Node, c: Any, waiting: dict[int, tuple[Node, Any, bool]], heap
         heappush(heap, stamp)
         return
     _, total, summed = waiting[stamp]
-    if summed:
-        total += c
-    else:
-        total = total + c
+    total = _more(total, c) if summed else total + c
     waiting[stamp] = (target, total, not traced)
 
 

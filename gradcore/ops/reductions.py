@@ -32,8 +32,7 @@ def count_over(x: Tensor, axes: Axes) -> int:
 @op(out="dtype")
 def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Add up the elements over `dim` (all of them by default); booleans and integers add up in int64."""
-    a: Any = getattr(input, "_array", None)
-    if dim is None and dtype is None and not keepdim and a is not None and a.dtype.kind in "fc":
+    if dim is None and dtype is None and not keepdim and input._array.dtype.kind in "fc":
         return r.sum(input, axis=None)  # type: ignore[no-any-return]
     need_tensor(input, "sum")
     x = converted(input, dtype, "sum")
@@ -48,8 +47,7 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
 @op(out=True)
 def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Average the elements over `dim` (all by default). Raises RuntimeError for booleans and integers."""
-    a: Any = getattr(input, "_array", None)
-    if dim is None and dtype is None and not keepdim and a is not None and a.dtype.kind in "fc":
+    if dim is None and dtype is None and not keepdim and (a := input._array).dtype.kind in "fc":
         return r.mean(input, None, a.size)  # type: ignore[no-any-return]
     need_tensor(input, "mean")
     x = converted(input, dtype, "mean")

@@ -38,7 +38,7 @@ def reverse_subtract(F: Any, x: Array, y: Array) -> Array:
     return F.subtract(y, x)
 
 
-@primitive("elementwise", x=lambda g, y: g * y, y=lambda g, x: g * x, node="Mul")
+@primitive("elementwise", x=lambda g, y: g * y, y=lambda g, x: g * x, symmetric=True, node="Mul")
 def multiply(F: Any, x: Array, y: Array) -> Array:
     """Multiply two tensors."""
     return F.multiply(x, y)

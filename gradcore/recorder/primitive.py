@@ -66,6 +66,7 @@ class Primitive:
         holomorphic: bool,
         view: bool,
         dense: bool,
+        symmetric: bool,
         partial: bool,
         refuses: str,
         node: str | None,
@@ -94,6 +95,7 @@ class Primitive:
         self.holomorphic = holomorphic
         self.view = view
         self.dense = dense
+        self.symmetric = symmetric
         self.partial = partial
         self.refuses = refuses
         self.node_name = node_name(node or self.name.title().replace("_", ""))
@@ -177,6 +179,7 @@ def primitive(
     holomorphic: bool = True,
     view: bool = False,
     dense: bool = False,
+    symmetric: bool = False,
     partial: bool = False,
     refuses: str = "",
     node: str | None = None,
@@ -191,7 +194,7 @@ def primitive(
     traced sweeps that differentiate the rule. `node` is torch's name of the node ("Mul" for MulBackward0).
     `composition(F, *inputs, **params)` computes the same of other primitives: where rules are recorded, if there is no rule
     here, and under transforms, which thus need none either. Results of a `dense` one are contiguous, whatever the strides
-    of the inputs are, as torch's.
+    of the inputs are, as torch's. Of a `symmetric` one, f(x, y) = f(y, x), so the cotangents of f(x, x) are one, twice.
 
     Of an elementwise primitive, inputs in `unpromoted` keep their dtype, `to_float` turns integers into the default dtype,
     and common dtypes of the kinds in `refuses` ("b", "c", ...) raise NotImplementedError.
@@ -212,6 +215,7 @@ def primitive(
             holomorphic=holomorphic,
             view=view,
             dense=dense,
+            symmetric=symmetric,
             partial=partial,
             refuses=refuses,
             node=node,

@@ -9,6 +9,7 @@ few of them.
 from __future__ import annotations
 
 import types
+from collections.abc import Sequence
 from threading import get_ident
 from typing import Any
 
@@ -244,8 +245,9 @@ def _straight(op: Primitive) -> list[str]:
     return lines + _recorded(op)
 
 
-def _is_odd(x: str) -> str:
-    return f"type({x}) is not Tensor and type({x}) not in plain or {x}._meta is not None and not settled({x})"
+def _is_odd(x: str, cls: str = "") -> str:
+    cls = cls or f"type({x})"
+    return f"{cls} is not Tensor and {cls} not in plain or {x}._meta is not None and not settled({x})"
 
 
 def _input(op: Primitive, i: int, x: str, lead: str) -> list[str]:
@@ -264,23 +266,17 @@ def _input(op: Primitive, i: int, x: str, lead: str) -> list[str]:
         return [*missing, f"elif {_is_odd(x)}:", f"    {_general(op)}", "else:", *_indented(take)]
     if op.unpromoted or len(op.inputs) > UNROLLED:
         return [f"if {_is_odd(x)}:", f"    {_general(op)}", *take]
+    as_constant = ["try:", f"    a{i} = kept[{x}]", "except KeyError:", f"    a{i} = constant({lead}, {x})"]
     number = [
         "if have is float32:",
         "    kept = constants32",
         "elif have is float64:",
         "    kept = constants64",
-        f"elif have is int64 and type({x}) is int and -{2**63} <= {x} < {2**63}:",
+        f"elif have is int64 and cls is int and -{2**63} <= {x} < {2**63}:",
         "    kept = integers",
         "else:",
         f"    {_general(op)}",
-        f"if type({lead}) is Array:",
-        "    try:",
-        f"        a{i} = kept[{x}]",
-        "    except KeyError:",
-        f"        a{i} = constant({lead}, {x})",
-        "else:",
-        f"    a{i} = {x}",
-        *_forward(op, lead, [lead, f"a{i}"]),
+        *_forward(op, lead, [lead, f"a{i}"], as_constant, [f"a{i} = {x}"]),
         "result = new(Tensor)",
         "result._array = out",
         "result._meta = None",
@@ -293,24 +289,30 @@ def _input(op: Primitive, i: int, x: str, lead: str) -> list[str]:
         ]
     number += ["result._node = None", "return result"]
     return [
-        f"if type({x}) is float or type({x}) is int:",
+        f"cls = type({x})",
+        "if cls is float or cls is int:",
         *_indented(number),
-        f"if {_is_odd(x)}:",
+        f"if {_is_odd(x, 'cls')}:",
         f"    {_general(op)}",
         *take,
     ]
 
 
-def _forward(op: Primitive, lead: str, arrays: list[str]) -> list[str]:
+def _forward(
+    op: Primitive, lead: str, arrays: list[str], on_host: Sequence[str] = (), elsewhere: Sequence[str] = ()
+) -> list[str]:
+    """Run the forward on the backend of `lead`; before that the lines `on_host` if it is the host's, else `elsewhere`."""
     call = ", ".join((*arrays, *(f"{p}={p}" for p in op.params)))
     outs = _outs(op)
     return [
         "try:",
         f"    if type({lead}) is Array:",
+        *(f"        {line}" for line in on_host),
         "        kernel = host",
         f"        {', '.join(outs)} = quietly(forward, {call})",
         *(line for out in outs if out != "outs" for line in _as_array(op, out)),
         "    else:",
+        *(f"        {line}" for line in elsewhere),
         f"        kernel = kernels[type({lead})]",
         f"        {', '.join(outs)} = kernel.forward({call})",
         *(f"        {out} = kernel.as_array({out})" for out in outs if out != "outs"),
@@ -354,17 +356,20 @@ def _fitted(op: Primitive, needs: tuple[bool, ...]) -> list[str]:
     else:
         same = f"a{needs.index(True)}.shape == out.shape"
         fits = f"a{needs.index(True)}.shape, "
-    return [f"if {same}:", *_indented(_node(op, needs)), *_node(op, needs, f"({fits})")]
+    twice = []
+    if op.symmetric and all(needs):
+        twice = [f"if {' is '.join(op.inputs)}:", *_indented(_node(op, needs, step="twice"))]
+    return [*twice, f"if {same}:", *_indented(_node(op, needs)), *_node(op, needs, f"({fits})")]
 
 
-def _node(op: Primitive, needs: tuple[bool, ...], fits: str | None = None) -> list[str]:
+def _node(op: Primitive, needs: tuple[bool, ...], fits: str | None = None, step: str = "") -> list[str]:
     bits = sum(needed << i for i, needed in enumerate(needs))
     saved = _saved(op, needs)
     targets = "".join(f"t{i}, " for i, needed in enumerate(needs) if needed)
     return [
         "node = result._node = Node()",
         "node.stamp = next(stamps)",
-        f"node.step = kernel.{f'step{bits}' if fits is None else f'steps[{bits + FITTED}]'}",
+        f"node.step = kernel.{step or (f'step{bits}' if fits is None else f'steps[{bits + FITTED}]')}",
         f"node.targets = ({targets})",
         f"node.saved = {saved if fits is None else f'({saved}, {fits})'}",
         "node.hooks = None",

@@ -57,10 +57,11 @@ class Kernel:
     """A primitive on one backend: `forward` takes raw arrays, `steps` has a Step for every choice of needs.
 
     `bare` says that the forward is one function of the array library, under another name.
-    Straight-line recorders find the steps of the first input, the second and both as `step1`, `step2`, `step3`.
+    Straight-line recorders find the steps of the first input, the second and both as `step1`, `step2`, `step3`, that of a
+    symmetric primitive of a value and itself as `twice`.
     """
 
-    __slots__ = ("F", "as_array", "bare", "forward", "op", "step1", "step2", "step3", "steps")
+    __slots__ = ("F", "as_array", "bare", "forward", "op", "step1", "step2", "step3", "steps", "twice")
 
     def __init__(self, op: Primitive, F: Any) -> None:
         if getattr(getattr(sys.modules.get(op.module), "__spec__", None), "_initializing", False):
@@ -81,6 +82,8 @@ class Kernel:
             for bits in range(1, 1 << len(op.inputs)):
                 if all(op.has_rule(i) for i in range(len(op.inputs)) if bits >> i & 1):
                     setattr(self, f"step{bits}", self.steps[bits])
+        if op.symmetric:
+            self.twice = Step(self, (True, True), False, False, twice=True)
 
 
 class Kernels(dict[type, Kernel]):
@@ -167,10 +170,17 @@ class Step:
 
     __slots__ = (
         "_traced_pull", "conjugate", "fitted", "frees", "keep", "kernel", "layout", "name", "needs", "op", "pull", "several",
+        "twice",
     )  # fmt: skip
 
     def __init__(
-        self, kernel: Kernel, needs: tuple[bool, ...], conjugate: bool, fitted: bool, keep: tuple[bool, ...] | None = None
+        self,
+        kernel: Kernel,
+        needs: tuple[bool, ...],
+        conjugate: bool,
+        fitted: bool,
+        keep: tuple[bool, ...] | None = None,
+        twice: bool = False,
     ) -> None:
         self.kernel = kernel
         self.op = kernel.op
@@ -179,6 +189,7 @@ class Step:
         self.conjugate = conjugate
         self.fitted = fitted
         self.keep = keep
+        self.twice = twice
         self.layout = kernel.op.layout(needs[: len(kernel.op.inputs)] if not kernel.op.variadic else needs)
         self.several = self.op.outputs == ("outs",) or len(self.op.outputs) - len(self.op.constant) > 1
         self.frees = any(name in self.op.inputs or name in self.op.outputs for name in self.layout)
@@ -310,6 +321,8 @@ class Step:
                 namespace[f"rule{i}"] = rule
                 calls.append(f"rule{i}({', '.join(names(rule))})" if kept_ else "None")
             result = ", ".join(calls)
+            if self.twice:
+                body, result = f"one = {calls[0]}", "one, one"
         source = f"def pull(g, saved):\n    {unpack}\n    {body}\n    return {result},\n"
         exec(compiled(source), namespace)
         return namespace["pull"]  # type: ignore[no-any-return]

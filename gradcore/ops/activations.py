@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gradcore.ops import softmax as probabilities
-from gradcore.ops.arguments import need_tensor
+from gradcore.ops.arguments import need_tensor, python_number
 from gradcore.ops.direct import public
 from gradcore.ops.registry import functions, methods, of_tensor, op
 from gradcore.primitives import activations as a
@@ -39,6 +39,7 @@ relu_ = of_tensor(methods["relu_"], "relu_")
 
 def _apply(function: Callable[..., Any], name: str, input: Any, inplace: bool, **params: Any) -> Any:
     need_tensor(input, name)
+    params = {each: python_number(given, name, each) for each, given in params.items()}
     if inplace:
         function = in_place(_written.get(function, function), f"{name}_")
     return function(input, **params)
@@ -126,6 +127,7 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
 def softplus(input: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
     """Return log(1 + exp(beta * x)) / beta, which is x itself where beta * x > threshold."""
     need_tensor(input, "softplus")
+    beta, threshold = python_number(beta, "softplus", "beta"), python_number(threshold, "softplus", "threshold")
     return a.softplus(input, beta=beta, threshold=threshold)  # type: ignore[no-any-return]
 
 

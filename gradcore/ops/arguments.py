@@ -81,6 +81,25 @@ def tensors(given: Sequence[Any], op: str) -> tuple[Any, ...]:
     return tuple(given)
 
 
+def python_number(value: Any, name: str, argument: str) -> Any:
+    """Return a number, NumPy scalar or 0-d Tensor as a Python number. Raises TypeError for anything else."""
+    if isinstance(value, Value):
+        if value._array.ndim == 0 and value._node is None:
+            return value._array.item()
+    elif isinstance(value, (int, float, complex)):
+        return value
+    elif hasattr(value, "item") and not getattr(value, "ndim", 1):
+        return value.item()
+    raise TypeError(f"{name}(): argument '{argument}' must be Number, not {type(value).__name__}")
+
+
+def whole(op: str, argument: str, value: Any) -> int:
+    """Return a number that counts as an int. Raises TypeError for what is none."""
+    if not hasattr(value, "__index__"):
+        raise TypeError(f"{op}(): argument '{argument}' must be int, not {type(value).__name__}")
+    return index(value)
+
+
 def converted(x: Any, dtype: Any, op: str) -> Any:
     """`x` in `dtype`, recorded; `x` itself for None and for the dtype it has. Raises TypeError for what is no dtype."""
     if dtype is None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 from gradcore import dtypes
 from gradcore.backends import of
 from gradcore.generator import Generator, source_for
+from gradcore.ops.arguments import python_number, whole
 from gradcore.ops.creation import Array, Options, finished
-from gradcore.ops.filling import python_number, size_of, whole
+from gradcore.ops.filling import size_of
 from gradcore.ops.numbers import in_dtype
 from gradcore.ops.registry import methods, op
 from gradcore.ops.sampling import (
@@ -60,10 +61,9 @@ def normal(
 
     Raises RuntimeError for a negative standard deviation.
     """
-    tensors = [x for x in (mean, std) if isinstance(x, Value)]
-    if tensors and (options or size is not None):
-        given = "size" if size is not None else min(options)
-        raise TypeError(f"normal() received an invalid combination of arguments: '{given}' beside a tensor")
+    tensors = [x for x in (mean, std) if isinstance(x, Value) and size is None]
+    if tensors and options:
+        raise TypeError(f"normal() received an invalid combination of arguments: '{min(options)}' beside a tensor")
     if not tensors:
         if size is None:
             raise TypeError('normal() missing 1 required positional arguments: "size", which normal(mean, std, size) needs')
@@ -120,7 +120,8 @@ def chances(x: Tensor, p: Any, name: str, generator: Generator | None = None) ->
 @op(out=True)
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
     """Return 0s and 1s of the dtype of `input`: 1 with the probability that the element says, or with `p`."""
-    value = chances(input.contiguous(), input if p is None else p, "bernoulli", generator)
+    chance = input if p is None else python_number(p, "bernoulli", "p")
+    value = chances(input.contiguous(), chance, "bernoulli", generator)
     return _bernoulli(input, wrap(value))  # type: ignore[no-any-return]
 
 
@@ -204,7 +205,8 @@ def _fill(name: str, node: str, draw_of: Callable[..., Draw]) -> None:
     record = renamed(c.drawn, node)
 
     def fill(self: Tensor, *parameters: Any, generator: Generator | None = None, **named: Any) -> Tensor:
-        draw = draw_of(self, *parameters, **named)
+        given = ((python_number(x, f"{name}_", "parameter") if isinstance(x, Value) else x) for x in parameters)
+        draw = draw_of(self, *given, **named)
         check_writable(self, f"{name}_")
         value = drawn_like(self, f"{name}_", draw, generator)
         return store(self, record(self, wrap(value)), f"{name}_")  # type: ignore[return-value]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore import dtypes
 from gradcore.backends import of
 from gradcore.generator import source_for
-from gradcore.ops.arguments import need_tensor
+from gradcore.ops.arguments import need_tensor, python_number
 from gradcore.ops.distributions import chances
 from gradcore.ops.filling import empty, zeros
 from gradcore.ops.registry import functions, op
@@ -65,6 +65,7 @@ def _dropped(
     name: str, x: Any, p: float, training: bool, inplace: bool, whole_channels: bool = False, saturated: bool = False
 ) -> Tensor:
     need_tensor(x, name)
+    p = p if type(p) is float else python_number(p, name, "p")
     if p < 0.0 or p > 1.0:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
     if whole_channels and x._array.ndim < 2 and training and 0 < p < 1:

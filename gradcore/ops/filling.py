@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from operator import index
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Unpack
 
 from gradcore import dtypes, layouts
 from gradcore.backends.determinism import mode
 from gradcore.ops import arguments, literals
+from gradcore.ops.arguments import python_number, whole
 from gradcore.ops.creation import Array, Options, made
 from gradcore.ops.registry import functions, methods, op
 from gradcore.recorder.value import Value
@@ -130,25 +130,6 @@ def _fill(value: Any) -> Any:
         return F.full(shape, literals.number(value, dtypes.of(dtype)).item(), dtype)
 
     return fill
-
-
-def python_number(value: Any, name: str, argument: str) -> Any:
-    """Return a number, NumPy scalar or 0-d Tensor as a Python number. Raises TypeError for anything else."""
-    if isinstance(value, Value):
-        if value._array.ndim == 0 and value._node is None:
-            return value._array.item()
-    elif isinstance(value, (int, float, complex)):
-        return value
-    elif hasattr(value, "item") and not getattr(value, "ndim", 1):
-        return value.item()
-    raise TypeError(f"{name}(): argument '{argument}' must be Number, not {type(value).__name__}")
-
-
-def whole(op: str, argument: str, value: Any) -> int:
-    """Return a number that counts as an int. Raises TypeError for what is none."""
-    if not hasattr(value, "__index__"):
-        raise TypeError(f"{op}(): argument '{argument}' must be int, not {type(value).__name__}")
-    return index(value)
 
 
 @op(method=False)

@@ -13,6 +13,7 @@ from gradcore.ops.return_types import return_type
 from gradcore.primitives import floating_point as p
 from gradcore.primitives.conversion import copy
 from gradcore.recorder import renamed
+from gradcore.recorder.record import operand
 from gradcore.recorder.value import Value
 
 if TYPE_CHECKING:
@@ -32,9 +33,10 @@ def copysign(input: Tensor, other: Any) -> Any:
     need_tensor(input, "copysign")
     if isinstance(other, Value):
         return p.copysign(input, other)
-    if not isinstance(other, (bool, int, float)):
+    number = operand(other)
+    if not isinstance(number, (bool, int, float)):
         raise not_a_tensor("copysign", "other", 2, other)
-    return _copysign_number(input, full(float(other), input, promoted(input, float(other))))
+    return _copysign_number(input, full(float(number), input, promoted(input, float(number))))
 
 
 @op(inplace=True, out="exact")

@@ -163,7 +163,7 @@ def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) ->
 @op()
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Cut into at most `chunks` views of equal length along `dim`; the last may be shorter."""
-    at = _dimension(input, dim, "chunk")
+    at, chunks = _dimension(input, dim, "chunk"), arguments.whole("chunk", "chunks", chunks)
     if chunks < 1:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     n = input._array.shape[at]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
 from gradcore.backends import of
-from gradcore.ops.arguments import need_tensor
+from gradcore.ops.arguments import need_tensor, python_number
 from gradcore.ops.masks import masked_fill
 from gradcore.ops.pointwise import abs as absolute
 from gradcore.ops.reductions import mean, sum
@@ -253,6 +253,7 @@ def cross_entropy(
     how = which_reduction(reduction, size_average, reduce)
     need_tensor(input, "cross_entropy")
     need_tensor(target, "cross_entropy", "target")
+    label_smoothing = python_number(label_smoothing, "cross_entropy", "label_smoothing")
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     ndim = input._array.ndim

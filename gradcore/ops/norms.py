@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
 from gradcore.ops import arguments
-from gradcore.ops.arguments import converted, need_tensor
+from gradcore.ops.arguments import converted, need_tensor, python_number
 from gradcore.ops.extrema import amax, amin
 from gradcore.ops.factorizations import svdvals
 from gradcore.ops.ordering import movedim
@@ -19,7 +19,6 @@ from gradcore.primitives import comparison as compare
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import reductions as r
 from gradcore.primitives import selection as choose
-from gradcore.recorder.value import Value
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
@@ -51,10 +50,7 @@ def _prepared(x: Tensor, dtype: Any, name: str) -> Tensor:
 def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Return (sum of |x|**ord)**(1/ord) over `dim` (all by default); `ord` is any number."""
     x = _prepared(x, dtype, "linalg.vector_norm")
-    if isinstance(ord, Value):
-        ord = ord.item()  # type: ignore[attr-defined]
-    if not isinstance(ord, (int, float)):
-        raise TypeError(f"linalg_vector_norm(): argument 'ord' must be Number, not {type(ord).__name__}")
+    ord = python_number(ord, "linalg_vector_norm", "ord")
     axes = arguments.axes(dim, x._array.ndim)
     if not x._array.size and (ord == inf or ord < 0):
         _refuse_empty(x, ord, axes, dim is None)

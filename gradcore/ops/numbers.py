@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gradcore import dtypes
+from gradcore.ops.arguments import python_number
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import selection as s
 from gradcore.recorder.record import cast, operand
@@ -66,10 +67,7 @@ def times(alpha: Any, x: Any, beside: Any, op: str) -> Any:
     """
     if type(alpha) in (int, float) and isinstance(x, Value) and x._array.dtype.kind in "fc":
         return x if alpha == 1 else e.multiply(x, alpha)
-    given = alpha
-    alpha, x, beside = operand(alpha), operand(x), operand(beside)
-    if type(alpha) not in NUMBERS:
-        raise TypeError(f"{op}(): argument 'alpha' must be Number, not {type(given).__name__}")
+    alpha, x, beside = python_number(alpha, op, "alpha"), operand(x), operand(beside)
     if x is NotImplemented or beside is NotImplemented:
         return x  # which the operation will refuse
     kind = promoted(x, beside).kind

@@ -74,6 +74,7 @@ def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Move the dimensions `source` to the positions `destination`, keeping the order of the others, as a view."""
     n = input._array.ndim
+    source, destination = (index(x) if getattr(x, "ndim", 1) == 0 else x for x in (source, destination))
     if isinstance(source, Iterable) != isinstance(destination, Iterable):
         raise TypeError(
             "movedim() received an invalid combination of arguments: source and destination must both be ints or both be "

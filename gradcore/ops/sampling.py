@@ -15,8 +15,9 @@ from gradcore import dtypes
 from gradcore.backends import of
 from gradcore.generator import Generator, source_for
 from gradcore.ops import arguments
+from gradcore.ops.arguments import whole
 from gradcore.ops.creation import Array, Options, made
-from gradcore.ops.filling import in_order_of, size_of, whole
+from gradcore.ops.filling import in_order_of, size_of
 from gradcore.ops.registry import functions, op
 from gradcore.recorder.value import Value
 

@@ -10,7 +10,8 @@ from gradcore import dtypes
 from gradcore.backends import of
 from gradcore.graph import modes, stamps
 from gradcore.ops import arguments
-from gradcore.ops.filling import python_number, size_of, uninitialised
+from gradcore.ops.arguments import python_number
+from gradcore.ops.filling import size_of, uninitialised
 from gradcore.ops.queries import Storage
 from gradcore.ops.registry import methods
 from gradcore.recorder import views

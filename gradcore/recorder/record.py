@@ -41,6 +41,9 @@ def apply(op: Primitive, function: Callable[..., Any], inputs: Sequence[Any], pa
             if x is NotImplemented:
                 return NotImplemented
             inputs = [*inputs[:i], x, *inputs[i + 1 :]]
+    for name, value in params.items():
+        if isinstance(value, Value):
+            params = {**params, name: _number_of(value, op, name)}
     if lifter:
         inputs = lifter[0](inputs, params)
     if elementwise:
@@ -69,6 +72,13 @@ def apply(op: Primitive, function: Callable[..., Any], inputs: Sequence[Any], pa
         for each in wrapped:
             meta(each).inference |= not views.is_view(each)
     return wrapped if isinstance(result, tuple) else wrapped[0]
+
+
+def _number_of(x: Value, op: Primitive, name: str) -> Any:
+    """The number that a 0-d Tensor holds, which is given for a static parameter."""
+    if x._array.ndim or x._node is not None:
+        raise TypeError(f"{op.name}(): argument '{name}' must be Number, not Tensor")
+    return x._array.item()
 
 
 def _computed(op: Primitive, kernel: Kernel, inputs: Sequence[Any], raw: Sequence[Any], params: dict[str, Any]) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore import dtypes
 from gradcore.backends import numpy as host
 from gradcore.backends import of
+from gradcore.ops import literals
 from gradcore.ops.arguments import axis
 from gradcore.ops.registry import op
 from gradcore.primitives import conversion as c
@@ -207,10 +208,14 @@ def _sequence_item(x: Any, item: Any) -> Any:
         item = [i._array.tolist() if isinstance(i, Value) else i for i in item]
     try:
         array = of(x._array).asarray(list(item))
-    except ValueError as error:
-        raise ValueError(f"expected an index of equal lengths at every depth ({error})") from None
-    if array.dtype.kind in "US":
-        raise TypeError("new(): invalid data type 'str'")
+    except ValueError:
+        array = None
+    if array is not None and array.dtype.kind in "USc":
+        kind = "complex" if array.dtype.kind == "c" else "str"
+        raise TypeError(f"new(): invalid data type '{kind}' (an index is made of integers)")
+    if array is None or array.dtype.kind == "O":  # which is no array of numbers: this says why
+        F = of(x._array)
+        array = F.from_host(literals.array(list(item), None), F.device_of(x._array)[1])
     return array if array.dtype.kind == "b" else array.astype("int64")
 
 

@@ -123,7 +123,10 @@ _float_power_inplace = inplace(float_power, "float_power_")
 
 def _float_power_(self: Tensor, exponent: Any) -> Any:
     """The in-place form of `float_power`. Raises RuntimeError unless the tensor has the dtype of the result."""
-    wide = dtypes.complex128 if promoted(self, operand(exponent)).kind == "c" else dtypes.float64
+    given = operand(exponent)
+    if given is NotImplemented:
+        raise not_a_tensor("float_power_", "exponent", 1, exponent)
+    wide = dtypes.complex128 if promoted(self, given).kind == "c" else dtypes.float64
     have = dtypes.of(self._array.dtype)
     if have is not wide:
         raise RuntimeError(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import gradcore
-from tests.twin import Programs, attempt, same
+from tests.twin import Programs, attempt, outcome, same
 
 torch = pytest.importorskip("torch")
 
@@ -193,6 +193,7 @@ def parameters_of_a_model(lib: Any) -> Any:
 
 @pytest.mark.parametrize("each", PROGRAMS, ids=lambda p: p.__name__)
 def test_as_torch(each: Any) -> None:
+    assert outcome(each, torch)[0] != "raised"  # as a whole
     same(each, torch)
 
 

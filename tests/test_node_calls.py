@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import gradcore
-from tests.twin import Programs, attempt, same
+from tests.twin import Programs, attempt, outcome, same
 
 torch = pytest.importorskip("torch")
 
@@ -39,8 +39,9 @@ def a_node_pulls_back(lib: Any) -> Any:
         given = lib.full(t.shape, 3.0, dtype=lib.float64)
         out.append(attempt(lambda t=t, given=given: t.grad_fn(given)))
         out.append(attempt(lambda t=t: t.grad_fn(None)))
+    squares = x * x
     with lib.no_grad():
-        out.append((x * x).grad_fn(g))
+        out.append(squares.grad_fn(g))
     z = leaf(lib, 2, seed=1)
     second = (x.exp() * 2).grad_fn.next_functions[0][0](z * z)
     second.sum().backward()
@@ -264,8 +265,41 @@ def a_functions_node(lib: Any) -> Any:
     return node.apply(one, one * 2), plain, modes, len(node._input_metadata), node._sequence_nr() >= 0
 
 
+@program
+def hooks_for_what_a_function_saved(lib: Any) -> Any:
+    class Times(lib.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(ctx: Any, x: Any, y: Any) -> Any:
+            out = x * y
+            ctx.save_for_backward(x, y, None, out)
+            return out
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            x, y, _, out = ctx.saved_tensors
+            return g * y + out * 0, g * x
+
+    x, y, log = leaf(lib, 2, seed=17), leaf(lib, 2, seed=18), []
+    z = Times.apply(x, y)
+    node = z.grad_fn
+    first, _, nothing, result = node._raw_saved_tensors
+
+    def register(saved: Any, *hooks: Any) -> Any:
+        return attempt(lambda: saved.register_hooks(*hooks))
+
+    before = [first.data is x, result.data.tolist()]
+    out = [register(first, 3, 4)[1], register(nothing, lambda t: t, lambda t: t), register(first, lambda t: t, 4)[1]]
+    out.append(register(first, lambda t: log.append(t.tolist()) or t.detach().numpy(), lambda a: lib.tensor(a * 10)))
+    out += [register(first, lambda t: t, lambda t: t), first.data, len(log)]
+    out.append(register(result, lambda t: t.detach() * 2, lambda t: t / 2))
+    out.append([t if t is None else t.detach() for t in node.saved_variables])
+    z.sum().backward()
+    return before, out, x.grad, y.grad, attempt(lambda: node._raw_saved_tensors)
+
+
 @pytest.mark.parametrize("each", PROGRAMS, ids=lambda p: p.__name__)
 def test_as_torch(each: Any) -> None:
+    assert outcome(each, torch)[0] != "raised"  # as a whole
     same(each, torch)
 
 
@@ -298,6 +332,28 @@ def test_the_node_of_a_function_can_be_called() -> None:
     out.sum().backward()
     with pytest.raises(RuntimeError, match="second time"):
         out.grad_fn(g, None)
+
+
+def test_what_a_function_saved_is_freed_with_its_hooks() -> None:
+    """torch crashes."""
+
+    class Square(gradcore.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return 2 * ctx.saved_tensors[0] * g
+
+    x = gradcore.ones(2, requires_grad=True)
+    y = Square.apply(x)
+    (saved,) = y.grad_fn._raw_saved_tensors
+    y.sum().backward()
+    for access in (lambda: saved.data, lambda: saved.register_hooks(abs, abs), lambda: y.grad_fn._raw_saved_tensors):
+        with pytest.raises(RuntimeError, match="freed"):
+            access()
 
 
 def test_packed_values_are_unpacked_for_a_call() -> None:

@@ -75,10 +75,26 @@ class FunctionCtx:
         node = self._node()
         if node is None or type(node.saved) is not tuple:
             raise RuntimeError(FREED_MESSAGE)
-        return tuple(None if s is None else _unsaved(s, i, node) for i, s in enumerate(node.saved))
+        return tuple(None if s is None else unsaved(s, i, node) for i, s in enumerate(node.saved))
+
+    @property
+    def saved_variables(self) -> tuple[Any, ...]:
+        """`saved_tensors`, of old."""
+        warnings.warn("'saved_variables' is deprecated; use 'saved_tensors'", DeprecationWarning, stacklevel=2)
+        return self.saved_tensors
+
+    @property
+    def _raw_saved_tensors(self) -> tuple[Any, ...]:
+        from gradcore.autograd.function_saved import raw
+
+        return raw(self._node and self._node())
+
+    def maybe_clear_saved_tensors(self) -> None:
+        """Do nothing: a sweep that does not retain the graph frees what was saved."""
 
 
-def _unsaved(saved: Saved, i: int, node: Node) -> Value:
+def unsaved(saved: Saved, i: int, node: Node) -> Value:
+    """The tensor that a node saved as number `i`. Raises RuntimeError if it was overwritten since."""
     array = saved.array
     if array is not None and versions.newest[0] < node.stamp:
         write = versions.write_after(node.stamp, of(array).storage(array))

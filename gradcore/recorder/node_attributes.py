@@ -11,7 +11,7 @@ from typing import Any, Final
 from gradcore.graph import FREED, Node
 from gradcore.graph.sweep import FREED_MESSAGE
 from gradcore.recorder.around import plain
-from gradcore.recorder.saved import Packed, pack_one, unpacked
+from gradcore.recorder.saved import Packed, Pair, pack_one, unpacked
 
 # torch's names of what nodes save, where they are not those of `_usual`: by nodes, with ours behind the sign of equality.
 # A name without one is of the same name here; of "axis[0]", there is one.
@@ -120,17 +120,28 @@ class SavedTensor:
 
         Raises RuntimeError if it has hooks already, or is freed.
         """
-        node, step = self._node, plain(self._node.step)
         if not all(map(callable, (pack_hook, unpack_hook))):
             raise TypeError(f"register_hooks(): expected two functions, got {pack_hook!r} and {unpack_hook!r}")
-        if node.saved is FREED:
+        if self._node.saved is FREED:
             raise RuntimeError(f"Calling register_hooks on a saved tensor after it has been freed. {FREED_MESSAGE}")
-        if isinstance(step.inner(node.saved)[step.layout.index(self._name)], Packed):
+        if self._is_packed():
             raise RuntimeError(
                 "Calling register_hooks on a saved tensor whose hooks have already been set. Hint: only one pair of hooks "
                 "is allowed at a time."
             )
-        pack_one(node, (pack_hook, unpack_hook), self._name)
+        self._pack((pack_hook, unpack_hook))
+
+    @property
+    def data(self) -> Any:
+        """As `value()`."""
+        return self.value()
+
+    def _is_packed(self) -> bool:
+        step = plain(self._node.step)
+        return isinstance(step.inner(self._node.saved)[step.layout.index(self._name)], Packed)
+
+    def _pack(self, pair: Pair) -> None:
+        pack_one(self._node, pair, self._name)
 
 
 def _attributes(shown: str) -> tuple[property, property]:

@@ -81,8 +81,12 @@ class Saved:
         self.origin = origin
         self.packed: Packed | None = None
         if hooks.pairs:
-            self.packed = Packed(hooks.pairs[-1], _value(array, None if isinstance(origin, tuple) else origin))
-            self.array = None
+            self.pack(hooks.pairs[-1], _value(array, None if isinstance(origin, tuple) else origin))
+
+    def pack(self, pair: Pair, t: Value) -> None:
+        """Keep what a hook makes of `t`, which is this value."""
+        self.packed = Packed(pair, t)
+        self.array = None
 
     def value(self, node: Node) -> Value:
         """The Tensor that was saved, unpacked if need be."""

@@ -131,3 +131,16 @@ def test_a_write_through_strides_that_reach_outside_of_a_view_keeps_its_gradient
         theirs = torch.autograd.functional.jacobian(lambda x, i=i: f(torch, x)[i], torch.tensor(values))
         np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-12)
         np.testing.assert_allclose(forward.numpy(), theirs.numpy(), rtol=1e-12)
+
+
+def test_sums_of_plain_cotangents_take_up_dual_ones() -> None:
+    def f(x: Any, w: Any, node: bool) -> Any:
+        y = x + 0 if node else x
+        return (y * w).sum() + y.sum() + (y * 3).sum() + (y * 2).sum()
+
+    x = gradcore.arange(3.0)
+    for node in (False, True):
+        _, tangent = gradcore.func.jvp(
+            lambda w, node=node: gradcore.func.vjp(lambda x: f(x, w, node), x)[1](gradcore.ones(()))[0], (x,), (x + 1,)
+        )
+        np.testing.assert_array_equal(tangent, [1, 2, 3])

@@ -159,7 +159,7 @@ def remake(value: Value, view: View) -> None:
     """Make the history of a view from its base's."""
     with modes.enable_grad():
         value._node = node = chain_of(view).replay(view.base)._node
-    if isinstance(node, Node):
+    if isinstance(node, Node) and value._array.dtype == view.base._array.dtype:
         node.step = node.step.relabelled("AsStridedBackward0")  # type: ignore[attr-defined]
     view.seen = next(stamps)
 

@@ -290,7 +290,7 @@ def hooks_for_what_a_function_saved(lib: Any) -> Any:
     before = [first.data is x, result.data.tolist()]
     out = [register(first, 3, 4)[1], register(nothing, lambda t: t, lambda t: t), register(first, lambda t: t, 4)[1]]
     out.append(register(first, lambda t: log.append(t.tolist()) or t.detach().numpy(), lambda a: lib.tensor(a * 10)))
-    out += [register(first, lambda t: t, lambda t: t), first.data, len(log)]
+    out += [register(first, lambda t: t, lambda t: t), first.data.tolist(), len(log)]
     out.append(register(result, lambda t: t.detach() * 2, lambda t: t / 2))
     out.append([t if t is None else t.detach() for t in node.saved_variables])
     z.sum().backward()

@@ -8,7 +8,7 @@ from gradcore.autograd.function import unsaved
 from gradcore.graph import FREED, Node
 from gradcore.graph.sweep import FREED_MESSAGE
 from gradcore.recorder.node_attributes import SavedTensor
-from gradcore.recorder.saved import Pair, Saved
+from gradcore.recorder.saved import Packed, Pair, Saved
 
 
 class SavedByFunction(SavedTensor):
@@ -25,14 +25,15 @@ class SavedByFunction(SavedTensor):
         saved = self._node.saved[self._index]
         return None if saved is None else unsaved(saved, self._index, self._node)
 
-    def _is_packed(self) -> bool:
+    def _packed(self) -> Packed | None:
+        saved: Saved | None = self._node.saved[self._index]
+        return None if saved is None else saved.packed
+
+    def _pack(self, pair: Pair) -> None:
         saved: Saved | None = self._node.saved[self._index]
         if saved is None:
             raise RuntimeError("Calling register_hooks on a saved tensor with value None is forbidden")
-        return saved.packed is not None
-
-    def _pack(self, pair: Pair) -> None:
-        self._node.saved[self._index].pack(pair, self.value())
+        saved.pack(pair, self.value())
 
 
 def raw(node: Any) -> tuple[SavedByFunction, ...]:

@@ -124,7 +124,7 @@ class SavedTensor:
             raise TypeError(f"register_hooks(): expected two functions, got {pack_hook!r} and {unpack_hook!r}")
         if self._node.saved is FREED:
             raise RuntimeError(f"Calling register_hooks on a saved tensor after it has been freed. {FREED_MESSAGE}")
-        if self._is_packed():
+        if self._packed() is not None:
             raise RuntimeError(
                 "Calling register_hooks on a saved tensor whose hooks have already been set. Hint: only one pair of hooks "
                 "is allowed at a time."
@@ -133,12 +133,14 @@ class SavedTensor:
 
     @property
     def data(self) -> Any:
-        """As `value()`."""
-        return self.value()
+        """What is kept: the tensor, or what a hook made of it. Raises RuntimeError if it was freed or overwritten."""
+        packed = None if self._node.saved is FREED else self._packed()
+        return self.value() if packed is None else packed.value
 
-    def _is_packed(self) -> bool:
+    def _packed(self) -> Packed | None:
         step = plain(self._node.step)
-        return isinstance(step.inner(self._node.saved)[step.layout.index(self._name)], Packed)
+        kept = step.inner(self._node.saved)[step.layout.index(self._name)]
+        return kept if isinstance(kept, Packed) else None
 
     def _pack(self, pair: Pair) -> None:
         pack_one(self._node, pair, self._name)

@@ -22,7 +22,7 @@ _wide_accumulate = shared.widened(_accumulate)
 
 
 def cumsum(x: Any, axis: int, *, dtype: Any = None) -> Any:
-    """Return the running sum along `axis`; float16 and bfloat16 add up in float32."""
+    """Return the running sum along `axis`; float32 adds up in float64, as in torch, and 16 bits in float32."""
     triangle = _TRIANGLES.get(x.dtype) if dtype is None else None
     if triangle is None:
         return (_wide_accumulate if dtype is None else _accumulate)(x, axis, dtype)
@@ -38,11 +38,30 @@ def cumsum(x: Any, axis: int, *, dtype: Any = None) -> Any:
     elif n > 1 and x.size >= n * _WIDE and axis >= 0 and x.flags.c_contiguous and x.shape[:axis].count(1) == axis:
         out = np.empty(x.shape, x.dtype)
         rows, sums = x.reshape(n, -1), out.reshape(n, -1)
+        if x.itemsize == 4:
+            _of_columns(rows, sums)
+            if np.isfinite(sums[-1]).all():
+                return out
+            return _accumulate(x, axis, "f8").astype(x.dtype)
         sums[0] = rows[0]
         for i in range(1, n):
             np.add(sums[i - 1], rows[i], sums[i])
         return out
-    return _accumulate(x, axis)
+    return _accumulate(x, axis) if x.itemsize == 8 else _accumulate(x, axis, "f8").astype(x.dtype)
+
+
+def _of_columns(x: Any, out: Any) -> None:
+    triangle, carried = _TRIANGLES[x.dtype].T, np.zeros(x.shape[1])
+    whole = len(x) // _BLOCK * _BLOCK
+    for start in range(0, whole, _BLOCK):
+        block = out[start : start + _BLOCK]
+        np.matmul(triangle, x[start : start + _BLOCK], block)
+        last = block[-1].astype("f8")
+        block += carried.astype(x.dtype)
+        carried += last
+    for i in range(whole, len(x)):
+        carried += x[i]
+        out[i] = carried
 
 
 def _of_rows(x: Any, triangle: Any, out: Any) -> None:

@@ -124,23 +124,27 @@ def test_scatter_add_and_take_at_many_pairs(place: Any, trailing: tuple[int, ...
         assert_same(place.host(place.F.take_at(place.array(x), index)), x[at])
 
 
-@pytest.mark.parametrize("shape", [(1000, 1000), (300, 1003), (3, 9001), (1, 100_000), (300, 64)])
+@pytest.mark.parametrize("shape", [(1000, 1000), (300, 1003), (3, 9001), (1, 100_000), (300, 64), (200, 63)])
 def test_running_sums_of_many_singles_are_as_good_as_one_rounding_or_few(shape: tuple[int, ...]) -> None:
     x = rng.normal(size=shape).astype("f4")
     for each in (x, x[:, ::-1], np.asfortranarray(x)):
         exact = np.cumsum(each, 1, "f8")
-        error = np.abs(host.cumsum(each, 1) - exact).max()
-        assert error < 8 * np.finfo("f4").eps * np.abs(exact).max()  # one after the other, errors grow with the length
+        for found in (host.cumsum(each, 1), host.cumsum(np.ascontiguousarray(each.T), 0).T, host.cumsum(each[:, :, None], 1)[..., 0]):
+            assert found.dtype == "f4"
+            error = np.abs(found - exact).max()
+            assert error < 8 * np.finfo("f4").eps * np.abs(exact).max()  # one after the other, errors grow with the length
 
 
 @pytest.mark.parametrize("at", [0, 7, 8, 500, 999])
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, 3e38])
 def test_running_sums_spread_what_is_not_finite_only_forwards(at: int, value: float) -> None:
-    x = np.ones((40, 1000), "f4")
+    x = np.ones((200, 1000), "f4")
     x[3, at] = value
     x[3, min(at + 20, 999)] = value  # twice the largest numbers is infinity
     with np.errstate(all="ignore"):
-        assert_same(host.cumsum(x, 1), np.cumsum(x, 1, "f8").astype("f4"))
+        exact = np.cumsum(x, 1, "f8").astype("f4")
+        assert_same(host.cumsum(x, 1), exact)
+        assert_same(host.cumsum(np.ascontiguousarray(x.T), 0), exact.T)
 
 
 @pytest.mark.parametrize(

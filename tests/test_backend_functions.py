@@ -129,7 +129,8 @@ def test_running_sums_of_many_singles_are_as_good_as_one_rounding_or_few(shape: 
     x = rng.normal(size=shape).astype("f4")
     for each in (x, x[:, ::-1], np.asfortranarray(x)):
         exact = np.cumsum(each, 1, "f8")
-        for found in (host.cumsum(each, 1), host.cumsum(np.ascontiguousarray(each.T), 0).T, host.cumsum(each[:, :, None], 1)[..., 0]):
+        columns = np.ascontiguousarray(each.T)
+        for found in (host.cumsum(each, 1), host.cumsum(columns, 0).T, host.cumsum(each[:, :, None], 1)[..., 0]):
             assert found.dtype == "f4"
             error = np.abs(found - exact).max()
             assert error < 8 * np.finfo("f4").eps * np.abs(exact).max()  # one after the other, errors grow with the length

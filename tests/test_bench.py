@@ -155,7 +155,7 @@ def test_only_the_part_between_the_marks_is_written(tmp_path: Path) -> None:
 def test_memory_is_measured() -> None:
     # In an interpreter of its own: here, memory freed by other tests would be used again and not counted.
     figures = {what: measure.fresh("-m", "bench.memory", "gradcore", what) for what in memory.ABOUT}
-    assert 4 < figures.pop(memory.PEAK) < 30
+    assert 2 < figures.pop(memory.PEAK) < 30
     # An array of 16 bytes, its result's header and a node.
     assert all(100 < figure < 1000 for figure in figures.values())
     assert figures["y * x"] >= figures["y + x"]  # which saves nothing

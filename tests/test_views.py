@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import gradcore
+from tests.twin import same
 
 torch = pytest.importorskip("torch")
 
@@ -347,3 +348,36 @@ def test_writes_into_parts_of_complex_numbers(part: str) -> None:
 
     for ours, theirs in zip(derivatives(gradcore), derivatives(torch), strict=True):
         np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=1e-8, atol=1e-8)
+
+
+def nodes_made_anew(lib: Any) -> Any:
+    leaf = lib.ones(2, 2, dtype=lib.float64, requires_grad=True)
+    z, y = lib.complex(leaf, leaf) * 1, leaf * 1
+    pairs = lib.view_as_complex(y)
+    views = [z.real, z.imag, lib.view_as_real(z), lib.view_as_real(z)[0], z[0].imag, z.t(), y.t(), y.unfold(0, 1, 1)]
+    views += [lib.view_as_complex(lib.view_as_real(z)), pairs, pairs.real, pairs[0], lib.view_as_real(pairs)]
+    z.mul_(2)
+    y.mul_(2)
+    return views
+
+
+def hooks_and_kept_gradients(written: str) -> Any:
+    def program(lib: Any) -> Any:
+        x, seen = lib.ones(2, 2, requires_grad=True), []
+        y = x * 1
+        v, w = y[:], y.t()
+        for name, t in (("y", y), ("v", v)):
+            t.register_hook(lambda g, name=name: seen.append(name) or g * 3)
+            t.retain_grad()
+        {"the base": y, "the view": v, "another view": w}[written].mul_(2)
+        (v.sum() + y.sum()).backward()
+        return seen, x.grad, v.grad, y.grad, v.retains_grad, y.retains_grad
+
+    return program
+
+
+@pytest.mark.parametrize(
+    "program", [nodes_made_anew, *map(hooks_and_kept_gradients, ("the base", "the view", "another view"))]
+)
+def test_what_a_view_has_after_a_write(program: Any) -> None:
+    same(program, torch)

@@ -15,6 +15,7 @@ from gradcore.recorder.primitive import Primitive
 from gradcore.recorder.record import attach, cast, lifter
 from gradcore.recorder.steps import Kernel, kernels_of
 from gradcore.recorder.value import Meta, Value, wrap
+from gradcore.recorder.views import retainer as retainer
 
 
 def target(t: Value) -> Any:
@@ -125,7 +126,7 @@ def check_writable(t: Value, name: str) -> None:
             f"a view of a leaf Variable that requires grad is being used in an in-place operation ({name} on shape "
             f"{list(t._array.shape)}). Do it in a `with no_grad():` block, or on a clone()."
         )
-    if m is not None and m.view is not None and t._node is not None and views.reads_storage(m.view):
+    if m is not None and m.view is not None and views.goes_around(t, m.view):
         views.remake(t, m.view)
     if isinstance(t._node, Leaf):
         raise RuntimeError(
@@ -308,7 +309,7 @@ def rebase(t: Value, result: Value) -> None:
         if t._node is not result._node:
             t._node = result._node
             views.family_changed(t)
-            _retain_again(t)
+            views.retain_again(t)
         return
     base = view.base
     if result._node is None and base._node is None:
@@ -318,17 +319,8 @@ def rebase(t: Value, result: Value) -> None:
     attach(function.primitive, kernel, [wrap(base._array, base._node), result], {"view": views.chain_of(view)}, [base])
     views.family_changed(base)
     views.remake(t, view)
-    _retain_again(base)
-    _retain_again(t)
+    views.retain_again(base)
 
-
-def _retain_again(t: Value) -> None:
-    if t._meta is not None and t._meta.retains:
-        retainer[0](t)
-
-
-# What lets a value that keeps its gradient keep that of its new history, set where gradients are known.
-retainer: list[Callable[[Value], None]] = []
 
 # The primitive that writes a part of an array through a chain of views, set where it is defined.
 slice_updater: list[Any] = []

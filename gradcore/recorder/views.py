@@ -159,9 +159,25 @@ def remake(value: Value, view: View) -> None:
     """Make the history of a view from its base's."""
     with modes.enable_grad():
         value._node = node = chain_of(view).replay(view.base)._node
-    if isinstance(node, Node) and value._array.dtype == view.base._array.dtype:
+    if isinstance(node, Node) and node.step.name not in _OF_OTHER_DTYPES:
         node.step = node.step.relabelled("AsStridedBackward0")  # type: ignore[attr-defined]
     view.seen = next(stamps)
+    if node is not None:
+        retain_again(value)
+
+
+# Nodes of views that torch makes anew by the operation that made them, not by strides.
+_OF_OTHER_DTYPES: Final = ("ViewAsRealBackward0", "ViewAsComplexBackward0")
+
+
+def retain_again(value: Value) -> None:
+    """Let a value that keeps its gradient keep that of its new history."""
+    if value._meta is not None and value._meta.retains:
+        retainer[0](value)
+
+
+# What lets a value keep its gradient, set where gradients are known.
+retainer: list[Callable[[Value], None]] = []
 
 
 def chain_of(view: View) -> Chain:
@@ -182,9 +198,14 @@ def layout_of(array: Any) -> Layout:
     return tuple(array.shape), tuple(step // array.itemsize for step in array.strides), of(array).storage_offset(array)
 
 
-def reads_storage(view: View) -> bool:
-    """Whether a view was laid over the storage of its base, perhaps from a smaller view to which its history leads."""
-    return any(function is strider[0] for function, _, _ in view.chain.links[:1])
+def goes_around(value: Value, view: View) -> bool:
+    """Whether a write into a view is not part of the history that the view has: that has hooks, which are not for the new
+    one, or leads to a smaller view over which it was laid.
+    """
+    node = value._node.node if isinstance(value._node, Output) else value._node
+    if node is None:
+        return False
+    return node.hooks is not None or any(function is strider[0] for function, _, _ in view.chain.links[:1])
 
 
 # The primitive that lays other strides over a storage, set where it is defined.

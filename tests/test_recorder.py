@@ -180,3 +180,11 @@ def test_the_cotangent_that_a_value_gets_twice_is_in_no_gradient_twice() -> None
     x.grad.data += 1  # of a shared array the other gradient would see it
     assert (alias.grad.tolist(), x.grad.tolist()) == ([3.0, 4.0], [10.0, 13.0])
     assert [g.tolist() for g in hooked] == [[1.0, 1.0]]
+
+
+def test_errors_about_arguments_name_the_operation() -> None:
+    x = gradcore.ones(2)
+    for call in (lambda: x.sqrt(dim=0), lambda: x.expm1(1, 2), lambda: x.cosh(foo=1)):
+        for _ in range(2):  # before and after its code is written
+            with pytest.raises(TypeError, match=r"^(sqrt|expm1|cosh)\(\) "):
+                call()

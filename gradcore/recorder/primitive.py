@@ -252,7 +252,7 @@ def function_of(op: Primitive) -> Callable[..., Any]:
     """The function of Tensors that runs and records `op`. Its code is written by `specialise` at the first call."""
 
     namespace = {"__name__": op.module, "op": op}
-    code = _first_call.__code__.replace(co_name=op.name)
+    code = _first_call.__code__.replace(co_name=op.name, co_qualname=op.name)  # which errors about arguments name
     function = FunctionType(code, namespace, op.name)
     namespace["function"] = function
     namespace["__builtins__"] = __builtins__

@@ -144,3 +144,20 @@ def test_sums_of_plain_cotangents_take_up_dual_ones() -> None:
             lambda w, node=node: gradcore.func.vjp(lambda x: f(x, w, node), x)[1](gradcore.ones(()))[0], (x,), (x + 1,)
         )
         np.testing.assert_array_equal(tangent, [1, 2, 3])
+
+
+@pytest.mark.parametrize("transform", ["vmap", "jacfwd", "hessian", "vmap of grad"])
+@pytest.mark.parametrize("write", ["kept.mul_(z)", "kept[0] = z.sum()", "kept[:2].add_(z[1:])"])
+@pytest.mark.filterwarnings("ignore:vmap", "ignore:.*torch.jit")
+def test_what_is_one_for_all_is_not_written_by_each_of_a_batch_in_turn(transform: str, write: str) -> None:
+    for T in (torch, gradcore):
+        kept, x = T.ones(3), T.arange(3.0)
+
+        def f(z: Any, T: Any = T, kept: Any = kept) -> Any:
+            exec(write, {"kept": kept, "z": z})
+            return (kept * z).sum()
+
+        mapped = f if transform != "vmap of grad" else T.func.grad(f)
+        given = x if transform in ("jacfwd", "hessian") else T.stack([x, x])
+        with pytest.raises(RuntimeError):
+            getattr(T.func, transform.partition(" ")[0])(mapped)(given)

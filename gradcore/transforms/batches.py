@@ -24,18 +24,18 @@ Rule = Callable[..., Any]
 class NeedsLoop(BaseException):
     """The values of a batch were asked for, one for each of the batch: `vmap` begins again, one by one.
 
-    No Exception, since it is not for the program to catch.
+    No Exception, since it is not for the program to catch. `storage` is where it would have been written.
     """
 
-    def __init__(self, frame: Frame, what: str) -> None:
+    def __init__(self, frame: Frame, what: str, storage: Any = None) -> None:
         super().__init__(what)
-        self.frame, self.what, self.where = frame, what, user_line()
+        self.frame, self.what, self.where, self.storage = frame, what, user_line(), storage
 
 
-def needs_loop(frame: Frame, what: str) -> BaseException:
+def needs_loop(frame: Frame, what: str, into: Array | None = None) -> BaseException:
     """What to raise where the values of a batch are asked for, for `what`: after its `vmap` has ended an error."""
     if frame.alive:
-        return NeedsLoop(frame, what)
+        return NeedsLoop(frame, what, None if into is None else of(into).storage(into))
     return RuntimeError(
         f"the values of a tensor of a vmap that has ended were asked for ({what}). Return it from the function that is "
         "mapped, instead of keeping it elsewhere; do in a loop what differentiates through it."
@@ -116,7 +116,7 @@ class Batched(Lifted):
             args = [inner(frame, a) for a in args]
             return lifted_call(self, name, args, {key: inner(frame, x) for key, x in keywords.items()})
         if name in WRITERS and not is_mapped(frame, args[0]):
-            raise needs_loop(frame, "writing values of a batch into what is one for all of it")
+            raise needs_loop(frame, "writing values of a batch into what is one for all of it", args[0])
         if name == "copyto" or (name == "setitem" and args[1] is Ellipsis):
             target, source = aligned(frame, (args[0], args[-1]), args[0].ndim)
             return lifted_call(self, "copyto", (target, source), {"casting": "unsafe"})

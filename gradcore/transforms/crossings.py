@@ -19,7 +19,7 @@ from gradcore.recorder.record import attach, lifter
 from gradcore.recorder.steps import kernels_of
 from gradcore.recorder.value import Value, wrap
 from gradcore.transforms import batched_indexing, batching, lifted
-from gradcore.transforms.batches import Batched, NeedsLoop, at_front, batched
+from gradcore.transforms.batches import Batched, at_front, batched, needs_loop
 from gradcore.transforms.lifted import Frame, Lifted, evaluate, top_of, zeros_like
 from gradcore.transforms.tangents import Dual, dual, frames_of, innermost, opened
 
@@ -196,7 +196,7 @@ def _receive(t: Value, value: Value) -> None:
     missing = sorted(frames_of(value._array) - frames_of(t._array), key=lambda frame: frame.level)
     for frame in missing:
         if _mapped(value._array, frame):
-            raise NeedsLoop(frame, "writing into a tensor that is one for all of the batch")
+            raise needs_loop(frame, "writing into a tensor that is one for all of the batch", t._array)
     if not missing:
         return
     view = None if t._meta is None else t._meta.view

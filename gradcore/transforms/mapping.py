@@ -14,6 +14,7 @@ from typing import Any
 from gradcore import generator
 from gradcore.backends import numpy as host
 from gradcore.backends import of
+from gradcore.graph import stamps, versions
 from gradcore.recorder.primitive import registry
 from gradcore.recorder.value import Value, wrap
 from gradcore.transforms import trees
@@ -228,7 +229,7 @@ class _Call:
             _randomness.active.pop()
         if reason.what:
             _tell(self.name, reason, size)
-        return self._one_by_one(leaves, size)
+        return self._one_by_one(leaves, size, reason.storage)
 
     def _results(self, outputs: Any) -> tuple[list[Any], list[int | None]]:
         results, self.made = trees.flat(outputs)
@@ -266,8 +267,8 @@ class _Call:
             return x
         return unbatch(lift(x, frame), axis=_place(dim, x._array.ndim + 1), frame=frame)
 
-    def _one_by_one(self, leaves: Sequence[Any], size: int) -> list[Any]:
-        rows = []
+    def _one_by_one(self, leaves: Sequence[Any], size: int, storage: Any) -> list[Any]:
+        rows, start = [], next(stamps)
         state = generator.default_generator.get_state() if self.randomness == "same" else None
         _randomness.active.append((self.randomness, None))
         try:
@@ -277,6 +278,13 @@ class _Call:
                 taken = [x if d is None else _cut(x, d, i) for x, d in zip(leaves, self.dims, strict=True)]
                 results, _ = self._results(self.func(*self.shape.tree(taken), **self.keywords))
                 rows.append(results)
+                if i == 0 and size > 1 and storage is not None and versions.write_after(start, storage) is not None:
+                    raise RuntimeError(
+                        "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` "
+                        f"in extra_args that has more elements than `self`: {self.name} writes values that are others for "
+                        "each of the batch into a tensor made outside of it, of which there is one. Make it inside, or "
+                        "return what is to be written"
+                    )
         finally:
             _randomness.active.pop()
         stack = registry["stack"].function

@@ -40,6 +40,7 @@ class device:
     has the device is found out only when it is used.
     """
 
+    __module__ = "gradcore"
     __slots__ = ("index", "type")
 
     type: str

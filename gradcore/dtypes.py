@@ -23,6 +23,7 @@ class dtype:
     installed and TypeError for complex32, which exists here only as a result of promotion.
     """
 
+    __module__ = "gradcore"
     __slots__ = ("_title", "is_complex", "is_floating_point", "is_signed", "itemsize", "name", "numpy")
 
     name: str
@@ -292,13 +293,7 @@ def promote(dims: tuple[Any, ...], zero_dims: tuple[Any, ...] = (), scalars: tup
 
 def can_cast(from_: dtype, to: dtype) -> builtins.bool:
     """Say whether an in-place result of dtype `from_` may be stored as `to`: the kind must not fall."""
-    for position, (name, each) in enumerate((("from_", from_), ("to", to)), start=1):
-        if not isinstance(each, dtype):
-            raise TypeError(
-                f"can_cast(): argument '{name}' (position {position}) must be a dtype, "
-                f"not {type(each).__name__}"
-            )
-    return _category(to) >= _category(from_)
+    return _category(as_dtype(to, op="can_cast")) >= _category(as_dtype(from_, op="can_cast"))
 
 
 # -- Limits --------------------------------------------------------------------------------------------------

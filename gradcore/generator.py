@@ -49,7 +49,9 @@ class Generator:
 
     def manual_seed(self, seed: Any) -> Generator:
         """Start anew from `seed`, taken modulo 2**64, and return the generator. Raises ValueError beyond 64
-        bits."""
+        bits, RuntimeError for what is no integer."""
+        if not hasattr(seed, "__index__"):
+            raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}")
         self._seed(checked_seed(seed))
         return self
 
@@ -71,7 +73,7 @@ class Generator:
 
     def set_state(self, new_state: Tensor) -> Generator:
         """Go on from a state that `get_state` returned. Raises TypeError if it is no tensor of bytes."""
-        if new_state.dtype is not dtypes.uint8:
+        if getattr(new_state, "dtype", None) is not dtypes.uint8:
             raise TypeError("RNG state must be a torch.ByteTensor")
         source = self._stateful()
         source.restore(host.asarray(new_state._array).tobytes())

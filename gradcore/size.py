@@ -15,6 +15,7 @@ class Size(tuple[int, ...]):
     """
 
     __slots__ = ()
+    __module__ = "gradcore"
 
     def __new__(cls, sizes: Iterable[SupportsIndex] = (), /) -> Size:
         items = tuple(sizes)

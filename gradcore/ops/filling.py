@@ -284,8 +284,8 @@ def _count(name: str, steps: Any) -> int:
     return n
 
 
-def _refuse_bool(kernel: str, dtype: Any) -> None:
-    if dtype.kind == "b":
+def _refuse_bool(kernel: str, dtype: Any, n: int) -> None:
+    if dtype.kind == "b" and n > 1:
         raise NotImplementedError(f"\"{kernel}\" not implemented for 'Bool'")
 
 
@@ -313,7 +313,7 @@ def linspace(start: Any, end: Any, steps: int, **options: Unpack[Options]) -> Te
     n = _count("linspace", steps)
 
     def make(F: ModuleType, dtype: Any) -> Array:
-        _refuse_bool("linspace_cpu", dtype)
+        _refuse_bool("linspace_cpu", dtype, n)
         return F.astype(_spaced(F, first, last, n, dtype), dtype)
 
     return made("linspace", make, options, default=dtype)
@@ -326,7 +326,7 @@ def logspace(start: Any, end: Any, steps: int, base: Any = 10.0, **options: Unpa
     n = _count("logspace", steps)
 
     def make(F: ModuleType, dtype: Any) -> Array:
-        _refuse_bool("logspace_cpu", dtype)
+        _refuse_bool("logspace_cpu", dtype, n)
         if n == 1 and dtype.kind in "iu":  # torch rounds the exponents of several integers, but not that of one
             return F.full((1,), int(base**first), dtype)
         exponents = _spaced(F, first, last, n, dtype)

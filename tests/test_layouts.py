@@ -23,6 +23,11 @@ F.layer_norm(x, x.shape[-1:])                   F.group_norm(x, 1)      F.avg_po
 F.batch_norm(x, None, None, training=True)      F.normalize(x).sum(0)   F.softmin(x, 1)         T.cat([x, x], 1)
 T.stack([x, x], 1)      F.pad(x, (1, 1))        x.repeat(1, 1, 2)       F.linear(x, x[0])       x.diff(dim=1)
 F.cosine_similarity(x, x + 1, dim=1)            T.cdist(x, x)           x.matmul(x.transpose(-1, -2))
+x.tril()                x.masked_fill(x > 0, 1)  x.rot90()              x.rot90(2, (1, 2))      x.flip(0)
+T.fft.fft(x)            T.fft.ifft(x + 0j)      T.fft.rfft(x)           T.fft.irfft(x)          T.fft.hfft(x)
+T.fft.rfft2(x)          T.fft.irfft2(x)         T.fft.fft(x, dim=0)     F.one_hot(i, 3)         T.fft.fftshift(x)
+F.nll_loss(x, i[:, 0], reduction="none")        F.cross_entropy(x, i[:, 0], reduction="none")
+F.cross_entropy(x, x, reduction="none")         F.binary_cross_entropy_with_logits(x, x, reduction="none")
 """.replace("\n", "  ").split("  ")
 
 

@@ -23,7 +23,7 @@ def _fft_pull(F: Any, g: Array, x_dtype: Any, axes: Axes, inverse: bool, norm: s
     return back if x_dtype.kind == "c" else F.real(back)
 
 
-@primitive("linear", x=_fft_pull, holomorphic=False, node="FftC2C")
+@primitive("linear", dense=True, x=_fft_pull, holomorphic=False, node="FftC2C")
 def fft(F: Any, x: Array, *, axes: Axes, inverse: bool, norm: str) -> Array:
     """The transform over `axes` of a complex array, or of a real one; `norm` as in NumPy."""
     return F.fourier("ifftn" if inverse else "fftn", x, None, axes, norm)
@@ -37,6 +37,7 @@ def _weigh(x: Array, n: int, axis: int, factor: float) -> Array:
 
 @primitive(
     "linear",
+    dense=True,
     x=lambda F, g, x_shape, axes, norm, weighted: F.irfft(
         g, axes=axes, length=x_shape[axes[-1]], norm=SAME_FACTOR[norm], weighted=weighted
     ),
@@ -51,6 +52,7 @@ def rfft(F: Any, x: Array, *, axes: Axes, norm: str, weighted: bool = False) -> 
 
 @primitive(
     "linear",
+    dense=True,
     x=lambda F, g, axes, norm, weighted: F.rfft(g, axes=axes, norm=SAME_FACTOR[norm], weighted=weighted),
     holomorphic=False,
     node="FftC2R",

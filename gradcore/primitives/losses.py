@@ -27,6 +27,7 @@ def _weighted(F: Any, x: Array, weights: Any, counted: Array | None) -> Array:
 
 @primitive(
     "linear",
+    dense=True,
     x=lambda F, g, target, x_shape, weights, total, counted: F.spread_score(
         g, target, weights=weights, shape=x_shape, total=total, counted=counted
     ),

@@ -51,7 +51,8 @@ def expand(F: Any, x: Array, *, shape: Shape) -> Array:
 
 @primitive("linear", x=lambda F, g, axis: F.flip(g, axis=axis))
 def flip(F: Any, x: Array, *, axis: Shape) -> Array:
-    return F.copy(F.flip(x, axis))
+    turned = F.flip(x, axis)
+    return F.copy(turned) if 0 in x.strides else F.astype(turned, x.dtype, copy=True)  # in the order that x has in memory
 
 
 @primitive("linear", dense=True, x=lambda F, g, shift, axis: F.roll(g, shift=tuple(-n for n in shift), axis=axis))

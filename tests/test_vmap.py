@@ -273,3 +273,12 @@ def test_a_jvp_that_returns_another_shape_or_number_is_refused() -> None:
         x = gradcore.ones(3)
         with pytest.raises(RuntimeError, match=text):
             gradcore.func.jvp(lambda x, bad=bad: bad.apply(x, x)[0], (x,), (x,))
+
+
+@pytest.mark.filterwarnings("ignore:To copy construct")
+@pytest.mark.parametrize("make", ["tensor", "asarray", "as_tensor"])
+def test_tensors_are_made_of_batches(make: str) -> None:
+    x = gradcore.arange(6.0).reshape(3, 2)
+    more = {"copy": True} if make == "asarray" else {}
+    found = gradcore.func.vmap(lambda row: getattr(gradcore, make)(row, **more) * 2)(x)
+    assert found.tolist() == (x * 2).tolist()

@@ -297,7 +297,10 @@ def converted(data: Any, dtype: dtypes.dtype | None, device: Any, *, copy: bool)
             array = F.astype(array, dtype.numpy)
         finally:
             F.unquiet(before)
-    return array.copy(order="K") if copy and array is data else array
+    if copy and array is data:  # in the order of its memory, where it is no array of a transform
+        ordered = not hasattr(F, "interpreter") and 0 not in array.strides
+        return F.astype(array, array.dtype, copy=True) if ordered else F.copy(array)
+    return array
 
 
 _PYTHONS = frozenset((list, tuple, bool, int, float, complex))

@@ -223,7 +223,7 @@ def test_a_view_that_became_dual_is_no_primal() -> None:
             x.mul_(names["D"].make_dual(*values(T)))
             names["D"].make_dual(v, names["ones"](2))
 
-    same(program, torch)
+    same(program, torch, may_raise=True)
 
 
 def test_results_written_to_out_have_their_tangent() -> None:

@@ -274,7 +274,7 @@ def test_the_svd_of_infinities_comes_to_an_end() -> None:
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.__name__)
 def test_what_is_not_finite_stays_where_it_is(program: Program) -> None:
-    same(program, torch, rtol=1e-9)
+    same(program, torch, rtol=1e-9, may_raise=True)
 
 
 POINTS = (nan, inf, -inf, 0.0, -0.0, 1.0, -1.0, 0.5, 20.0, 30.0, -30.0, 800.0, -800.0, 1e-300)

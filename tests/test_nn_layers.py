@@ -192,7 +192,7 @@ def test_first_weights_reprs_outputs_gradients_and_states(code: str, inputs: lis
         x = [given(T, each) for each in inputs]
         out = module(*x)
         parts = out if isinstance(out, tuple) else (out,)
-        w = T.randn(*parts[0].shape, dtype=parts[0].dtype)
+        w = T.randn(tuple(parts[0].shape), dtype=parts[0].dtype)
         leaves = [each for each in [*x, *module.parameters()] if each.requires_grad]
         grads = T.autograd.grad((parts[0] * w).sum(), leaves, allow_unused=True) if parts[0].requires_grad else []
         after = [(name, each) for name, each in module.state_dict().items()]
@@ -247,7 +247,7 @@ REFUSED = [
 
 @pytest.mark.parametrize("code", REFUSED)
 def test_what_is_refused(code: str) -> None:
-    same(lambda T: repr(made(T, code)), torch, words=2)
+    same(lambda T: repr(made(T, code)), torch, words=2, may_raise=True)
 
 
 def test_the_classes_of_an_adaptive_softmax() -> None:
@@ -274,7 +274,7 @@ def test_convolutions_of_sequences(shapes: Any) -> None:
         out = T.nn.functional.conv_tbc(*leaves, pad=1)
         return [out, T.conv_tbc(*leaves), T.autograd.grad((out**2).sum(), leaves)]
 
-    same(program, torch, rtol=2e-5, words=2)
+    same(program, torch, rtol=2e-5, words=2, may_raise=True)
 
 
 def test_the_loss_of_sequences() -> None:
@@ -334,7 +334,7 @@ def test_first_values(code: str) -> None:
         made = eval(f"init.{code}", {"init": T.nn.init, "w": w, "v": v, "g": T.Generator().manual_seed(8)})
         return made if isinstance(made, float | int) else [shown(made, code), made.requires_grad, T.rand(1).item()]
 
-    same(program, torch)
+    same(program, torch, may_raise=True)
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (3, 5), (4, 2, 3)])

@@ -176,7 +176,7 @@ def test_programs(code: str) -> None:
         result = eval(last, names)
         return "module" if isinstance(result, T.nn.Module) else result
 
-    same(program, torch, rtol=2e-4, words=3)
+    same(program, torch, rtol=2e-4, words=3, may_raise=True)
 
 
 @pytest.mark.parametrize("shape", [(3, 3), (5, 3), (3, 5), (2, 4, 3)])

@@ -48,7 +48,7 @@ def test_functions(code: str) -> None:
         world = {"T": T, "r": r, "a": a, "d": d, "x": w.detach(), "w": w, "p": r.pack_sequence(a, enforce_sorted=False)}
         return without_names(eval(code, world))
 
-    same(program, torch)
+    same(program, torch, may_raise=True)
 
 
 def without_names(x: Any) -> Any:

@@ -81,4 +81,4 @@ def test_layers(code: str, use: Any) -> None:
         grads = T.autograd.grad(sum((out**2).sum() for out in outs), list(m.parameters()))
         return [repr(m), list(m.state_dict()), outs, grads]
 
-    same(program, torch, rtol=1e-4)
+    same(program, torch, rtol=1e-4, may_raise=True)

@@ -103,7 +103,7 @@ def test_fused_layers(code: str) -> None:
         out = eval(f"u.{code}", {"u": T.nn.utils, "T": T, "bn": bn, "x": x})
         return out.detach() if isinstance(out, T.Tensor) else out
 
-    same(program, torch, rtol=1e-4)
+    same(program, torch, rtol=1e-4, may_raise=True)
 
 
 @pytest.mark.filterwarnings("ignore:.*functional_call. is deprecated")

@@ -118,4 +118,4 @@ def saved_outputs_know_their_node(lib: Any) -> Any:
 
 @pytest.mark.parametrize("f", PROGRAMS, ids=lambda f: f.__name__)
 def test_does_as_torch(f: Callable[[Any], Any]) -> None:
-    same(f, torch)
+    same(f, torch, may_raise=True)

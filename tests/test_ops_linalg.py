@@ -188,7 +188,7 @@ def test_a_loss_may_not_depend_on_phases(rng: np.random.Generator, name: str) ->
         vectors.sum().abs().pow(2).backward() if name == "svd" else (vectors.real * vectors.imag).sum().backward()
 
     assert outcome(program, torch)[0] == "raised"
-    same(program, torch, words=12)
+    same(program, torch, words=12, may_raise=True)
 
 
 SINGULAR = [[1.0, 2.0, 3.0], [2.0, 4.0, 6.0], [0.0, 1.0, 1.0]]
@@ -277,7 +277,7 @@ def test_the_shapes_solve_takes(a: tuple[int, ...], b: tuple[int, ...], left: bo
         out = m.linalg.solve(left_side, right_side, left=left)
         return [out.detach(), *m.autograd.grad((out * out).sum(), [left_side, right_side])]
 
-    same(program, torch, rtol=1e-8)
+    same(program, torch, rtol=1e-8, may_raise=True)
 
 
 CALLS = {name: f for name, f in (GENERAL | DEFINITE).items() if name not in ("matrix norms", "logdet")} | {

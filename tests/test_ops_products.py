@@ -61,7 +61,7 @@ def pulled(m: Any, f: Callable[..., Any], *leaves: Any) -> list[Any]:
 @pytest.mark.parametrize(("a", "b"), [*itertools.product(SHAPES, repeat=2)])
 def test_matmul_of_all_shapes(rng: np.random.Generator, a: tuple[int, ...], b: tuple[int, ...]) -> None:
     x, y = given(rng, a, b)
-    same(lambda m: (leaf(m, x, a) @ leaf(m, y, b)).detach(), torch, words=0)
+    same(lambda m: (leaf(m, x, a) @ leaf(m, y, b)).detach(), torch, words=0, may_raise=True)
     if a and b and a[-1] == b[max(0, len(b) - 2)]:
         ours, theirs = (pulled(m, m.matmul, leaf(m, x, a), leaf(m, y, b)) for m in (gradcore, torch))
         for our, their in zip(ours, theirs, strict=True):
@@ -315,4 +315,4 @@ BAD: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_torch_s_error(name: str) -> None:
-    same(BAD[name], torch, words=2 if name == "einsum ...a,...a" else 3)
+    same(BAD[name], torch, words=2 if name == "einsum ...a,...a" else 3, may_raise=True)

@@ -176,18 +176,18 @@ REFUSED = [
 @pytest.mark.parametrize("expression", OVER_AXES + ORDERED + OTHERS)
 def test_values_first_and_second_gradients_are_torchs(expression: str, rng: np.random.Generator) -> None:
     refused_by_both = expression.startswith(("e.max", "e.min", "e.a", "e.med", "e.quant"))
-    same(run(expression, data(rng), grad=not refused_by_both), torch, rtol=1e-6)
+    same(run(expression, data(rng), grad=not refused_by_both), torch, rtol=1e-6, may_raise=True)
 
 
 @pytest.mark.parametrize("expression", PLAIN)
 def test_values_and_dtypes_are_torchs(expression: str, rng: np.random.Generator) -> None:
-    same(run(expression, data(rng)), torch, rtol=2e-3 if expression.startswith(("h.", "(u")) else 1e-6)
+    same(run(expression, data(rng)), torch, rtol=2e-3 if expression.startswith(("h.", "(u")) else 1e-6, may_raise=True)
 
 
 @pytest.mark.parametrize("expression", REFUSED)
 def test_what_torch_refuses_is_refused_with_its_type(expression: str, rng: np.random.Generator) -> None:
     given = data(rng)
-    same(run(expression, given), torch, words=0)
+    same(run(expression, given), torch, words=0, may_raise=True)
 
 
 HALVES = [e for e in OVER_AXES + ORDERED if e.startswith("x.") and "sort" not in e and "quantile" not in e]
@@ -317,9 +317,9 @@ def test_a_large_constant_gradient_takes_no_memory_on_its_way() -> None:
 @pytest.mark.parametrize("expression", ["x.max(0)", "v.sort()", "v.topk(1)", "v.aminmax()", "v.histogram(2)", "v.cummin(0)"])
 def test_named_results_look_like_torchs(expression: str, rng: np.random.Generator) -> None:
     given = data(rng)
-    same(run(f"repr({expression})", given), torch)
+    same(run(f"repr({expression})", given), torch, may_raise=True)
     for name in ("values", "indices", "min", "hist", "n_such_thing"):
-        same(run(f"{expression}.{name}", given), torch, words=0)
+        same(run(f"{expression}.{name}", given), torch, words=0, may_raise=True)
 
 
 def test_named_results_are_tuples_that_copy_and_pickle() -> None:

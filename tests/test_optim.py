@@ -111,7 +111,9 @@ def test_fifty_steps_go_where_torch_goes(name: str, settings: dict[str, Any]) ->
 @pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop", "Adagrad", "Adadelta", "NAdam", "RAdam", "ASGD"])
 def test_in_single_precision(name: str) -> None:
     start, target = (numbers(3, 4), numbers(4)), (numbers(6, 3), numbers(6, 4))
-    same(lambda T: trained(T, lambda T, p: getattr(T.optim, name)(p), start, target, "float32"), torch, rtol=2e-5)
+    # Where a gradient changes its sign, RMSprop divides what rounding left of it by as little.
+    rtol = 1e-4 if name == "RMSprop" else 2e-5
+    same(lambda T: trained(T, lambda T, p: getattr(T.optim, name)(p), start, target, "float32"), torch, rtol=rtol)
 
 
 @pytest.mark.parametrize(("name", "settings"), [(n, s) for n, s in SETTINGS if n != "LBFGS" and not s.get("maximize")])
@@ -175,7 +177,7 @@ def test_settings_and_repr(name: str) -> None:
         optimizer = getattr(T.optim, name)(groups)
         return [repr(optimizer), sorted(optimizer.defaults.items(), key=str), state(T, optimizer.state_dict())]
 
-    same(program, torch)
+    same(program, torch, may_raise=True)
 
 
 REFUSED = [
@@ -226,7 +228,7 @@ def test_what_is_refused(code: str) -> None:
         p, q = T.ones(2, requires_grad=True), T.ones(1, requires_grad=True)
         return eval(code, {"T": T, "p": p, "q": q})
 
-    same(program, torch)
+    same(program, torch, may_raise=True)
 
 
 def test_names_groups_and_gradients_set_to_zero() -> None:

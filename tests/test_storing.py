@@ -62,7 +62,7 @@ def test_copies_of_views(name: str) -> None:
         return made, views, x.grad, x.detach()
 
     # torch's `unsafe_split` shares memory, and so does ours: what was written shows in `x`.
-    same(program, torch)
+    same(program, torch, may_raise=True)
 
 
 def test_copies_are_in_memory_of_their_own_and_fill_out() -> None:

@@ -94,6 +94,12 @@ def compare(ours: Any, theirs: Any, where: str = "result", *, rtol: float = 1e-5
         assert ours == theirs, f"{where}: {ours!r} but torch has {theirs!r}"
 
 
-def same(program: Program, torch: Any, *, rtol: float = 1e-5, words: int = 4) -> None:
-    """Assert that `program` does the same on gradcore as on torch."""
-    compare(outcome(program, gradcore), outcome(program, torch), rtol=rtol, words=words)
+def same(program: Program, torch: Any, *, rtol: float = 1e-5, words: int = 4, may_raise: bool = False) -> None:
+    """Assert that `program` does the same on gradcore as on torch.
+
+    That it raises the same error is right only if it `may_raise`: else nothing might be compared, and nobody would know.
+    """
+    theirs = outcome(program, torch)
+    if not may_raise and isinstance(theirs, tuple) and theirs[:1] == ("raised",):
+        raise AssertionError(f"torch raised {theirs[1:]}")
+    compare(outcome(program, gradcore), theirs, rtol=rtol, words=words)

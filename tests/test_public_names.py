@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import copy
+import pickle
 import subprocess
 import sys
 from importlib import import_module
@@ -28,6 +30,23 @@ def test_every_function_is_found_in_its_namespace() -> None:
         module = import_module(f"gradcore.{namespace}".rstrip("."))
         for name, function in named.items():
             assert getattr(module, name) is function, f"{module.__name__}.{name}"
+
+
+NAMESPACES = (
+    "", "autograd", "cuda", "fft", "func", "linalg", "masked", "nn", "nn.functional", "nn.init", "nn.utils", "optim",
+    "optim.lr_scheduler", "special", "utils.data",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("namespace", NAMESPACES)
+def test_what_is_public_can_be_pickled_and_copied(namespace: str) -> None:
+    ops.load()
+    module = import_module(f"gradcore.{namespace}".rstrip("."))
+    for name in {name for name in dir(module) if name[0] != "_"} | functions.get(namespace, {}).keys():
+        public = getattr(module, name)
+        if callable(public) and getattr(public, "__module__", "").startswith("gradcore"):
+            assert pickle.loads(pickle.dumps(public)) is public, name
+            assert copy.deepcopy(public) is public, name
 
 
 def test_every_method_is_found_on_tensors_and_their_class() -> None:

@@ -217,7 +217,7 @@ def _deprecated(f: Callable[..., Tensor]) -> Callable[..., Tensor]:
         )
         return f(*args, **keywords)
 
-    deprecated.__name__ = old
+    deprecated.__name__ = deprecated.__qualname__ = old
     deprecated.__doc__ = f"`{new}` under its old name."
     return deprecated
 

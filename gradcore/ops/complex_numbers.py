@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore import dtypes
 from gradcore.ops.arguments import need_tensor
 from gradcore.ops.direct import public
-from gradcore.ops.registry import functions, methods, op
+from gradcore.ops.registry import methods, named, op
 from gradcore.primitives import complex_parts as p
 from gradcore.recorder import renamed
 
@@ -110,9 +110,7 @@ def _predicate(name: str, answer: str) -> None:
         need_tensor(input, name)
         return bool(getattr(dtypes.of(input._array.dtype), answer))
 
-    predicate.__name__ = predicate.__qualname__ = name
-    predicate.__doc__ = f"The dtype's `{answer}`."
-    functions[""][name] = predicate
+    named(predicate, name).__doc__ = f"The dtype's `{answer}`."
 
 
 for _name in ("is_complex", "is_floating_point", "is_signed"):

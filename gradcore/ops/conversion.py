@@ -10,7 +10,7 @@ from gradcore.backends import of
 from gradcore.ops.arguments import need_tensor, not_a_tensor
 from gradcore.ops.creation import place
 from gradcore.ops.out import put_out
-from gradcore.ops.registry import functions, methods, op
+from gradcore.ops.registry import methods, named, op
 from gradcore.primitives import conversion as c
 from gradcore.recorder import renamed
 from gradcore.recorder.caller import warn
@@ -132,13 +132,15 @@ def type_as(self: Tensor, other: Tensor) -> Tensor:
     return converted(self, dtypes.of(other._array.dtype), other.device)  # type: ignore[no-any-return]
 
 
-def _of_parts(name: str, compose: Callable[[Any, Any], Any], names: tuple[str, str]) -> Callable[..., Any]:
-    """The public function of two tensors of one floating dtype that gives complex numbers."""
+def _of_parts(name: str, compose: Callable[[Any, Any], Any], names: tuple[str, str]) -> None:
+    """Publish a function of two tensors of one floating dtype that gives complex numbers."""
 
-    def made(*parts: Any, out: Any = None, **named: Any) -> Any:
-        parts += tuple(named.pop(each) for each in names[len(parts) :] if each in named)
-        if len(parts) != 2 or named:
-            raise TypeError(f"{name}() takes {names[0]}, {names[1]} and out, but got {len(parts)} of them and {list(named)}")
+    def made(*parts: Any, out: Any = None, **keywords: Any) -> Any:
+        parts += tuple(keywords.pop(each) for each in names[len(parts) :] if each in keywords)
+        if len(parts) != 2 or keywords:
+            raise TypeError(
+                f"{name}() takes {names[0]}, {names[1]} and out, but got {len(parts)} of them and {list(keywords)}"
+            )
         first, second = parts
         for argument, x in zip(names, (first, second), strict=True):
             need_tensor(x, name, argument)
@@ -160,13 +162,12 @@ def _of_parts(name: str, compose: Callable[[Any, Any], Any], names: tuple[str, s
         have.to_complex().numpy  # noqa: B018  (raises for complex32)
         return compose(first, second) if out is None else put_out(name, compose, out, (first, second), {})
 
-    made.__name__ = made.__qualname__ = name
-    made.__doc__ = f"Return complex numbers of these {names}. Raises RuntimeError for other than one floating dtype."
-    return made
+    what = f"Return complex numbers of these {names}. Raises RuntimeError for other than one floating dtype."
+    named(made, name).__doc__ = what
 
 
-functions[""]["complex"] = _of_parts("complex", c.complex_of, ("real", "imag"))
-functions[""]["polar"] = _of_parts("polar", c.polar, ("abs", "angle"))
+_of_parts("complex", c.complex_of, ("real", "imag"))
+_of_parts("polar", c.polar, ("abs", "angle"))
 
 
 @op()

@@ -12,7 +12,7 @@ from typing import Any
 from gradcore.graph import modes
 from gradcore.ops.arguments import not_a_tensor
 from gradcore.ops.out import put_out
-from gradcore.ops.registry import functions, methods
+from gradcore.ops.registry import functions, methods, named
 from gradcore.recorder.inplace import inplace as in_place
 from gradcore.recorder.value import Value
 
@@ -30,8 +30,8 @@ def public(primitive: Function, *names: str, inplace: bool = True, numbers: str 
     unary = len(primitive.primitive.inputs) == 1  # type: ignore[attr-defined]
     function = _unary(primitive, name, exact) if unary else _binary(primitive, name, numbers)
     quick = primitive if unary else function
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = primitive.__doc__
+    home, _, own = name.rpartition(".")
+    named(function, own, home).__doc__ = primitive.__doc__
     for each in names:
         namespace, _, bare = each.rpartition(".")
         functions[namespace][bare] = function

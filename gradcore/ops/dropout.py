@@ -11,7 +11,7 @@ from gradcore.generator import source_for
 from gradcore.ops.arguments import need_tensor, python_number
 from gradcore.ops.distributions import chances
 from gradcore.ops.filling import empty, zeros
-from gradcore.ops.registry import functions, op
+from gradcore.ops.registry import functions, named, op
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import shape as s
 from gradcore.primitives.dropout import dropout as one_dropout
@@ -153,14 +153,13 @@ def _warn_of(name: str, ndim: int, wanted: str, spatial: str) -> None:
     )
 
 
-def _with_train(function: Any) -> Any:
-    """`function` as torch itself has it: (input, p, train)."""
+def _with_train(function: Any) -> None:
+    """Publish `function` as torch itself has it: (input, p, train)."""
 
     def called(input: Tensor, p: float, train: bool) -> Tensor:
         return function(input, p, train)  # type: ignore[no-any-return]
 
-    called.__name__, called.__doc__ = function.__name__, function.__doc__
-    return called
+    named(called, function.__name__).__doc__ = function.__doc__
 
 
 def feature_dropout(input: Tensor, p: float, train: bool) -> Tensor:
@@ -168,9 +167,6 @@ def feature_dropout(input: Tensor, p: float, train: bool) -> Tensor:
     return _dropped("feature_dropout", input, p, train, False, True)
 
 
-functions[""].update(
-    dropout=_with_train(dropout),
-    alpha_dropout=_with_train(alpha_dropout),
-    feature_alpha_dropout=_with_train(feature_alpha_dropout),
-    feature_dropout=feature_dropout,
-)
+for _function in (dropout, alpha_dropout, feature_alpha_dropout):
+    _with_train(_function)
+functions[""]["feature_dropout"] = feature_dropout

@@ -13,7 +13,7 @@ from gradcore.backends.determinism import mode
 from gradcore.ops import arguments, literals
 from gradcore.ops.arguments import python_number, whole
 from gradcore.ops.creation import Array, Options, made
-from gradcore.ops.registry import functions, methods, op
+from gradcore.ops.registry import methods, named, op
 from gradcore.recorder.value import Value
 
 if TYPE_CHECKING:
@@ -109,12 +109,12 @@ def _forms(name: str, fill: Any, what: str) -> Any:
         (like, f"{name}_like", f"Return a tensor of {what} with the shape, dtype and device of `input`."),
         (new, f"new_{name}", f"Return a tensor of {what} with this tensor's dtype and device."),
     ):
-        form.__name__ = form.__qualname__ = public
         form.__doc__ = told
         if form is new:
+            form.__name__ = form.__qualname__ = public
             methods[public] = form
         else:
-            functions[""][public] = form
+            named(form, public)
     return plain
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from gradcore.ops import numpy_linalg, numpy_samples, numpy_selecting
 from gradcore.ops.creation import as_tensor
 from gradcore.ops.numpy_functions import apply_along_axis as _apply_along_axis
-from gradcore.ops.registry import functions
+from gradcore.ops.registry import named
 from gradcore.recorder.value import Value
 
 _ARRAYS = frozenset(("x", "xp", "fp", "a", "v", "p", "arr"))
@@ -33,8 +33,7 @@ def _public(f: Callable[..., Any], what: str) -> Callable[..., Any]:
         return f(*given.args, **given.kwargs)
 
     public.__doc__ = what
-    functions[""][f.__name__] = public
-    return public
+    return named(public, f.__name__)
 
 
 interp = _public(

@@ -11,7 +11,7 @@ from typing import Any
 from gradcore.backends import of
 from gradcore.ops.arguments import not_a_tensor
 from gradcore.ops.numbers import floating, full, promoted
-from gradcore.ops.registry import op
+from gradcore.ops.registry import named, op
 from gradcore.ops.shaping import broadcast_shapes, expand_to
 from gradcore.primitives import elementwise as e
 from gradcore.primitives.selection import where
@@ -39,7 +39,7 @@ def _family(name: str, what: str, first: Callable[[Any], Any], step: Step) -> No
             return _of_degrees(x, degree, first, step)
         return _of_degree(x, int(degree), first, step)
 
-    polynomial.__name__ = polynomial.__qualname__ = name
+    named(polynomial, name, "special")
     polynomial.__doc__ = f"Return {what} of the degree `n`, a number or a tensor of them, at `input`; 0 for a negative `n`."
     op(namespace="special", method=False, out=True)(polynomial)
 

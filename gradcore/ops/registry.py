@@ -181,6 +181,14 @@ def _check_given(name: str, values: dict[str, Any]) -> None:
         raise TypeError(f"{name}() missing required arguments: {missing}") from None
 
 
+def named(function: C, name: str, namespace: str = "") -> C:
+    """Publish a `function` that was made inside another, as an attribute of its namespace: there pickle finds it."""
+    function.__name__ = function.__qualname__ = name
+    function.__module__ = f"gradcore.{namespace}".rstrip(".")
+    functions[namespace][name] = function
+    return function
+
+
 def of_tensor(method: C, name: str) -> C:
     """The function `name` that is a method of Tensors. Raises TypeError for anything else."""
 
@@ -190,9 +198,7 @@ def of_tensor(method: C, name: str) -> C:
             raise not_a_tensor(name, "input", 1, input)
         return method(input, *args, **keywords)
 
-    function.__name__ = function.__qualname__ = name
-    functions[""][name] = function
-    return function  # type: ignore[return-value]
+    return named(function, name)  # type: ignore[return-value]
 
 
 def _again(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore.ops.arguments import need_tensor
 from gradcore.ops.creation import as_tensor
 from gradcore.ops.direct import public
-from gradcore.ops.registry import functions, op
+from gradcore.ops.registry import functions, named, op
 from gradcore.ops.selection import where
 from gradcore.primitives import bessel_orders as b
 from gradcore.primitives import beta as distribution
@@ -58,9 +58,7 @@ def _of_several(function: Callable[..., Any]) -> None:
 
 
 def _publish(name: str, form: Callable[..., Any], what: str) -> None:
-    form.__name__ = form.__qualname__ = name
-    form.__doc__ = what
-    functions["special"][name] = form
+    named(form, name, "special").__doc__ = what
 
 
 for _several in (

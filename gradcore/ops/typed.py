@@ -25,6 +25,10 @@ class TensorType:
         place = "torch.cuda" if device == "cuda" else "torch"
         self.name = f"{place}.{dtype._title}Tensor"
         self.__name__ = self.__qualname__ = f"{dtype._title}Tensor"
+        self.__module__ = "gradcore.cuda" if device == "cuda" else "gradcore"
+
+    def __reduce__(self) -> str:
+        return self.__name__
 
     def __call__(self, *args: Any, size: Any = None, device: Any = None) -> Any:
         where = self.device if device is None else device

@@ -40,14 +40,13 @@ def backward(
     inputs: Sequence[Value] | None = None,
 ) -> None:
     """Accumulate into `.grad` of the leaves (of `inputs` only, if given) the vector-Jacobian products of `tensors`."""
-    land, lifted = _land, False
+    lifted = False
     if tensors and (unusual or type(tensors[0]._array) is not host.Array):
         lifted = not traced and _lifted((*tensors, *gradients))
         if not lifted and (there := _elsewhere(tensors[0]._array)):
             with there:
                 backward(tensors, gradients, retain, traced, inputs)
             return
-        land = _land_whole
     targets, cotangents = seeds(tensors, gradients, traced or lifted)
     wanted = None if inputs is None else {_wanted(_retaining(t), i, "backward") for i, t in enumerate(inputs)}
     observed = entered(targets, wanted) if observers else None
@@ -59,7 +58,7 @@ def backward(
     before = noise()
     try:
         quiet()
-        land(sweep(targets, cotangents, wanted, retain))
+        _land(sweep(targets, cotangents, wanted, retain))
     except MemoryError as error:
         raise errors.out_of_memory_in_sweep(error) from error
     finally:
@@ -86,7 +85,7 @@ def backward_of_one(t: Value, retain: bool | None) -> None:
 
 
 def _land(swept: Swept) -> None:
-    """Accumulate what a sweep found; hooks have all run before the first gradient changes."""
+    """Accumulate what a sweep found: hooks have all run, and all is made that takes memory, before a gradient changes."""
     landed, owned = swept
     watched: Sequence[tuple[Leaf, Value, Any]] = ()  # leaves with hooks of the accumulation itself
     for where in landed:
@@ -95,22 +94,18 @@ def _land(swept: Swept) -> None:
             if type(where.hooks) is LeafHooks and (owner := where.hooks.owner()) is not None:
                 landed[where] = c = before_accumulation(where, landed[where])
                 watched = (*watched, (where, owner, c))
-    for where, c in landed.items():
+    if len(landed) == 1:
+        ((where, c),) = landed.items()
         if type(where) is Leaf and c is not None and (t := where.owner()) is not None:
             accumulate(t, c, where in owned)
+    else:
+        _commit([
+            _ready(t, c, where in owned)
+            for where, c in landed.items()
+            if type(where) is Leaf and c is not None and (t := where.owner()) is not None
+        ])
     for each in watched:
         after_accumulation(*each)
-
-
-def _land_whole(swept: Swept) -> None:
-    """Accumulate what a sweep found, with what that allocates made first: if memory runs out, no gradient changed."""
-    landed, owned = swept
-    for where, c in landed.items():
-        t = where.owner() if type(where) is Leaf and not where.hooks else None
-        if t is not None and c is not None and t._grad is None and (where not in owned or c.base is not None):
-            landed[where] = _own(t, c)
-            owned[where] = False
-    _land(swept)
 
 
 def _run_hooks(where: Leaf, landed: dict[Target, Any], owned: dict[Target, bool]) -> None:
@@ -288,39 +283,89 @@ def _own(t: Value, c: Any) -> Any:
 def accumulate(t: Value, c: Any, owned: bool) -> None:
     """Add the cotangent `c` (a raw array, or a Tensor with a history) to the gradient of `t`, as other threads may do."""
     if t._grad is None:
-        array = t._array
-        if owned and type(c) is type(array) and c.dtype is array.dtype and c.base is None and c.shape == array.shape:
-            made: Any = new(result_type[0])  # `wrap`, without the call
-            made._array, made._node, made._meta = c, None, None
-        else:
-            made = c if isinstance(c, Value) else wrap(_own(t, c))
+        made = _first(t, c, owned)
         if t._grad is None:  # between this and the next line nothing is called, where another thread could come in
             t._grad = made
             return
+    _commit([_ready(t, c, owned)])
+
+
+def _first(t: Value, c: Any, owned: bool) -> Any:
+    """The gradient of `t` that the cotangent `c` is by itself; nobody else holds it if it is `owned`."""
+    array = t._array
+    if owned and type(c) is type(array) and c.dtype is array.dtype and c.base is None and c.shape == array.shape:
+        made: Any = new(result_type[0])  # `wrap`, without the call
+        made._array, made._node, made._meta = c, None, None
+        return made
+    return c if isinstance(c, Value) else wrap(_own(t, c))
+
+
+Ready = tuple[Value, Value | None, Value | None, Any, Any]
+
+
+def _ready(t: Value, c: Any, owned: bool) -> Ready:
+    """What `_commit` takes to add the cotangent `c` to the gradient of `t`.
+
+    These are `t`, the gradient it has, and the one it is to have; or, if that is None, the array to add to and what to add.
+    """
+    kept: Any = t._grad
+    if kept is None:
+        return t, None, _first(t, c, owned), None, c
+    if isinstance(c, Value):
+        return t, kept, kept + c, None, c
+    if kept._node is not None:
+        return t, kept, kept + wrap(_own(t, c)), None, c
+    return t, kept, None, kept._array, c if c.dtype is kept._array.dtype else _own(t, c)
+
+
+def _commit(ready: Sequence[Ready]) -> None:
+    """Change gradients: all of them, also if Ctrl-C is pressed meanwhile, and as other threads may do."""
+    interrupt: BaseException | None = None
+    late: list[tuple[Value, Any]] = []  # those that others have changed since, or that are of a transform
+    written: list[Any] = []
+    rest = iter(ready)
     with _landing:  # an interrupt between acquire() and a `try` would leave it locked for ever
-        _add(t, c)
+        while True:
+            try:
+                # Signals and other threads come in where something is called and where a loop turns, and only there.
+                for t, kept, made, array, c in rest:
+                    if t._grad is not kept:
+                        late += [(t, c)]
+                    elif made is not None:
+                        t._grad = made
+                    else:
+                        try:
+                            array += c
+                        except TypeError:
+                            array = None
+                        if array is kept._array:  # type: ignore[union-attr]
+                            written += [array]
+                        else:
+                            late += [(t, c)]
+                break
+            except BaseException as error:
+                interrupt = error
+        for t, c in late:
+            _add(t, c)
+    for array in written:
+        versions.bump(array if array.base is None else of(array).storage(array), "accumulation into .grad")
+    if interrupt is not None:
+        raise interrupt
 
 
 def _add(t: Value, c: Any) -> None:
-    """Add the cotangent `c` to the gradient of `t`."""
-    kept: Any = t._grad
-    if kept is None:  # put away meanwhile
-        t._grad = c if isinstance(c, Value) else wrap(_own(t, c))
-    elif isinstance(c, Value):
-        t._grad = kept + c
-    elif kept._node is not None:
-        t._grad = kept + wrap(_own(t, c))
-    else:
-        array = kept._array
-        try:
-            array += c if c.dtype is array.dtype else _own(t, c)
-        except TypeError:  # that is of a transform
-            array = c + array
-        if array is not kept._array:
-            with modes.no_grad():
-                store(kept, wrap(array), "accumulation into .grad")
-            return
-        versions.bump(array if array.base is None else of(array).storage(array), "accumulation into .grad")
+    """Add the cotangent `c` to whatever gradient `t` has by now."""
+    _, kept, made, array, c = _ready(t, c, False)
+    if made is not None:
+        t._grad = made
+        return
+    assert kept is not None
+    try:
+        array += c
+    except TypeError:
+        array = c + array
+    with modes.no_grad():
+        store(kept, wrap(array), "accumulation into .grad")
 
 
 def leaf(t: Value) -> Leaf:

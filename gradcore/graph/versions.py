@@ -6,6 +6,7 @@ Nothing is kept, and nothing paid, for a storage that was never written in place
 from __future__ import annotations
 
 import weakref
+from functools import partial
 from typing import Any
 
 from gradcore.graph.node import stamps
@@ -38,7 +39,7 @@ def bump(storage: Any, by: str) -> None:
     key = id(storage)
     write = _writes.get(key)
     if write is None:
-        write = Write(stamp, by, weakref.ref(storage, lambda _: _writes.pop(key, None)))
+        write = Write(stamp, by, weakref.ref(storage, partial(_writes.pop, key)))  # in C, where no Ctrl-C is swallowed
         write = _writes.setdefault(key, write)
     write.count += 1
     if stamp <= write.stamp:

@@ -86,10 +86,10 @@ def python_number(value: Any, name: str, argument: str) -> Any:
     if isinstance(value, Value):
         if value._array.ndim == 0 and value._node is None:
             return value._array.item()
+    elif hasattr(value, "item") and not getattr(value, "ndim", 1):  # NumPy's float64 is a float, too
+        return value.item()
     elif isinstance(value, (int, float, complex)):
         return value
-    elif hasattr(value, "item") and not getattr(value, "ndim", 1):
-        return value.item()
     raise TypeError(f"{name}(): argument '{argument}' must be Number, not {type(value).__name__}")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gradcore.ops import arguments
-from gradcore.ops.arguments import need_tensor
+from gradcore.ops.arguments import need_tensor, python_number
 from gradcore.ops.reductions import count_over, mean
 from gradcore.ops.registry import label, op
 from gradcore.primitives import reductions as r
@@ -29,6 +29,7 @@ def _deviation(
         raise RuntimeError("std and var only support floating point and complex dtypes")
     if correction is None:
         correction = 1 if unbiased is None else int(unbiased)
+    correction = python_number(correction, name, "correction")
     axes = arguments.axes(dim, x._array.ndim)
     count = count_over(x, axes)
     dof = count - correction

@@ -62,21 +62,21 @@ def _over(x: Tensor, dim: Any, keepdim: bool, name: str, reduce: Callable[..., A
 
 
 @op(out=True)
-def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
+def max(input: Tensor, dim_or_other: Any = None, keepdim: bool = False, *, dim: Any = None, other: Any = None) -> Any:
     """Return the maximum of all elements; with `dim`, (values, indices) over it; with a Tensor, of each pair.
 
     Of equal elements the first is at the index and gets the gradient; in the maximum of all they share it.
     """
-    return _extremum(input, dim, keepdim, other, "max", _LARGEST)
+    return _extremum(input, dim_or_other, dim, keepdim, other, "max", _LARGEST)
 
 
 @op(out=True)
-def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
+def min(input: Tensor, dim_or_other: Any = None, keepdim: bool = False, *, dim: Any = None, other: Any = None) -> Any:
     """Return the minimum of all elements; with `dim`, (values, indices) over it; with a Tensor, of each pair.
 
     Of equal elements the first is at the index and gets the gradient; in the minimum of all they share it.
     """
-    return _extremum(input, dim, keepdim, other, "min", _SMALLEST)
+    return _extremum(input, dim_or_other, dim, keepdim, other, "min", _SMALLEST)
 
 
 # What an extremum is made of: that over all, that of pairs, the index over a dimension, the element there.
@@ -84,11 +84,14 @@ _LARGEST = (renamed(r.amax, "MaxBackward1"), choose.maximum, s.argmax, renamed(s
 _SMALLEST = (renamed(r.amin, "MinBackward1"), choose.minimum, s.argmin, renamed(s.pick, "MinBackward0"))
 
 
-def _extremum(x: Tensor, dim: Any, keepdim: bool, other: Any, name: str, parts: tuple[Callable[..., Any], ...]) -> Any:
+def _extremum(
+    x: Tensor, second: Any, dim: Any, keepdim: bool, other: Any, name: str, parts: tuple[Callable[..., Any], ...]
+) -> Any:
     need_tensor(x, name)
     over_all, pairwise, position, pick = parts
-    if isinstance(dim, Value) or other is not None:
-        return pairwise(x, dim if other is None else other)
+    if other is not None or (isinstance(second, Value) and not keepdim):
+        return pairwise(x, second if other is None else other)
+    dim = second if dim is None else dim
     if dim is None:
         check_ordered(x, name, f"{name}_all")
         check_not_empty(x, (), name, all_of_them=True)

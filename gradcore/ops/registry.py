@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from types import CodeType, FunctionType
 from typing import Any, Final, Literal, TypeVar
 
-from gradcore.ops.arguments import not_a_tensor
+from gradcore.ops.arguments import need_tensor, not_a_tensor
 from gradcore.ops.out import put_out
 from gradcore.recorder.inplace import inplace as in_place
 from gradcore.recorder.steps import compiled
@@ -218,6 +218,9 @@ def _again(
 def _put(
     plain: Callable[..., Any], name: str, rule: Out, out: Any, args: tuple[Any, ...], keywords: dict[str, Any]
 ) -> Any:
+    if rule in ("dtype", "floating"):
+        need_tensor(out, name, "out")
+        need_tensor(keywords["input"], name)
     if rule == "floating" and keywords["input"].dtype.is_floating_point and not out.dtype.is_floating_point:
         raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{out.dtype._title}' (out=)")
     if rule in ("dtype", "floating") and keywords.get("dtype") is None:

@@ -90,6 +90,9 @@ def _added(name: str, input: Any, x: Any, y: Any, value: Any, combine: Any) -> A
     dtype = promoted(input, x, y)
     if dtype.kind == "b":
         raise NotImplementedError(f"\"{name}_cpu_out\" not implemented for 'Bool'")
+    if dtype.itemsize == 2 and dtype.kind in "fV":  # rounded once, as in torch
+        input, x, y = (in_dtype(each, dtypes.float32.numpy) for each in (input, x, y))
+        return in_dtype(_added(name, input, x, y, value, combine), dtype)
     value = number_of(value, dtype)  # as torch has it: without the fraction
     made = combine(*(in_dtype(each, dtype) for each in (x, y)))
     return e.add(input, made if value == 1 else times(value, made, input, name))

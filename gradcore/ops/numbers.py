@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 from gradcore import dtypes
@@ -65,7 +66,7 @@ def times(alpha: Any, x: Any, beside: Any, op: str) -> Any:
     Raises TypeError for what is no number, RuntimeError for a floating `alpha` beside integers, or a boolean one beside
     anything but booleans.
     """
-    if type(alpha) in (int, float) and isinstance(x, Value) and x._array.dtype.kind in "fc":
+    if type(alpha) in (int, float) and isinstance(x, Value) and x._array.dtype.kind in "fc" and x._array.itemsize > 2:
         return x if alpha == 1 else e.multiply(x, alpha)
     alpha, x, beside = python_number(alpha, op, "alpha"), operand(x), operand(beside)
     if x is NotImplemented or beside is NotImplemented:
@@ -85,6 +86,15 @@ def times(alpha: Any, x: Any, beside: Any, op: str) -> Any:
         return e.multiply(x, bool(alpha)) if isinstance(x, Value) else bool(x and alpha)
     if alpha == 1:
         return x
+    dtype = promoted(x, beside)
     if isinstance(x, Value) and x._array.dtype.kind in "biu":
-        x = in_dtype(x, promoted(x, beside))
-    return x * alpha
+        x = in_dtype(x, dtype)
+    return x * (_rounded(alpha, dtype) if dtype.itemsize == 2 and dtype.kind in "fV" else alpha)
+
+
+def _rounded(alpha: Any, dtype: Any) -> float:
+    """`alpha` as a number of a 16-bit dtype, which it is for torch. Raises RuntimeError where it does not fit."""
+    if abs(alpha) > dtypes.finfo(dtypes.of(dtype)).max and math.isfinite(alpha):
+        name = dtypes.of(dtype)._title
+        raise RuntimeError(f"value cannot be converted to type c10::{name} without overflow (alpha is {alpha})")
+    return float(dtype.type(alpha))

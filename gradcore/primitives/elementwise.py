@@ -38,25 +38,32 @@ def reverse_subtract(F: Any, x: Array, y: Array) -> Array:
     return F.subtract(y, x)
 
 
-@primitive("elementwise", x=lambda g, y: g * y, y=lambda g, x: g * x, symmetric=True, node="Mul")
+@primitive("elementwise", x=lambda g, y: g * y, y=lambda g, x: g * x, symmetric=True, exact_numbers=True, node="Mul")
 def multiply(F: Any, x: Array, y: Array) -> Array:
     """Multiply two tensors."""
     return F.multiply(x, y)
 
 
-@primitive("elementwise", x=lambda g, y: g / y, y=lambda g, x, y: -g * (x / y / y), to_float=True, node="Div")
+@primitive(
+    "elementwise",
+    x=lambda g, y: g / y,
+    y=lambda g, x, y: -g * (x / y / y),
+    to_float=True,
+    exact_numbers=True,
+    node="Div",
+)
 def divide(F: Any, x: Array, y: Array) -> Array:
     """Divide the first tensor by the second."""
     return F.divide(x, y)
 
 
-@primitive("elementwise", x=lambda F, g: F.zero(g), y=lambda F, g: F.zero(g), refuses="bc")
+@primitive("elementwise", x=lambda F, g: F.zero(g), y=lambda F, g: F.zero(g), refuses="bc", exact_numbers=True)
 def floor_divide(F: Any, x: Array, y: Array) -> Array:
     """Return the quotient rounded down."""
     return F.floor_divide(x, y)
 
 
-@primitive("elementwise", x=lambda F, g: F.zero(g), y=lambda F, g: F.zero(g), refuses="bc")
+@primitive("elementwise", x=lambda F, g: F.zero(g), y=lambda F, g: F.zero(g), refuses="bc", exact_numbers=True)
 def trunc_divide(F: Any, x: Array, y: Array) -> Array:
     """Return the quotient rounded towards zero."""
     rest = F.fmod(x, y)
@@ -120,6 +127,7 @@ def sgn(F: Any, x: Array) -> Array:
     x=lambda g, weight: g - g * weight,
     y=lambda g, weight: g * weight,
     weight=lambda g, x, y: g * (y - x),
+    exact_numbers=True,
 )
 def lerp(F: Any, x: Array, y: Array, weight: Array) -> Array:
     """Return x + weight * (y - x): from the nearer end, so that weight 1 gives exactly `y`."""
@@ -175,7 +183,7 @@ def power_number(F: Any, x: Array, *, exponent: Any) -> Array:
         return F.reciprocal(x)
     if exponent == -0.5:
         return F.reciprocal(F.sqrt(x))
-    return like(F, F.power(x, exponent), x)
+    return like(F, F.power(x, _rounded(F, exponent, x)), x)
 
 
 def _log(number: Any) -> Any:
@@ -196,7 +204,7 @@ def _number_power_pull(F: Any, g: Array, x: Array, out: Array, base: Any, x_dtyp
 @primitive("elementwise", x=_number_power_pull, node="PowBackward2")
 def number_power(F: Any, x: Array, *, base: Any) -> Array:
     """Raise a number to the power of `x`."""
-    return like(F, F.power(base, x), x)
+    return like(F, F.power(_rounded(F, base, x), x), x)
 
 
 @primitive(
@@ -208,6 +216,11 @@ def number_power(F: Any, x: Array, *, base: Any) -> Array:
 def ldexp(F: Any, x: Array, y: Array) -> Array:
     """Return x * 2**y."""
     return x * like(F, F.power(2.0, y), y)
+
+
+def _rounded(F: Any, number: Any, x: Array) -> Any:
+    """`number` in bfloat16 if `x` is, as torch has it in powers: bfloat16 does not round it, as other dtypes do."""
+    return F.full((), number, x.dtype) if x.dtype.kind == "V" else number
 
 
 def like(F: Any, out: Array, x: Array) -> Array:

@@ -69,6 +69,7 @@ class Primitive:
         symmetric: bool,
         partial: bool,
         refuses: str,
+        exact_numbers: bool,
         node: str | None,
         composition: Rule | None = None,
     ) -> None:
@@ -98,6 +99,7 @@ class Primitive:
         self.symmetric = symmetric
         self.partial = partial
         self.refuses = refuses
+        self.exact_numbers = exact_numbers
         self.node_name = node_name(node or self.name.title().replace("_", ""))
         self.composition = composition
         self.doc = forward.__doc__
@@ -182,6 +184,7 @@ def primitive(
     symmetric: bool = False,
     partial: bool = False,
     refuses: str = "",
+    exact_numbers: bool = False,
     node: str | None = None,
     composition: Rule | None = None,
     **rules: Rule,
@@ -197,7 +200,8 @@ def primitive(
     of the inputs are, as torch's. Of a `symmetric` one, f(x, y) = f(y, x), so the cotangents of f(x, x) are one, twice.
 
     Of an elementwise primitive, inputs in `unpromoted` keep their dtype, `to_float` turns integers into the default dtype,
-    and common dtypes of the kinds in `refuses` ("b", "c", ...) raise NotImplementedError.
+    and common dtypes of the kinds in `refuses` ("b", "c", ...) raise NotImplementedError. With `exact_numbers`, Python
+    numbers beside 16-bit tensors are not rounded to 16 bits first, as in torch (see `recorder/exact.py`).
     """
 
     def declare(forward: Callable[..., Any]) -> Callable[..., Any]:
@@ -218,6 +222,7 @@ def primitive(
             symmetric=symmetric,
             partial=partial,
             refuses=refuses,
+            exact_numbers=exact_numbers,
             node=node,
             composition=composition,
         )

@@ -15,7 +15,7 @@ from gradcore.backends import numpy as host
 from gradcore.backends import of
 from gradcore.graph import Output, modes, recorded
 from gradcore.graph.node import Target
-from gradcore.recorder import errors, views
+from gradcore.recorder import errors, exact, views
 from gradcore.recorder.primitive import DERIVED, Primitive
 from gradcore.recorder.saved import pack_saved
 from gradcore.recorder.steps import Kernel, Steps, compiled, kernels_of
@@ -53,7 +53,9 @@ def apply(op: Primitive, function: Callable[..., Any], inputs: Sequence[Any], pa
         alike = _in_dtype(op, inputs, dtype)
         if alike is not inputs:
             return function(*alike, **params)
-        inputs = _without_numbers(op, inputs, kernel, dtype, any_tensor)
+        kernel = exact.fitting(kernel, inputs, dtype)
+        if not isinstance(kernel, exact.Exact):  # which takes numbers as they are
+            inputs = _without_numbers(op, inputs, kernel, dtype, any_tensor)
     else:
         kernel = _kernel(op, inputs)
     raw = [x._array if isinstance(x, Value) else x for x in inputs]
@@ -248,7 +250,7 @@ def _without_numbers(
         if any_tensor:
             # A forward of several steps must see an array: log(2.0), say, would be a strong float64.
             number = _as_kind(x, dtype)
-            out[i] = number if kernel.bare else kernel.F.full((), number, dtype)
+            out[i] = number if kernel.bare else host.quietly(kernel.F.full, (), number, dtype)
         else:
             out[i] = wrap(kernel.F.asarray(x, dtype))
     return out

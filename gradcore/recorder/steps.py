@@ -85,6 +85,10 @@ class Kernel:
         if op.symmetric:
             self.twice = Step(self, (True, True), False, False, twice=True)
 
+    def bound(self, pull: Pull, F: Any) -> Pull:
+        """The pull of a step over the algebra `F`, of its rules: as it is."""
+        return pull
+
 
 class Kernels(dict[type, Kernel]):
     """The kernels of one primitive by array type, each made when first needed."""
@@ -325,7 +329,7 @@ class Step:
                 body, result = f"one = {calls[0]}", "one, one"
         source = f"def pull(g, saved):\n    {unpack}\n    {body}\n    return {result},\n"
         exec(compiled(source), namespace)
-        return namespace["pull"]  # type: ignore[no-any-return]
+        return self.kernel.bound(namespace["pull"], F)
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from gradcore.backends import by_type, of
 from gradcore.backends import numpy as host
 from gradcore.graph import modes
+from gradcore.recorder import exact
 from gradcore.recorder.primitive import Primitive, registry
 from gradcore.recorder.steps import kernels_of, raw
 
@@ -289,7 +290,8 @@ def evaluate(op: Primitive, *args: Any, **params: Any) -> Any:
     if top is not None:
         return op.composition(raw(top.backend), *args, **params) if op.composition else top.run(op, args, params)
     kernels = kernels_of(op)
-    kernel = next((kernels[type(a)] for a in args if hasattr(a, "dtype")), None) or kernels[host.Array]
+    first = next((a for a in args if hasattr(a, "dtype")), None)
+    kernel = kernels[host.Array] if first is None else exact.fitting(kernels[type(first)], args, first.dtype)
     result = kernel.forward(*args, **params)
     as_array = kernel.as_array
     return tuple(map(as_array, result)) if isinstance(result, tuple) else as_array(result)

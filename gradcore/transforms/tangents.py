@@ -16,6 +16,7 @@ from typing import Any
 from gradcore.backends import by_type, of
 from gradcore.graph import Leaf, modes, stamps, versions
 from gradcore.graph.sweep import sweep
+from gradcore.recorder import exact
 from gradcore.recorder.primitive import Primitive, names, registry
 from gradcore.recorder.record import saver
 from gradcore.recorder.steps import kernels_of, raw
@@ -352,11 +353,12 @@ def _through_rules(
     """Each input's rule of an elementwise primitive on its tangent."""
     (out,) = outs
     F = of(innermost(out))
-    primals = [p if hasattr(p, "dtype") or p is None else F.full((), p, out.dtype) for p in primals]
+    if not exact.wanted(op, primals, out.dtype):
+        primals = [p if hasattr(p, "dtype") or p is None else F.full((), p, out.dtype) for p in primals]
     total: Any = None
     for i in live:
         t = _spread(tangents[i], out.shape)
-        kernel = _typed(op, (*primals, t))
+        kernel = exact.fitting(_typed(op, (*primals, t)), primals, out.dtype)
         step = kernel.steps[tuple(k == i for k in range(len(primals))), False, False]
         (part,) = step.pull(t, saver(op, step.layout)(primals, outs, params))
         total = part if total is None else total + part

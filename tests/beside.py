@@ -27,7 +27,7 @@ def names(T: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def assert_beside(torch: Any, code: str) -> None:
+def assert_beside(torch: Any, code: str, *, may_raise: bool = False) -> None:
     """Compare what an expression gives in gradcore and in torch. Statements end in `; `, the last part is the result."""
 
     def program(T: Any) -> Any:
@@ -37,7 +37,7 @@ def assert_beside(torch: Any, code: str) -> None:
             exec(statement, world)
         return shown(T, eval(expression, world))
 
-    same(program, torch)
+    same(program, torch, may_raise=may_raise)
 
 
 def shown(T: Any, result: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -147,6 +148,25 @@ def test_a_loss_is_scaled_and_unscaled() -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["x * n", "n * x", "x / n", "floor", "trunc", "x + n"])
+def test_a_constant_of_no_dimensions_beside_16_bits(name: str, dtype: str) -> None:
+    """It is a number where it is the second operand; before the tensor it is rounded."""
+    program, rng = (EXACT | ROUNDED)[name], np.random.default_rng()
+    for n in [*NUMBERS, 70003, True]:
+        x, _ = inputs(dtype, rng)
+        found = []
+        for lib in (gradcore, torch):
+            at = of(lib, x, dtype, requires_grad=True)
+            out = program(lib, at, None, lib.tensor(n))
+            found.append((out, *lib.autograd.grad(out, at, lib.ones_like(at))))
+        for a, b in zip(*found, strict=True):
+            assert steps_apart(a, b, dtype) <= 1, n
+    scale = gradcore.tensor(4.0, requires_grad=True)
+    (of(gradcore, x, dtype) * scale).sum().backward()
+    assert scale.grad.dtype == gradcore.float32  # a variable is none
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_broadcast_numbers_and_shapes(dtype: str) -> None:
     """Of 0-d and empty tensors too; booleans and integers are numbers."""
     kind = getattr(gradcore, dtype)
@@ -197,3 +217,24 @@ def test_alpha_is_rounded_as_in_torch(name: str, dtype: str) -> None:
             continue
         found = getattr(gradcore, name)(of(gradcore, x, dtype), of(gradcore, y, dtype), alpha=alpha)
         assert steps_apart(found, expected, dtype) <= 1, alpha
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_number_beside_16_bits_on_the_strict_double(strict_cuda: Any, dtype: str) -> None:
+    rng = np.random.default_rng()
+    for name in ("x * n", "x / n", "n / x", "floor", "trunc", "lerp", "addcmul", "x ** n"):
+        program = (EXACT | ROUNDED)[name]
+        for n in (1.2345, 65536, 3e-6):
+            x, y = np.abs(inputs(dtype, rng))
+            results = []
+            for device in ("cpu", "cuda"):
+                at, beside = (of(gradcore, v, dtype).to(device).requires_grad_() for v in (x, y))
+                with nullcontext() if device == "cpu" else strict_cuda.never_waits():
+                    out = program(gradcore, at, beside, n)
+                    (slope,) = gradcore.autograd.grad(out, at, gradcore.ones_like(out), create_graph=True)
+                    if slope.requires_grad:
+                        gradcore.autograd.grad(slope, at, gradcore.ones_like(out), allow_unused=True)
+                results.append((out, slope))
+            for here, there in zip(*results, strict=True):
+                assert there.dtype == getattr(gradcore, dtype)
+                assert np.array_equal(numbers(here), numbers(there.cpu()), equal_nan=True), (name, n)

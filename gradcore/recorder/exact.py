@@ -12,8 +12,11 @@ from typing import Any
 
 from gradcore.backends import numpy as host
 from gradcore.backends.shared import is_narrow, widened
+from gradcore.graph import modes
+from gradcore.recorder import views
 from gradcore.recorder.primitive import Primitive
 from gradcore.recorder.steps import Kernel, Pull, traced
+from gradcore.recorder.value import Value
 
 _FLOAT32 = host.dtype("float32")
 
@@ -45,11 +48,24 @@ def _wide(pull: Pull) -> Pull:
     return wide
 
 
+def _sixteen_bits(op: Primitive, dtype: Any) -> bool:
+    return op.exact_numbers and dtype.itemsize == 2 and dtype.kind in "fV"
+
+
+def with_numbers(op: Primitive, inputs: Sequence[Any], dtype: Any) -> Sequence[Any]:
+    """The inputs of `op` in `dtype`, where a second one on the host that is 0-d and constant is a number, as in torch."""
+    if not _sixteen_bits(op, dtype) or len(inputs) != 2:
+        return inputs
+    y = inputs[1]
+    if not isinstance(y, Value) or type(y._array) is not host.Array or y._array.ndim or y._array.dtype == dtype:
+        return inputs
+    history = y._node if y._meta is None else views.current(y)
+    return [inputs[0], y._array.item()] if history is None or not modes.is_grad_enabled() else inputs
+
+
 def wanted(op: Primitive, inputs: Sequence[Any], dtype: Any) -> bool:
     """Whether `op` in `dtype` on these inputs, some of which may be numbers, is to be exact in them."""
-    if not op.exact_numbers or dtype.itemsize != 2 or dtype.kind not in "fV":
-        return False
-    return bool(op.params) or any(type(x) in (bool, int, float) for x in inputs)
+    return _sixteen_bits(op, dtype) and any(type(x) in (bool, int, float) for x in inputs)
 
 
 def fitting(kernel: Kernel, inputs: Sequence[Any], dtype: Any) -> Kernel:

@@ -50,6 +50,7 @@ def apply(op: Primitive, function: Callable[..., Any], inputs: Sequence[Any], pa
         inputs = _gathered(inputs)
         kernel = _kernel(op, inputs)
         dtype, any_tensor = _common_dtype(op, inputs)
+        inputs = exact.with_numbers(op, inputs, dtype)
         alike = _in_dtype(op, inputs, dtype)
         if alike is not inputs:
             return function(*alike, **params)

@@ -30,11 +30,14 @@ class Tensor(Value):
     """
 
     __slots__ = ()
+    __module__ = "gradcore"
 
     # Against a NumPy array on the left, ours is the operator.
     __array_priority__ = 1000
 
-    def __new__(cls, *args: Any, device: Any = None) -> Tensor:
+    def __new__(cls, *args: Any, size: Any = None, data: Any = None, device: Any = None) -> Tensor:
+        args += () if size is None else (Size(size),)
+        args += () if data is None else (data,)
         if len(args) == 1 and isinstance(args[0], Value):
             made: Tensor = args[0].detach()  # type: ignore[attr-defined]
         elif len(args) == 1 and isinstance(args[0], (float, complex)):
@@ -193,6 +196,8 @@ class Tensor(Value):
     def requires_grad(self, on: bool) -> None:
         if not isinstance(on, bool):
             raise RuntimeError(f"requires_grad must be a bool (got {type(on).__name__})")
+        if on and not self.is_leaf:
+            raise RuntimeError("you can only change requires_grad flags of leaf variables.")
         self.requires_grad_(on)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
@@ -241,14 +246,14 @@ class Tensor(Value):
     @property
     def output_nr(self) -> int:
         """Which output of its `grad_fn` it is."""
-        node = inplace.target(self)
+        node = self._node  # not made anew: that may be refused
         return node.index if isinstance(node, Output) else 0
 
     @property
     def grad(self) -> Tensor | None:
         """The accumulated gradient, None before the first backward pass."""
         kept: Tensor | None = getattr(self, "_grad", None)
-        if kept is None and not self.is_leaf and not self.retains_grad:
+        if kept is None and not (self._node is None or isinstance(self._node, Leaf) or self.retains_grad):
             warnings.warn(
                 "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be "
                 "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf "

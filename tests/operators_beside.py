@@ -37,7 +37,7 @@ def text_of(f: Callable[[], Any]) -> str:
     """All that an exception says, with torch's name of a Tensor."""
     with pytest.raises(Exception) as error:  # noqa: PT011
         f()
-    return str(error.value).replace("gradcore.tensor.Tensor", "torch.Tensor")
+    return str(error.value).replace("gradcore.Tensor", "torch.Tensor")
 
 
 def numpy_sin(lib: Any, name: str = "numpy_sin") -> Any:

@@ -10,6 +10,7 @@ from gradcore.ops.direct import public
 from gradcore.ops.registry import methods, named, op
 from gradcore.primitives import complex_parts as p
 from gradcore.recorder import renamed
+from gradcore.recorder.value import Value
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
@@ -64,12 +65,19 @@ def imag(input: Tensor) -> Any:
     return p.imag(input)
 
 
+def _overwrite(part: Any, value: Any) -> None:
+    if isinstance(value, Value):
+        part.copy_(value)
+    else:
+        part[...] = value
+
+
 def _set_real(self: Tensor, value: Any) -> None:
-    real(self)[...] = value
+    _overwrite(real(self), value)
 
 
 def _set_imag(self: Tensor, value: Any) -> None:
-    imag(self)[...] = value
+    _overwrite(imag(self), value)
 
 
 methods["real"] = property(real, _set_real, doc=real.__doc__)  # type: ignore[assignment]

@@ -280,7 +280,7 @@ def slices(x: Any, dim: Any, index: Any, source: Any, name: str, kind: type[Exce
             f"{name}_(): Number of indices ({array.size}) should be equal to source.size(dim): ({other[at]}), for dim: {at}"
         )
     if len(other) != len(shape) or any(m != n for i, (m, n) in enumerate(zip(shape, other, strict=True)) if i != at):
-        raise RuntimeError(
+        raise (RuntimeError if source._array.ndim == len(shape) else kind)(
             "source tensor shape must match self tensor shape, excluding the specified dimension. Got self.shape = "
             f"{list(shape)} source.shape = {list(source._array.shape)}"
         )
@@ -395,6 +395,11 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     """Write `source` into `input`, as if both had one dimension, at `index`; add it there with `accumulate`."""
     F, array = of(input._array), _index(index, "put_", ("int64",))
     same_dtype(input, source, "put_(): self ({}) and source ({}) must have the same dtype")
+    if source._array.size != array.size:
+        raise IndexError(
+            "put_(): Expected source and index to have the same number of elements, but got source.numel() = "
+            f"{source._array.size}, index.numel() = {array.size}"
+        )
     n = input._array.size
     check_range(array, n, -n, lambda i: IndexError(f"out of range: tried to access index {i} on a tensor of {n} elements."))
     flat, places = F.where(array < 0, array + n, array).reshape(-1), []

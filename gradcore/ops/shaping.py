@@ -90,8 +90,6 @@ def view(self: Tensor, *sizes: Any, size: Any = None, dtype: Any = None) -> Tens
 
 def _viewed_as(self: Any, dtype: Any) -> Any:
     have, want = self._array.dtype.itemsize, dtype.itemsize
-    if dtype.numpy == self._array.dtype:
-        return self
     if have != want and self._array.ndim == 0:
         raise RuntimeError(
             f"self.dim() cannot be 0 to view {self.dtype._title} as {dtype._title} (different element sizes)"

@@ -52,8 +52,8 @@ class dtype:
     def __repr__(self) -> str:
         return f"torch.{self.name}"
 
-    def __reduce__(self) -> str:
-        return self.name
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return self.name if self.name != "complex32" else (_named, (self.name,))
 
     def to_complex(self) -> dtype:
         """Return the complex dtype whose parts are of this floating dtype (complex64 for bfloat16).
@@ -72,6 +72,12 @@ class dtype:
 
 
 _ALL: dict[str, dtype] = {}
+
+
+def _named(name: str) -> dtype:
+    return _ALL[name]
+
+
 _BY_NUMPY: dict[Any, dtype] = {}
 _NO_STORAGE = frozenset({"bfloat16", "complex32"})
 
@@ -221,12 +227,7 @@ def promote_types(type1: dtype, type2: dtype) -> dtype:
     Raises TypeError for what is not a dtype, RuntimeError for uint16, uint32 and uint64 with other
     integers or complex numbers.
     """
-    for position, each in enumerate((type1, type2), start=1):
-        if not isinstance(each, dtype):
-            raise TypeError(
-                f"promote_types(): argument 'type{position}' (position {position}) must be a dtype, "
-                f"not {type(each).__name__}"
-            )
+    type1, type2 = (as_dtype(each, op="promote_types") for each in (type1, type2))
     if type1 is type2:
         return type1
     low, high = sorted((type1, type2), key=lambda each: (_category(each), each.itemsize))

@@ -86,14 +86,20 @@ def _number_of(x: Value, op: Primitive, name: str) -> Any:
 
 def _computed(op: Primitive, kernel: Kernel, inputs: Sequence[Any], raw: Sequence[Any], params: dict[str, Any]) -> Any:
     """What the forward of `op` makes of raw inputs."""
-    before = kernel.F.noise()
     try:
-        kernel.F.quiet()
-        return kernel.forward(*raw, **params)
+        return _quietly(kernel.F, kernel.forward, *raw, **params)
     except Exception as error:
         raise errors.translated(op, inputs, error) from error
+
+
+def _quietly(F: Any, function: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
+    """What `function` returns, with floating-point warnings off; unlike the backend's, for any number of threads at once."""
+    before = F.noise()
+    try:
+        F.quiet()
+        return function(*args, **keywords)
     finally:
-        kernel.F.unquiet(before)
+        F.unquiet(before)
 
 
 # What makes inputs of several levels of transforms inputs of one, set where transforms are defined.
@@ -251,7 +257,7 @@ def _without_numbers(
         if any_tensor:
             # A forward of several steps must see an array: log(2.0), say, would be a strong float64.
             number = _as_kind(x, dtype)
-            out[i] = number if kernel.bare else host.quietly(kernel.F.full, (), number, dtype)
+            out[i] = number if kernel.bare else _quietly(kernel.F, kernel.F.full, (), number, dtype)
         else:
             out[i] = wrap(kernel.F.asarray(x, dtype))
     return out

@@ -292,7 +292,7 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
 def astype(x: Any, dtype: Any, copy: bool = False) -> Any:
     """Return `x` in another dtype; a complex array gives its real part to a real dtype."""
     if x.dtype.kind == "c" and np.dtype(dtype).kind not in "cb":
-        x = x.real
+        x, copy = x.real, True  # a part is a view
     return x.astype(dtype, copy=copy)
 
 

@@ -144,7 +144,8 @@ class Mersenne:
         """Return torch's serialised state."""
         with self._lock:
             inner = self._bits.state["state"]
-            head = _HEAD.pack(self.seed, _WORDS - inner["pos"] + 1, 1, inner["pos"])
+            seeded = inner["key"][0] == self.seed & 0xFFFFFFFF  # and never used
+            head = _HEAD.pack(self.seed, _WORDS - inner["pos"] + 1, 1, 0 if seeded else inner["pos"])
             words = inner["key"].astype("<u8").tobytes()
             kept = _NORMALS.pack(0.0, self._kept or 0.0, 0.0, self._kept is not None, 0.0)
             return bytes(head + words + kept)

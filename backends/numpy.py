@@ -45,24 +45,19 @@ from numpy.linalg import (
 )
 # isort: on
 
-from gradcore.backends import lapack, shared
+from gradcore.backends import shared
 from gradcore.backends.choices import relu, where
-from gradcore.backends.lapack import cholesky, ldl, ldl_solve, lstsq, svd
-from gradcore.backends.orders import argsort, argtop
 from gradcore.backends.repeats import broadcast_view
-from gradcore.backends.scans import cumsum
 from gradcore.backends.scatters import add_at, put_along_axis, starts, take_along_axis, take_at, take_cells
 from gradcore.backends.shared import argmax, argmin, convolution, matrix_transpose, reshape, squeeze, swapaxes, transpose
 from gradcore.backends.silence import noise, quiet, quietly, unquiet
-from gradcore.backends.special import erf, erfc, special
 from gradcore.backends.sums import sum
 
 name = "numpy"
 device_type = "cpu"
 Array = np.ndarray
 dtype = np.dtype
-_bind = partial(shared.bind, sys.modules[__name__])
-_bind_late = partial(shared.bind_late, sys.modules[__name__])
+_here: Any = sys.modules[__name__]
 _np: Any = np  # where the types of NumPy's overloads are too narrow
 _all = builtins.all  # `all` is the reduction below
 
@@ -259,7 +254,7 @@ def sigmoid(x: Any) -> Any:
     """Return 1 / (1 + exp(-x)): where exp overflows the quotient is 0, as it should be."""
     one = _UNIT.get(x.dtype)
     if one is None or x.ndim == 0:
-        return _any_sigmoid(x)
+        return _here._any_sigmoid(x)
     out = np.negative(x)
     np.exp(out, out)
     np.add(out, one, out)
@@ -317,7 +312,7 @@ owned = copy
 def astype(x: Any, dtype: Any, copy: bool = False) -> Any:
     """Return `x` in another dtype; a complex array gives its real part to a real dtype."""
     if x.dtype.kind == "c" and np.dtype(dtype).kind not in "cb":
-        x = x.real
+        x, copy = x.real, True  # a part is a view
     return x.astype(dtype, copy=copy)
 
 
@@ -363,33 +358,38 @@ def getitem(x: Any, index: Any) -> Any:
 setitem = operator.setitem
 
 
-# what shared.py writes over these
+# what other modules have, imported when it is first asked for
 
-_any_sigmoid: Any = None
-_run_rule: Any = None
-_bind_late("composed", """sigmoid=_any_sigmoid sigmoid_backward tanh_backward gelu_tanh gelu_tanh_backward silu silu_backward
-    leaky_relu leaky_relu_backward elu elu_backward log_sigmoid log_sigmoid_backward softplus softplus_backward softmax
-    softmax_backward log_softmax log_softmax_backward standardize destandardize affine cross_entropy cross_entropy_backward
-    columns image attend attend_backward dropout dropout_backward kept_places run_rule=_run_rule""")
-_bind_late("activations", "gelu gelu_backward")
-_bind_late("normalizing", "normalize normalize_backward")
-eliminate, solve_triangular = _bind(lapack.eliminate), _bind(lapack.solve_triangular)
-round_half_even = _bind(shared.round_half_even)
-quantile, median = _bind(shared.quantile), _bind(shared.median)
-full, ones = _bind(shared.full), _bind(shared.ones)
-zeros_like, ones_like = _bind(shared.zeros_like), _bind(shared.ones_like)
-full_like, empty_like = _bind(shared.full_like), _bind(shared.empty_like)
-broadcast_to = _bind(shared.broadcast_to)
-expand_dims = _bind(shared.expand_dims)
-moveaxis = _bind(shared.moveaxis)
-stack = _bind(shared.stack)
-storage_offset = _bind(shared.storage_offset)
-flat_storage = _bind(shared.flat_storage)
-as_strided = _bind(shared.as_strided)
-writable = _bind(shared.writable)
-sliding_window_view = _bind(shared.sliding_window_view)
-_spread = _bind(shared.spread)
-scatter_add = _bind(shared.scatter_add)
+_PARTS = shared.parts(
+    activations="gelu gelu_backward",
+    composed="""
+        affine attend attend_backward columns cross_entropy cross_entropy_backward destandardize dropout dropout_backward elu
+        elu_backward gelu_tanh gelu_tanh_backward image kept_places leaky_relu leaky_relu_backward log_sigmoid
+        log_sigmoid_backward log_softmax log_softmax_backward run_rule=_run_rule sigmoid=_any_sigmoid sigmoid_backward silu
+        silu_backward softmax softmax_backward softplus softplus_backward standardize tanh_backward
+    """,
+    lapack="cholesky eliminate ldl ldl_solve lstsq solve_triangular svd",
+    normalizing="normalize normalize_backward",
+    orders="argsort argtop",
+    scans="cumsum",
+    shared="""
+        as_strided broadcast_to empty_like expand_dims flat_storage full full_like median moveaxis ones ones_like quantile
+        random_integers random_normal random_poisson random_uniform round_half_even scatter_add sliding_window_view stack
+        storage_offset writable zeros_like
+    """,
+    special="erf erfc special",
+)
+
+
+def __getattr__(name: str) -> Any:
+    return shared.part(_here, _PARTS, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PARTS})
+
+
+_spread = partial(shared.spread, _here)
 
 
 def spread(x: Any, axis: Any, shape: Any, count: float = 1) -> Any:
@@ -408,7 +408,7 @@ _BLOCK = 1 << 16
 
 def run_rule(rule: Callable[..., None], sets: Any, names: tuple[str, ...], numbers: dict[str, Any]) -> None:
     """Let `rule` change each set of arrays but for their first, with `numbers` and those called `names` that end the set."""
-    _run_rule(rule, _blocks(sets) if not names else sets, names, numbers)
+    _here._run_rule(rule, _blocks(sets) if not names else sets, names, numbers)
 
 
 def _blocks(sets: Any) -> Any:
@@ -435,9 +435,3 @@ def generator(seed: int) -> Any:
 def random_permutation(generator: Any, n: int) -> Any:
     """Return the integers 0 ... n-1 in random order."""
     return generator.permutation(n)
-
-
-random_uniform = _bind(shared.random_uniform)
-random_normal = _bind(shared.random_normal)
-random_integers = _bind(shared.random_integers)
-random_poisson = _bind(shared.random_poisson)

@@ -8,6 +8,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from inspect import signature
 from types import ModuleType
 from typing import Any
 
@@ -28,20 +29,25 @@ def bind(module: ModuleType, function: Callable[..., Any]) -> Callable[..., Any]
     return functools.partial(function, module)
 
 
-def bind_late(module: ModuleType, part: str, names: str) -> None:
-    """Give the backend `module` functions of the module `part` beside this one, which is imported when one is first called.
+def parts(**names: str) -> dict[str, tuple[str, str]]:
+    """Return, by the names in a backend, the modules beside this of which `part` gets functions, and their names there.
 
-    `f=g` is the function `f` under the name `g`.
+    In what is listed for a module, `f=g` is its function `f` under the name `g`.
     """
-    for each in names.split():
-        name, _, alias = each.partition("=")
-        setattr(module, alias or name, functools.partial(_first_call, module, part, name, alias or name))
+    listed = [(module, *each.partition("=")) for module, several in names.items() for each in several.split()]
+    return {alias or name: (module, name) for module, name, _, alias in listed}
 
 
-def _first_call(module: ModuleType, part: str, name: str, alias: str, *args: Any, **options: Any) -> Any:
-    function = bind(module, getattr(import_module(f"{__package__}.{part}"), name))
-    setattr(module, alias, function)
-    return function(*args, **options)
+def part(backend: ModuleType, places: dict[str, tuple[str, str]], name: str) -> Callable[..., Any]:
+    """Import the function `name` and give it to `backend`, bound if it takes `F`. Raises AttributeError if there is none."""
+    if name not in places:
+        raise AttributeError(f"module '{backend.__name__}' has no attribute '{name}'")
+    module, own_name = places[name]
+    function: Callable[..., Any] = getattr(import_module(f"{__package__}.{module}"), own_name)
+    if "F" in signature(function).parameters:
+        function = bind(backend, function)
+    setattr(backend, name, function)
+    return function
 
 
 def is_narrow(x: Any, kinds: str = "fV") -> bool:

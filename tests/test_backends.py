@@ -46,7 +46,7 @@ def surface(module: ModuleType) -> dict[str, Any]:
     }
     return {
         name: value
-        for name, value in vars(module).items()
+        for name, value in ((name, getattr(module, name)) for name in dir(module))
         if not name.startswith("_") and name not in {*helpers, "nullcontext"} and not isinstance(value, ModuleType)
     }
 
@@ -431,3 +431,20 @@ def test_special_functions_do_without_scipy(monkeypatch: pytest.MonkeyPatch) -> 
 def test_shared_functions_know_no_array_library() -> None:
     modules = {value.__name__ for value in vars(shared).values() if isinstance(value, ModuleType)}
     assert modules.isdisjoint({"numpy", "cupy"})
+
+
+def test_what_most_programs_never_use_is_imported_when_asked_for() -> None:
+    late = {"gradcore.backends.lapack", "gradcore.backends.activations", "gradcore.backends.scans"}
+    code = f"""import sys, gradcore
+from gradcore.backends import numpy as host
+late = {late!r}
+assert not late & set(sys.modules), late & set(sys.modules)
+host.cholesky, host.gelu, host.cumsum
+assert late <= set(sys.modules)
+assert {{"cholesky", "gelu", "cumsum"}} <= set(vars(host))"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_an_unknown_function_is_said_to_be_none() -> None:
+    with pytest.raises(AttributeError, match=r"module 'gradcore\.backends\.numpy' has no attribute 'chol'"):
+        getattr(host, "cho" + "l")

@@ -116,13 +116,14 @@ class Capsule:
 
 
 class Pointer:
-    """Where an array begins."""
+    """Where an array begins. It keeps the memory, as CuPy's does, and not the array."""
 
     def __init__(self, array: ndarray) -> None:
+        self._host = array._host
         self.ptr: int = array._host.__array_interface__["data"][0]
         self.device_id = array._device
-        self.mem = array._block
-        self.array = array
+        self.mem = (array if array.base is None else array.base)._block
+        self.array = weakref.ref(array)
 
     def copy_from_host_async(self, mem: int, size: int, stream: Any = None) -> None:
         assert is_locked(mem), "copy_from_host_async: a device reads page-locked memory only"

@@ -88,8 +88,8 @@ def _all_arrays(args: Any) -> Iterator[ndarray]:
             yield x
         elif isinstance(x, (tuple, list)):
             yield from _all_arrays(x)
-        elif isinstance(x, Pointer):
-            yield x.array
+        elif isinstance(x, Pointer) and (array := x.array()) is not None:
+            yield array
         elif isinstance(x, np.ndarray) and "arrays" in (x.dtype.names or ()):
             known = {each.data.ptr: each for each in list(living.values())}
             yield from (known[int(address)] for address in np.unique(x["arrays"]) if int(address) in known)

@@ -20,16 +20,20 @@ from tests.test_checkpoint import check_same, leaf
 def test_the_schedule_is_optimal() -> None:
     # By dynamic programming over all first places, for every small case.
     best: dict[tuple[int, int], int] = {}
+    stored: dict[tuple[int, int], int] = {}
     for slots in range(1, 8):
         for n in range(1, 60):
             if slots == 1:
-                best[n, slots] = n * (n - 1) // 2
+                best[n, slots] = stored[n, slots] = n * (n - 1) // 2
             elif n == 1:
-                best[n, slots] = 0
+                best[n, slots] = stored[n, slots] = 0
             else:
                 best[n, slots] = min(m + best[n - m, slots - 1] + best[m, slots] for m in range(1, n))
                 m = advance(n, slots)
                 assert best[n, slots] == m + best[n - m, slots - 1] + best[m, slots], (n, slots, m)
+                # What is stored on the way to the end need not be reached again.
+                stored[n, slots] = min(stored[n - m, slots - 1] + best[m, slots] for m in range(1, n))
+                assert stored[n, slots] == stored[n - m, slots - 1] + best[m, slots], (n, slots, m)
             assert cost(n, slots) == best[n, slots]
     assert repetitions(10_000, 100) == 3
 

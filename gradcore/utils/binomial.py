@@ -29,8 +29,9 @@ def advance(n: int, slots: int) -> int:
     if slots == 1:
         return n - 1
     r = repetitions(n, slots)
-    # Any m that leaves neither part more than r, or fewer than r - 1, repetitions can do is optimal.
-    return max(n - comb(slots - 1 + r, slots - 1), comb(slots + r - 2, slots), 1)
+    # Any m that leaves neither part more than r, or fewer than r - 1, repetitions can do is optimal. The greatest stores the
+    # last state of a first run nearest to its end.
+    return min(n - comb(slots + r - 2, slots - 1), comb(slots + r - 1, slots))
 
 
 def cost(n: int, slots: int) -> int:

@@ -158,6 +158,12 @@ class _Place:
     def __init__(self, frame: _Frame, index: int) -> None:
         self.frame, self.index = frame, index
 
+    def among(self, found: dict[int, _Found]) -> _Found:
+        """What stands here, taken out of what was computed again."""
+        if self.index not in found:
+            raise self.frame.saved_less(max(found, default=-1) + 1)
+        return found.pop(self.index)
+
 
 class _Argument:
     """An argument of the function for its second run. One that needs a gradient goes through the hooks around, if any."""
@@ -250,13 +256,17 @@ class _Frame:
         except _Stop:
             pass
         if self.check and count != len(self.places):
-            raise self._differs(
-                "A different number of tensors was saved during the original forward and recomputation.\n"
-                f"Number of tensors saved during forward: {len(self.places)}\n"
-                f"Number of tensors saved during recomputation: {count}",
-                log,
-            )
+            raise self.saved_less(count, log)
         return found
+
+    def saved_less(self, count: int, log: list[str] | None = None) -> CheckpointError:
+        """The second run saved `count` tensors only."""
+        return self._differs(
+            "A different number of tensors was saved during the original forward and recomputation.\n"
+            f"Number of tensors saved during forward: {len(self.places)}\n"
+            f"Number of tensors saved during recomputation: {count}",
+            log,
+        )
 
     def _differs(self, how: str, log: list[str] | None) -> CheckpointError:
         name = getattr(self.function, "__name__", repr(self.function))
@@ -301,10 +311,10 @@ def _unpack(place: _Place) -> Value:
     frame = place.frame
     found = sweeps.found()
     if found is None:  # somebody looks at what a node saved
-        return _untouched(frame.recompute()[place.index])
+        return _untouched(place.among(frame.recompute()))
     if frame not in found or place.index not in found[frame]:
         found[frame] = frame.recompute()
-    return _untouched(found[frame].pop(place.index))
+    return _untouched(place.among(found[frame]))
 
 
 def _untouched(found: _Found) -> Value:

@@ -372,7 +372,7 @@ if _TYPE_CHECKING:
 # The operations. Namespaces, and what most programs never use or not at once, are imported when they are first asked for.
 globals().update(ops.functions[""])
 
-_NAMESPACES = {"cuda", "fft", "func", "library", "linalg", "masked", "nn", "optim", "random", "special", "utils"}
+_NAMESPACES = {"cuda", "fft", "func", "library", "linalg", "masked", "nn", "optim", "random", "special", "testing", "utils"}
 _LATER = {
     "autograd.anomaly_mode": "is_anomaly_check_nan_enabled is_anomaly_enabled",
     "autograd.held": "memory",

@@ -34,7 +34,7 @@ def test_every_function_is_found_in_its_namespace() -> None:
 
 NAMESPACES = (
     "", "autograd", "cuda", "fft", "func", "linalg", "masked", "nn", "nn.functional", "nn.init", "nn.utils", "optim",
-    "optim.lr_scheduler", "special", "utils.data",
+    "optim.lr_scheduler", "special", "testing", "utils.data",
 )  # fmt: skip
 
 

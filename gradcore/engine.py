@@ -20,9 +20,8 @@ from gradcore.recorder.around import observed as entered
 from gradcore.recorder.around import observers as observers
 from gradcore.recorder.hooks import LeafHooks, add_hook, after_accumulation, before_accumulation
 from gradcore.recorder.inplace import retainer, store, target
-from gradcore.recorder.record import cast
+from gradcore.recorder.record import cast, copied
 from gradcore.recorder.value import Value, meta, result_type, wrap
-from gradcore.size import Size
 
 _landing = threading.Lock()
 noise, quiet, unquiet = host.noise, host.quiet, host.unquiet
@@ -213,7 +212,7 @@ def seeds(
             seed = _ones.get((array.dtype, array.shape)) if type(array) is host.Array else None
             if seed is None:
                 seed = _one(i, array)
-            cotangents.append(wrap(seed) if traced else seed)
+            cotangents.append(wrap(of(seed).copy(seed)) if traced else seed)
         else:
             _check_seed(i, t, given)
             g = given if given._array.dtype == t._array.dtype else cast(given, t._array.dtype)
@@ -246,10 +245,7 @@ def _check_seed(i: int, t: Value, g: Any) -> None:
     if not isinstance(g, Value):
         raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__} (gradient {i})")
     if g._array.shape != t._array.shape:
-        raise RuntimeError(
-            f"Mismatch in shape: grad_output[{i}] has a shape of {Size(g._array.shape)} and output[{i}] has a shape of "
-            f"{Size(t._array.shape)}."
-        )
+        raise errors.shape_of_seed(g, t, i)
     if (g._array.dtype.kind == "c") != (t._array.dtype.kind == "c"):
         raise RuntimeError(
             f"For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: "
@@ -271,10 +267,7 @@ def _own(t: Value, c: Any) -> Any:
     F = of(c)  # a cotangent may be of a transform though the tensor is not
     retains = t._meta is not None and t._meta.retains  # and then a view in place may have reshaped it
     if c.shape != t._array.shape and not retains:
-        raise RuntimeError(
-            f"a gradient of shape {list(c.shape)} arrived at a tensor of shape {list(t._array.shape)}: the rule of the "
-            "operation that used it is wrong"
-        )
+        raise errors.shape_of_gradient(c, t._array, "tensor")
     if c.dtype != t._array.dtype and not hasattr(t, "_grad_dtype"):  # which it has been given on the way
         return F.astype(F.real(c) if c.dtype.kind == "c" and t._array.dtype.kind != "c" else c, t._array.dtype)
     return F.owned(c)
@@ -293,11 +286,15 @@ def accumulate(t: Value, c: Any, owned: bool) -> None:
 def _first(t: Value, c: Any, owned: bool) -> Any:
     """The gradient of `t` that the cotangent `c` is by itself; nobody else holds it if it is `owned`."""
     array = t._array
-    if owned and type(c) is type(array) and c.dtype is array.dtype and c.base is None and c.shape == array.shape:
+    fits = owned and type(c) is type(array) and c.dtype is array.dtype and c.base is None and c.shape == array.shape
+    if fits and (c.flags.c_contiguous or c.strides == array.strides):
         made: Any = new(result_type[0])  # `wrap`, without the call
         made._array, made._node, made._meta = c, None, None
         return made
-    return c if isinstance(c, Value) else wrap(_own(t, c))
+    if isinstance(c, Value):
+        for_leaf = type(t._node) is Leaf
+        return copied(c, for_leaf, not for_leaf or c._array.strides == array.strides)
+    return wrap(_own(t, c))
 
 
 Ready = tuple[Value, Value | None, Value | None, Any, Any]
@@ -311,6 +308,8 @@ def _ready(t: Value, c: Any, owned: bool) -> Ready:
     kept: Any = t._grad
     if kept is None:
         return t, None, _first(t, c, owned), None, c
+    if c.shape != kept._array.shape:
+        raise errors.shape_of_gradient(c, kept._array, ".grad")
     if isinstance(c, Value):
         return t, kept, kept + c, None, c
     if kept._node is not None:
@@ -336,7 +335,7 @@ def _commit(ready: Sequence[Ready]) -> None:
                     else:
                         try:
                             array += c
-                        except TypeError:
+                        except (TypeError, ValueError):  # of another kind of array, or of a view that repeats elements
                             array = None
                         if array is kept._array:  # type: ignore[union-attr]
                             written += [array]
@@ -362,7 +361,7 @@ def _add(t: Value, c: Any) -> None:
     assert kept is not None
     try:
         array += c
-    except TypeError:
+    except (TypeError, ValueError):
         array = c + array
     with modes.no_grad():
         store(kept, wrap(array), "accumulation into .grad")

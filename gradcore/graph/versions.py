@@ -15,6 +15,19 @@ from gradcore.graph.node import stamps
 newest: list[int] = [0]
 
 
+class Own:
+    """A version counter of a tensor's own, which others of the same memory do not share.
+
+    A silent one is the only note that writes through the tensor leave: `x.data`. Else saved values are checked, too.
+    """
+
+    __slots__ = ("count", "silent")
+
+    def __init__(self, count: int, silent: bool) -> None:
+        self.count = count
+        self.silent = silent
+
+
 class Write:
     """The in-place writes of one storage: how many, the last one's stamp, and what made it."""
 
@@ -30,8 +43,8 @@ class Write:
 _writes: dict[int, Write] = {}
 
 
-def bump(storage: Any, by: str) -> None:
-    """Note an in-place write of `storage` by the operation `by`."""
+def bump(storage: Any, by: str, counted: int = 1) -> None:
+    """Note an in-place write of `storage` by the operation `by`; 0 is for one that counts elsewhere."""
     # Another thread may come in between wherever something is called, and only there: a lock would cost more than all this.
     stamp = next(stamps)
     if stamp < newest[0]:
@@ -41,7 +54,7 @@ def bump(storage: Any, by: str) -> None:
     if write is None:
         write = Write(stamp, by, weakref.ref(storage, partial(_writes.pop, key)))  # in C, where no Ctrl-C is swallowed
         write = _writes.setdefault(key, write)
-    write.count += 1
+    write.count += counted
     if stamp <= write.stamp:
         write.stamp = stamp
         write.by = by

@@ -106,7 +106,7 @@ def view_as_complex(input: Tensor) -> Any:
     if not array.ndim or array.shape[-1] != 2:
         raise RuntimeError(f"Tensor must have a last dimension of size 2 (view_as_complex got {list(array.shape)})")
     steps = [step // array.itemsize for step in array.strides]
-    if steps[-1] != 1:
+    if steps[-1] != 1 and array.size:
         raise RuntimeError("Tensor must have a last dimension with stride 1 (view_as_complex)")
     if any(step % 2 for step, n in zip(steps[:-1], array.shape[:-1], strict=True) if n > 1):
         raise RuntimeError("Tensor must have a stride divisible by 2 for all but last dimension (view_as_complex)")

@@ -39,20 +39,35 @@ def __deepcopy__(self: Tensor, memo: dict[Any, Any]) -> Tensor:
     return out
 
 
-def _copied(x: Tensor, blocks: dict[int, tuple[Any, Any]]) -> Any:
+def _copied(x: Tensor, blocks: dict[int, list[tuple[Any, Any]]]) -> Any:
     """A copy of the array of `x`, within a copy of what it is a view of; in the same layout if that leaves no gaps."""
     array, view = x._array, None if x._meta is None else x._meta.view
     F, whole = of(array), array if view is None else view.original
     if hasattr(F, "interpreter"):  # arrays of a transform have no layout
         return F.owned(array)
-    if id(whole) not in blocks:
-        blocks[id(whole)] = whole, F.astype(whole, whole.dtype, copy=True)
-    block = blocks[id(whole)][1]
-    start = F.address(array) - F.address(whole)
+    made = blocks.setdefault(id(F.storage(whole)), [])  # of one storage, which these keep
+    found = next((pair for pair in made if _within(F, array, pair[0])), None)
+    if found is None:
+        found = whole, F.astype(whole, whole.dtype, copy=True)
+        made.append(found)
+    whole, block = found
     if block.strides != whole.strides or min(array.strides, default=0) < 0:
         return F.owned(array)
     strides = [s // array.itemsize for s in array.strides]
+    start = F.address(array) - F.address(whole)
     return F.as_strided(block.view(array.dtype), array.shape, strides, start // array.itemsize)
+
+
+def _within(F: Any, part: Any, whole: Any) -> bool:
+    """Whether the memory of `part` is among that of `whole`."""
+    start = int(F.address(part) - F.address(whole))
+    return start >= 0 and start + _extent(part) <= _extent(whole)
+
+
+def _extent(array: Any) -> int:
+    """The bytes from the first element to the end of the last."""
+    steps = sum((n - 1) * step for n, step in zip(array.shape, array.strides, strict=True))
+    return int(array.itemsize + steps) if array.size else 0
 
 
 def __reduce_ex__(self: Tensor, protocol: Any) -> Any:

@@ -17,6 +17,7 @@ from gradcore.primitives import counting as c
 from gradcore.primitives import reductions as r
 from gradcore.primitives import sorting as s
 from gradcore.primitives.comparison import equal, logical_and, logical_not
+from gradcore.primitives.conversion import copy
 from gradcore.primitives.elementwise import divide, multiply
 from gradcore.primitives.indexing import getitem, select
 from gradcore.primitives.selection import minimum, where
@@ -232,7 +233,7 @@ def _histogram_edges(x: Tensor, bins: Any, range: Any) -> Any:
             raise RuntimeError(
                 f"torch.histogramdd: bins tensor should have one dimension, but got {bins._array.ndim} dimensions"
             )
-        return bins
+        return copy(wrap(bins._array))
     if bins <= 0:
         raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
     low, high = (0.0, 0.0) if range is None else range
@@ -320,6 +321,19 @@ def histogram(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | N
 # -- distinct elements ------------------------------------------------------------------------------------
 
 
+def _along(input: Tensor, dim: int) -> int:
+    """`dim` counted from the front. Raises RuntimeError for slices without elements."""
+    shape = input._array.shape
+    axis = arguments.axis(dim, len(shape))
+    if 0 in shape[:axis] + shape[axis + 1 :]:
+        raise RuntimeError(
+            f"There are 0 sized dimensions, and they aren't selected, so unique cannot be applied (dim {dim})"
+            if shape[axis]
+            else f"Number of zero sized dimensions is more than one, so unique cannot be applied (shape {list(shape)})"
+        )
+    return axis
+
+
 def _chosen(found: tuple[Tensor, ...], return_inverse: bool, return_counts: bool) -> Any:
     values, inverse, counts = found
     wanted = (values, *((inverse,) if return_inverse else ()), *((counts,) if return_counts else ()))
@@ -341,7 +355,7 @@ def unique(
     need_tensor(input, "unique")
     if dim is None and not return_inverse and not return_counts:
         return c.distinct(input)
-    axis = None if dim is None else arguments.axis(dim, input._array.ndim)
+    axis = None if dim is None else _along(input, dim)
     return _chosen(c.unique(input, axis=axis), return_inverse, return_counts)
 
 
@@ -351,5 +365,5 @@ def unique_consecutive(
 ) -> Any:
     """Return the elements, or the slices along `dim`, unlike the one before; the rest as `unique`."""
     need_tensor(input, "unique_consecutive")
-    axis = None if dim is None else arguments.axis(dim, input._array.ndim)
+    axis = None if dim is None else _along(input, dim)
     return _chosen(c.unique_runs(input, axis=axis), return_inverse, return_counts)

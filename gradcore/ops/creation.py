@@ -181,7 +181,7 @@ def asarray(
         made: Tensor = _tensor_to(obj, wanted, device)
         if copy is False and made is not obj:
             raise ValueError(f"can't alias a tensor of {dtypes.of(obj._array.dtype)} into {wanted} or onto {device}.")
-        if not grad:
+        if not grad and made.requires_grad:
             made = made.detach()
         if copy and (made is obj or made._array is obj._array):
             made = made.clone()
@@ -215,15 +215,21 @@ def from_numpy(ndarray: Any) -> Tensor:
 
 @op(method=False)
 def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
-    """Return a Tensor that shares the memory of an object with `__dlpack__`. Raises RuntimeError for
-    others."""
+    """Return a Tensor that shares the memory of an object with `__dlpack__`, or of a capsule, which can be used once.
+
+    With another `device` or `copy=True`, of a copy. Raises RuntimeError for anything else, as for a used capsule.
+    """
     if isinstance(ext_tensor, Value):
         ext_tensor = ext_tensor._array
+    if type(ext_tensor).__name__ == "PyCapsule":
+        from gradcore.ops.capsules import Held
+
+        ext_tensor = Held(ext_tensor)
     if not hasattr(ext_tensor, "__dlpack__"):
         raise RuntimeError(f"from_dlpack(): expected an object with __dlpack__, got {type(ext_tensor).__name__}")
     kind = ext_tensor.__dlpack_device__()[0]
     F = devices.backend("cpu" if kind in _HOST_KINDS else "cuda")
-    array = F.from_dlpack(ext_tensor)
+    array = ext_tensor.taken(F) if hasattr(ext_tensor, "taken") else F.from_dlpack(ext_tensor)
     dtypes.of(array.dtype)
     if device is not None:
         array = moved(array, *place(device))

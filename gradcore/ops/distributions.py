@@ -72,6 +72,8 @@ def normal(
     array = tensors[0]._array
     F = of(array)
     if isinstance(std, Value):
+        if std._array.dtype.kind == "c":
+            raise RuntimeError("normal expects standard deviation to be non-complex")
         if std._array.size and not bool(F.to_host(F.all(std._array >= 0))):
             raise RuntimeError("normal expects all elements of std >= 0.0")
     elif std < 0:

@@ -47,6 +47,8 @@ def einsum(*args: Any) -> Tensor:
     made, labels = _summed(made, labels, set(output))
     present = tuple(label for label in output if label in labels)
     made = permuted(made, tuple(labels.index(label) for label in present))
+    if made is operands[0]:  # torch's result is a view
+        made = s.transpose(made, axes=tuple(range(len(present))))
     if len(operands) > 1 and any(a not in output for term in terms for a in term):  # a product, viewed
         relabel(made, "ViewBackward0", operands)
     return made

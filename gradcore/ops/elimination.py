@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore.backends import of
 from gradcore.graph.modes import is_grad_enabled
 from gradcore.ops.arguments import need_tensor
+from gradcore.ops.conversion import contiguous
 from gradcore.ops.filling import empty
 from gradcore.ops.linalg import adjoint, check_floating, check_matrices, solved
 from gradcore.ops.products import matmul
@@ -111,7 +112,7 @@ def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoin
     check_matrices(B, name, square=False, letter="B")
     need_tensor(pivots, name, "pivots")
     if not left:
-        return _adjoint(lu_solve(LU, pivots, _adjoint(B), adjoint=not adjoint))
+        return contiguous(_adjoint(lu_solve(LU, pivots, _adjoint(B), adjoint=not adjoint)))
     n = LU._array.shape[-1]
     P = p.permutation_of(pivots, size=n, dtype=LU._array.dtype)
     axes = (LU._array.ndim - 2, LU._array.ndim - 1)

@@ -45,9 +45,9 @@ def embedding(
             "embedding)"
         )
     if padding_idx is not None:
-        if not -rows <= padding_idx < rows:
+        if not -rows <= padding_idx < (rows or 1):
             raise AssertionError("Padding_idx must be within num_embeddings")
-        padding_idx %= rows
+        padding_idx %= rows or 1
     check_range(input, rows)
     if max_norm is not None:
         renormalize(weight, input, float(max_norm), float(norm_type))

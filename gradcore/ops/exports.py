@@ -45,7 +45,8 @@ def numpy(self: Tensor, *, force: bool = False) -> Any:
     array = self._array
     while hasattr(array, "exported"):  # of a transform
         array = array.exported()
-    return of(array).to_host(array)
+    F = of(array)
+    return F.to_host(array) if force else F.writable(array)  # also of a view that repeats elements
 
 
 def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> Any:

@@ -19,6 +19,7 @@ from gradcore.ops.ordering import roll
 from gradcore.ops.registry import op
 from gradcore.primitives import fourier as p
 from gradcore.primitives.complex_parts import conj
+from gradcore.primitives.conversion import copy
 from gradcore.primitives.fourier import SAME_FACTOR
 from gradcore.primitives.indexing import basic_getitem
 from gradcore.primitives.padding import pad
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 Sizes = tuple[int, ...]
 
 _of_real = {False: renamed(p.fft, "FftR2C"), True: renamed(p.fft, "Conj")}  # by whether it is the inverse
+_untransformed = renamed(copy, "FftC2C")
 _conj = renamed(conj, "Conj")
 _conj_physical = renamed(conj, "ConjPhysical")
 
@@ -117,7 +119,7 @@ def _fft(x: Any, s: Any, dim: Any, norm: str | None, name: str, *, inverse: bool
     x = _resized(x, axes, sizes)
     one = name in ("fft", "ifft") and x._array.dtype.kind == "f"
     if not axes:
-        return _complex(x)
+        return _untransformed(_complex(x))
     return (_of_real[inverse] if one else p.fft)(x if one else _complex(x), axes=axes, inverse=inverse, norm=norm)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore.graph import modes
 from gradcore.ops.arguments import need_tensor
+from gradcore.ops.conversion import contiguous
 from gradcore.ops.extrema import argmax
 from gradcore.ops.registry import op
 from gradcore.ops.sampling import drawn_like, exponential
@@ -31,7 +32,7 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
     if eps != 1e-10:
         warn("`eps` parameter is deprecated and has no effect.")
     with modes.no_grad():
-        noise: Any = e.negative(log(wrap(drawn_like(logits, "gumbel_softmax", exponential(1.0), None))))
+        noise: Any = e.negative(log(wrap(drawn_like(contiguous(logits), "gumbel_softmax", exponential(1.0), None))))
     soft: Any = softmax((logits + noise) / tau, dim)
     if not hard:
         return soft  # type: ignore[no-any-return]

@@ -68,6 +68,8 @@ def pinverse(input: Tensor, rcond: Any = 1e-15) -> Tensor:
 def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None) -> Tensor:
     """Return how many singular values are above `atol` and `rtol` times the largest; `tol` is an old name of `atol`."""
     check_matrices(A, "torch.linalg.matrix_rank", square=False, letter="input")
+    if A._array.dtype.kind in "biu":
+        raise RuntimeError(f"torch.linalg.matrix_rank: integers have no tolerance. Got {A.dtype}; convert it by .float()")
     if not A._array.size:
         return wrap(of(A._array).zeros(A._array.shape[:-2], "int64"))  # type: ignore[no-any-return]
     low, relative = _tolerances(A, atol, rtol) if tol is None else _tolerances(A, tol, 0.0)
@@ -81,6 +83,8 @@ def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: An
 def cond(A: Tensor, p: Any = None) -> Tensor:
     """Return the condition number in the norm `p`, which is any of `matrix_norm`'s; None means 2."""
     check(A, "linalg.cond", square=False)
+    if not A._array.size and p != "nuc":
+        return sum(e.absolute(A), (-2, -1))
     if p is None or p in (2, -2):
         values = svdvals(A)
         largest, smallest = amax(values, -1), amin(values, -1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gradcore import dtypes
 from gradcore.backends import of
@@ -32,12 +32,28 @@ if TYPE_CHECKING:
 
 
 def check_floating(x: Tensor, name: str) -> None:
-    """Raise RuntimeError for integers and for the 16-bit dtypes, for which there is no LAPACK."""
+    """Raise RuntimeError or NotImplementedError for integers and for the 16-bit dtypes, for which there is no LAPACK."""
     dtype = dtypes.of(x._array.dtype)
-    if not (dtype.is_floating_point or dtype.is_complex):
+    is_number = dtype.is_floating_point or dtype.is_complex
+    if name in _KERNELS and (dtype.itemsize == 2 if is_number else name in _LET_IN):
+        raise NotImplementedError(
+            f"\"{_KERNELS[name]}\" not implemented for '{dtype._title}' ({name}: convert it to float32 or float64)"
+        )
+    if not is_number:
         raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {dtype._title}")
     if dtype.itemsize == 2:
         raise RuntimeError(f"{name}: Low precision dtypes not supported. Got {dtype._title}")
+
+
+# What torch's kernels are called that refuse a dtype by themselves, and functions that leave integers to them, too.
+_KERNELS: Final = {
+    "cholesky": "cholesky_cpu", "linalg.cholesky": "cholesky_cpu", "cholesky_solve": "cholesky_solve_cpu",
+    "linalg.eig": "linalg_eig_out_cpu", "linalg.eigh": "linalg_eigh_cpu", "linalg.svd": "linalg_svd_cpu",
+    "linalg.cond": "linalg_svd_cpu", "linalg.qr": "geqrf_cpu", "linalg.det": "lu_cpu", "linalg.solve": "lu_cpu",
+    "linalg.lu": "lu_cpu", "linalg.lu_factor": "lu_cpu", "torch.linalg.ldl_factor_ex": "ldl_factor_kernel_cpu",
+    "linalg.solve_triangular": "triangular_solve_cpu",
+}  # fmt: skip
+_LET_IN: Final = frozenset({"cholesky", "linalg.eigh", "linalg.lu", "linalg.lu_factor", "linalg.solve_triangular"})
 
 
 def check_matrices(A: Any, name: str, *, square: bool = True, letter: str = "A") -> None:
@@ -214,24 +230,24 @@ def _triangle(x: Tensor, upper: bool) -> Tensor:
 
 
 @op(out=True, node="CholeskySolve")
-def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
-    """Solve A X = B with the triangular factor `L` of A, A = L L^H, or A = L^H L if `upper`."""
-    for x, name in ((B, "b"), (L, "u")):
+def cholesky_solve(input: Tensor, input2: Tensor, upper: bool = False) -> Tensor:
+    """Solve A X = `input` with the triangular factor L = `input2` of A, A = L L^H, or A = L^H L if `upper`."""
+    for x, name in ((input, "b"), (input2, "u")):
         need_tensor(x, "cholesky_solve", name)
         if x._array.ndim < 2:
             raise RuntimeError(f"{name} should have at least 2 dimensions, but has {x._array.ndim} dimensions instead")
-    check_matrices(L, "cholesky_solve")
-    factor = _triangle(L, upper)
+    check_matrices(input2, "cholesky_solve")
+    factor = _triangle(input2, upper)
     turned = adjoint(factor)
     first, second = (turned, factor) if upper else (factor, turned)
-    return solved(second, solved(first, B, True, "cholesky_solve"), True, "cholesky_solve")
+    return solved(second, solved(first, input, True, "cholesky_solve"), True, "cholesky_solve")
 
 
 @op(out=True, node="CholeskyInverse")
-def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
-    """Invert A from its triangular factor `L`, A = L L^H, or A = L^H L if `upper`. Raises LinAlgError for a zero pivot."""
-    check_matrices(L, "cholesky_inverse")
-    factor = _triangle(L, upper)
+def cholesky_inverse(input: Tensor, upper: bool = False) -> Tensor:
+    """Invert A from its triangular factor L, A = L L^H, or A = L^H L if `upper`. Raises LinAlgError for a zero pivot."""
+    check_matrices(input, "cholesky_inverse", letter="L")
+    factor = _triangle(input, upper)
     inverse = attempt("cholesky_inverse", _SINGULAR, p.inv, factor)
     turned = adjoint(inverse)
     return products.matmul(inverse, turned) if upper else products.matmul(turned, inverse)  # type: ignore[no-any-return]

@@ -90,7 +90,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     n = source._array.size
     check_range(place, n, -1, lambda i: RuntimeError("Number of elements of source < number of ones in mask"))
     if not n:
-        return input if place.size == 0 else expand_to(c.copy(input), chosen.shape)
+        return expand_to(c.copy(input), chosen.shape)  # type: ignore[no-any-return]
     values = p.getitem(reshape_to(source, (n,)), index=(F.maximum(place, 0),))
     return _masked_scatter(mask, values, input)  # type: ignore[no-any-return]
 

@@ -91,7 +91,7 @@ def multi_dot(tensors: Sequence[Tensor]) -> Tensor:
 def chain_matmul(*matrices: Tensor) -> Tensor:
     """Multiply matrices: `linalg.multi_dot`."""
     need_tensor(matrices[0], "chain_matmul", "matrices")
-    return multi_dot(matrices) if len(matrices) > 1 else matrices[0]
+    return multi_dot(matrices) if len(matrices) > 1 else conversion.copy(matrices[0])
 
 
 @op(namespace="linalg", method=False, out=True, node="LinalgCross")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore import dtypes
 from gradcore.ops import arguments
 from gradcore.ops.arguments import converted, need_tensor, python_number
+from gradcore.ops.conversion import contiguous
 from gradcore.ops.extrema import amax, amin
 from gradcore.ops.factorizations import svdvals
 from gradcore.ops.ordering import movedim
@@ -155,7 +156,7 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
         raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {n} dimensions")
     if maxnorm < 0:
         raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
-    axis = arguments.axis(dim, n)
+    axis, x = arguments.axis(dim, n), contiguous(x)
     others = tuple(i for i in range(n) if i != axis)
     beyond = compare.greater(vector_norm(x.detach(), p, others, True), maxnorm)
     size = vector_norm(choose.where(beyond, x, 1.0), p, others, True)  # what is NaN is no part of the derivative

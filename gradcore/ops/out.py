@@ -9,7 +9,7 @@ from gradcore import dtypes
 from gradcore.backends import of
 from gradcore.graph import modes
 from gradcore.recorder.caller import warn
-from gradcore.recorder.inplace import bump, receive, refuse_overlap, write
+from gradcore.recorder.inplace import bump, receive, refuse_inference, refuse_overlap, write
 from gradcore.recorder.value import Value
 
 
@@ -32,6 +32,7 @@ def put_out(
     for into in outs:
         if not isinstance(into, Value):
             raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(into).__name__}")
+        refuse_inference(into, f"{name}(out=)")
     given = [*args, *keywords.values()]
     lists = [xs for xs in given if isinstance(xs, (tuple, list))]
     inputs = [x for x in (*given, *(x for xs in lists for x in xs)) if isinstance(x, Value)]

@@ -11,6 +11,7 @@ from gradcore.ops.registry import label, op
 from gradcore.primitives import padding as p
 from gradcore.primitives.conversion import copy
 from gradcore.primitives.indexing import basic_getitem
+from gradcore.recorder.views import is_view
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
@@ -103,6 +104,8 @@ def _repeated(x: Any, widths: Widths, mode: str, node: str) -> Tensor:
         out = _cut(out, [(min(b, 0), min(a, 0)) for b, a in widths])
     if out is x:
         return copy(x)  # type: ignore[no-any-return]
+    if is_view(out):  # nothing but cut off
+        out = copy(out)
     label(out, node, (x,))
     return out  # type: ignore[no-any-return]
 

@@ -10,8 +10,10 @@ from gradcore import dtypes
 from gradcore.ops.arguments import axis, need_tensor
 from gradcore.ops.registry import functions, op
 from gradcore.primitives import shape as s
+from gradcore.primitives.conversion import copy
 from gradcore.primitives.convolution import columns, image
 from gradcore.primitives.windows import Sizes, Window
+from gradcore.recorder.views import is_view
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
@@ -149,7 +151,7 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
         )
     dealt = (shape[0], groups, shape[1] // groups, *shape[2:])
     axes = (0, 2, 1, *range(3, len(dealt)))
-    return s.reshape(s.transpose(s.reshape(input, shape=dealt), axes=axes), shape=shape)  # type: ignore[no-any-return]
+    return _dealt(s.transpose(s.reshape(input, shape=dealt), axes=axes), shape)
 
 
 def _image(name: str, x: Any) -> tuple[int, ...]:
@@ -165,7 +167,13 @@ def _image(name: str, x: Any) -> tuple[int, ...]:
 def _moved(x: Any, split: Sizes, order: Sizes, joined: Sizes) -> Tensor:
     lead = len(split) - 5
     axes = (*range(lead), *(lead + a for a in order))
-    return s.reshape(s.transpose(s.reshape(x, shape=split), axes=axes), shape=joined)  # type: ignore[no-any-return]
+    return _dealt(s.transpose(s.reshape(x, shape=split), axes=axes), joined)
+
+
+def _dealt(x: Any, shape: Sizes) -> Tensor:
+    """The elements of `x` one after the other in `shape`, in memory of their own even if they lie so already."""
+    out = s.reshape(x, shape=shape)
+    return copy(out) if is_view(out) else out  # type: ignore[no-any-return]
 
 
 native_channel_shuffle = functions["nn.functional"]["native_channel_shuffle"] = channel_shuffle

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from gradcore.tensor import Tensor
 
 
-def _places(x: Any) -> tuple[Any, ...]:
-    array = x._array
-    return tuple(of(array).nonzero(array if array.ndim else array.reshape(1)))
+def _places(x: Any) -> Any:
+    """The positions, a row for each dimension; one row for a 0-d tensor."""
+    array, F = x._array, of(x._array)
+    return F.stack(F.nonzero(array if array.ndim else array.reshape(1)), 0)
 
 
 @op(out=True)
@@ -31,11 +32,8 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     return _rows(input, places)
 
 
-def _rows(x: Any, places: tuple[Any, ...]) -> Any:
-    F, ndim = of(x._array), x._array.ndim
-    if not ndim:
-        return wrap(F.zeros((places[0].size, 0), "int64"))
-    return wrap(F.stack(places, 1))
+def _rows(x: Any, places: Any) -> Any:
+    return wrap(places.T if x._array.ndim else places[:0].T)
 
 
 @op(out="exact")
@@ -44,6 +42,8 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     if size < 0:
         raise RuntimeError("nonzero_static: 'size' must be an non-negative integer")
     shape, n = input._array.shape, input._array.size
+    if not n:
+        return input.new_full((size, len(shape)), fill_value, dtype=dtypes.int64)  # type: ignore[no-any-return]
     found = input.reshape(n) != 0
     order = found.logical_not().to(dtypes.uint8).argsort(stable=True)[:size]  # what is found comes first; nothing is read
     places = [order // math.prod(shape[d + 1 :]) % shape[d] for d in range(len(shape))]

@@ -4,6 +4,7 @@ here. It must not know any derivative."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from gradcore import backends, dtypes, layouts
@@ -134,9 +135,30 @@ def result_type(tensor1: Any, tensor2: Any) -> dtypes.dtype:
 
 
 @op(function=False)
-def dim_order(input: Tensor) -> tuple[int, ...]:
-    """Return the dimensions from the outermost to the innermost in memory."""
+def dim_order(input: Tensor, *, ambiguity_check: Any = False) -> tuple[int, ...]:
+    """Return the dimensions from the outermost to the innermost in memory.
+
+    With `ambiguity_check`, RuntimeError is raised if there is another order, unless exactly one of the formats that are
+    listed there is that of the memory. Raises TypeError for a list of anything else.
+    """
+    formats = ambiguity_check if isinstance(ambiguity_check, list) else []
+    if not isinstance(ambiguity_check, (bool, list)) or not all(isinstance(x, layouts.memory_format) for x in formats):
+        raise TypeError("The ambiguity_check argument must be a bool or a list of memory formats.")
+    steps = input.stride()
+    several = 1 in input.shape or any(a == b for a, b in pairwise(steps))
+    if ambiguity_check is not False and several and [_lies_in(input, x) for x in formats].count(True) != 1:
+        raise RuntimeError(
+            "The tensor does not have unique dim order, or cannot map to exact one of the given memory formats."
+        )
     return tuple(sorted(range(input.dim()), key=lambda d: -input._array.strides[d]))
+
+
+def _lies_in(x: Tensor, format: layouts.memory_format) -> bool:
+    """Whether the elements of `x` are in the order of a memory format: channels after the places, if so it says."""
+    if format in (layouts.contiguous_format, layouts.preserve_format):
+        return x.is_contiguous()
+    dims = 4 if format is layouts.channels_last else 5
+    return x.dim() == dims and x.movedim(1, -1).is_contiguous()
 
 
 # -- memory -------------------------------------------------------------------------------------------------
@@ -150,7 +172,7 @@ class Storage:
 
     def data_ptr(self) -> int:
         """Return the address of the first byte."""
-        return of(self._array).address(self._array)  # type: ignore[no-any-return]
+        return of(self._array).address(self._array) if self._array.size else 0
 
     def nbytes(self) -> int:
         """Return the size in bytes."""

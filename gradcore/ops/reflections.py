@@ -64,13 +64,16 @@ functions["linalg"]["householder_product"] = functions[""]["orgqr"]
 
 
 @op(out=True, node="Ormqr")
-def ormqr(input: Tensor, tau: Tensor, other: Tensor, left: bool = True, transpose: bool = False) -> Tensor:
-    """Multiply `other` by the product of reflections (its adjoint if `transpose`), from the right if not `left`."""
-    _check(input, tau, "torch.ormqr", tall=False)
-    other = e.add(other, 0)
+def ormqr(input: Tensor, input2: Tensor, input3: Tensor, left: bool = True, transpose: bool = False) -> Tensor:
+    """Multiply `input3` by the product of reflections (its adjoint if `transpose`), from the right if not `left`.
+
+    `input` has their vectors below its diagonal, `input2` their factors.
+    """
+    _check(input, input2, "torch.ormqr", tall=False)
+    other = e.add(input3, 0)
     if left:
-        return _reflected(input, tau, other, transpose)
-    return adjoint(_reflected(input, tau, adjoint(other), not transpose))
+        return _reflected(input, input2, other, transpose)
+    return adjoint(_reflected(input, input2, adjoint(other), not transpose))
 
 
 # -- torch.lu and its kin ------------------------------------------------------------------------------------
@@ -123,13 +126,13 @@ _TriangularSolve = return_type("triangular_solve", "solution", "cloned_coefficie
 
 @op(out="exact")
 def triangular_solve(
-    b: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False
+    input: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False
 ) -> Named:
-    """Solve A X = `b`, or A^T X = `b`, for a triangular `A`; also return a copy of `A`: see `linalg.solve_triangular`."""
-    check_matrices(b, "triangular_solve", square=False, letter="b")
+    """Solve A X = `input`, or A^T X = `input`, for a triangular `A`: (X, a copy of `A`). See `linalg.solve_triangular`."""
+    check_matrices(input, "triangular_solve", square=False, letter="b")
     check_matrices(A, "triangular_solve")
-    lead = broadcast_shapes(b._array.shape[:-2], A._array.shape[:-2])
-    b, A = (expand_to(x, (*lead, *x._array.shape[-2:])) for x in (b, A))
+    lead = broadcast_shapes(input._array.shape[:-2], A._array.shape[:-2])
+    b, A = (expand_to(x, (*lead, *x._array.shape[-2:])) for x in (input, A))
     matrix, upper = (matrix_transpose(A), not upper) if transpose else (A, upper)
     solution = solve_triangular(matrix, b, upper=upper, unitriangular=unitriangular)
     label(solution, "TriangularSolveBackward0", (b, A))

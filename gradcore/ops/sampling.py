@@ -47,11 +47,13 @@ def uniform(low: float = 0.0, high: float = 1.0) -> Draw:
 
     def draw(F: ModuleType, source: Any, shape: tuple[int, ...], dtype: Any) -> Array:
         floating("check_uniform_bounds", dtype)
-        array = F.random_uniform(source, shape, dtype)
         if (low, high) == (0.0, 1.0):
-            return array
+            return F.random_uniform(source, shape, dtype)
+        if dtype.itemsize == 2:  # rounded once
+            return F.astype(draw(F, source, shape, F.dtype("f4")), dtype)
         low_end, high_end = dtype.type(low), dtype.type(high)
-        return _scaled(F, array, high_end - low_end, low_end)
+        array = F.random_uniform(source, shape, dtype)
+        return _scaled(F, array, high_end - low_end, low_end * (1 + 1j) if dtype.kind == "c" else low_end)
 
     return draw
 
@@ -66,8 +68,9 @@ def normal_numbers(mean: float = 0.0, std: float = 1.0) -> Draw:
             floating(f"normal_kernel_{F.device_type}", dtype)
         if (mean, std) == (0.0, 1.0):
             return F.random_normal(source, shape, dtype)
-        if dtype == "f4" and math.prod(shape) < _FEW and F.device_type == "cpu":
-            return F.astype(_scaled(F, F.random_normal(source, shape, F.dtype("f8")), std, mean), dtype)
+        few = math.prod(shape) < _FEW and F.device_type == "cpu"
+        if dtype.itemsize == 2 or (few and dtype == "f4"):  # rounded once
+            return F.astype(_scaled(F, F.random_normal(source, shape, F.dtype("f8" if few else "f4")), std, mean), dtype)
         return _scaled(F, F.random_normal(source, shape, dtype), dtype.type(std), dtype.type(mean))
 
     return draw

@@ -94,7 +94,7 @@ def _viewed_as(self: Any, dtype: Any) -> Any:
         raise RuntimeError(
             f"self.dim() cannot be 0 to view {self.dtype._title} as {dtype._title} (different element sizes)"
         )
-    if have != want and self._array.strides[-1] != have:
+    if have != want and self._array.strides[-1] != have and self._array.size:
         raise RuntimeError(
             f"self.stride(-1) must be 1 to view {self.dtype._title} as {dtype._title} (different element sizes), but "
             f"got {self._array.strides[-1] // have}"
@@ -140,6 +140,8 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     shape, at, parts = input._array.shape, axis(dim, input._array.ndim), arguments.shape((sizes,))
     if not parts:
         raise RuntimeError("unflatten: sizes must be non-empty")
+    if not shape:
+        raise RuntimeError(f"unflatten: dimension specified as {dim} but the tensor has none; reshape({list(parts)}) it")
     known = math.prod(n for n in parts if n != -1)
     if parts.count(-1) > 1:
         raise RuntimeError("only one dimension can be inferred")

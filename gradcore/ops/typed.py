@@ -8,6 +8,7 @@ from typing import Any, Final
 from gradcore import devices, dtypes
 from gradcore.ops import creation, filling
 from gradcore.ops.registry import functions, op
+from gradcore.primitives.conversion import alias
 from gradcore.recorder.value import Value
 from gradcore.size import Size
 
@@ -35,12 +36,19 @@ class TensorType:
         if size is not None:
             args = (Size(size),)
         alone = len(args) == 1 and not isinstance(args[0], Size)
-        if alone and (isinstance(args[0], Value) or hasattr(args[0], "__len__")):
-            data = args[0].detach() if isinstance(args[0], Value) else args[0]  # type: ignore[attr-defined]
-            return creation.finished(creation.converted(data, self.dtype, where, copy=True))
+        if alone and isinstance(args[0], Value):
+            return self._alias(args[0], devices.device(where).type)
+        if alone and hasattr(args[0], "__len__"):
+            return creation.finished(creation.converted(args[0], self.dtype, where, copy=True))
         if alone and not hasattr(args[0], "__index__"):
             raise TypeError(f"new(): data must be a sequence (got {type(args[0]).__name__})")
         return filling.empty(*(args or (0,)), dtype=self.dtype, device=where)
+
+    def _alias(self, x: Any, place: str) -> Any:
+        """`x` in the same memory, if it is of this kind."""
+        if x.dtype is not self.dtype or x.device.type != place:
+            raise TypeError(f"expected a tensor of {self.dtype} on {place} (got {x.dtype} on {x.device}): use .to()")
+        return alias(x)
 
     def __instancecheck__(self, instance: Any) -> bool:
         return isinstance(instance, Value) and instance.type() == self.name  # type: ignore[attr-defined]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gradcore.recorder import primitive
-from gradcore.recorder.record import converter
+from gradcore.recorder.primitive import renamed
+from gradcore.recorder.record import converter, copiers
 
 Array = Any
 
@@ -73,3 +74,4 @@ def drawn_of_two(F: Any, x: Array, y: Array, numbers: Array) -> Array:
 
 
 converter.append(astype)
+copiers.extend((copy, renamed(copy, "CopyBackwards")))

@@ -58,8 +58,10 @@ def cumsum(F: Any, x: Array, *, axis: int, reverse: bool = False) -> Array:
 
 @widened
 def _logcumsumexp(F: Any, x: Array, axis: int) -> Array:
-    if x.dtype.kind != "c" or not x.ndim:
-        if x.ndim and F.device_type == "cpu":
+    if not x.ndim:
+        return F.copy(x)
+    if x.dtype.kind != "c":
+        if F.device_type == "cpu":
             return F.logaddexp.accumulate(x, axis)
         return scan(F, lambda before, here: [F.logaddexp(before[0], here[0])], [x], axis)[0]
     # Of which branch a complex logarithm is depends on the order of the sums: one after the other, as in torch.

@@ -184,7 +184,7 @@ def _svd_pull(F: Any, g: Any, u: Array, s: Array, v: Array, full: bool, x_shape:
 def svd(F: Any, x: Array, *, full: bool) -> tuple[Array, Array, Array]:
     """`u`, `s`, `v` with x = u diag(s) v; singular values descend. `full`: `u` and `v` are square."""
     u, s, v = attempt(F, lambda a: F.svd(a, full_matrices=full), x, pivot=len)
-    return u, s, v
+    return u, s, F.swapaxes(F.ascontiguousarray(F.swapaxes(v, -1, -2)), -1, -2)  # as LAPACK has it: v^H is contiguous
 
 
 # -- orthogonal and triangular -----------------------------------------------------------------------------

@@ -8,9 +8,10 @@ from typing import Any
 from gradcore import dtypes
 from gradcore.backends import of
 from gradcore.backends.shared import OutOfMemoryError
-from gradcore.graph import Node
+from gradcore.graph import Node, Output
 from gradcore.recorder.primitive import Primitive
 from gradcore.recorder.value import Value
+from gradcore.size import Size
 
 
 def described(inputs: Sequence[Any]) -> str:
@@ -134,6 +135,24 @@ class Cut:
 
     def __init__(self, what: str, where: str, before: tuple[Cut, ...] = ()) -> None:
         self.what, self.where, self.before = what, where, before
+
+
+def shape_of_gradient(c: Any, array: Any, whose: str) -> RuntimeError:
+    """A gradient `c` arrived at a tensor that has another shape, or at its .grad."""
+    return RuntimeError(
+        f"a gradient of shape {list(c.shape)} arrived at a {whose} of shape {list(array.shape)}: it was given another "
+        "shape through .data (set its .grad to None then, and compute anew), or the rule of an operation is wrong"
+    )
+
+
+def shape_of_seed(g: Value, t: Value, i: int) -> RuntimeError:
+    """The gradient given for output number `i` has another shape than that, which is `t`."""
+    node = t._node.node if isinstance(t._node, Output) else t._node
+    made = f" of {node.name()}" if isinstance(node, Node) else ""
+    return RuntimeError(
+        f"Mismatch in shape: grad_output[{i}] has a shape of {Size(g._array.shape)} and output[{i}] has a shape of "
+        f"{Size(t._array.shape)}{made}. Give it the shape of the output, by reshape() or expand()."
+    )
 
 
 def why_no_grad(t: Value) -> str:

@@ -191,6 +191,7 @@ class _Each:
         self.places: list[weakref.ref[Leaf | Node]] = []
 
     def __call__(self, c: Any) -> Any:
+        c = changeable(c)
         for hook in tuple(self.hooks.values()):
             given = shown(c)
             with blaming(hook, f"a tensor of shape {None if c is None else list(c.shape)}", c):
@@ -254,6 +255,17 @@ def _place(t: Value) -> Target:
     if where is None:
         where = t.__dict__.setdefault("_leaf", Leaf(NoneType))
     return where
+
+
+def changeable(c: Any) -> Any:
+    """A cotangent that a user may write in place: a copy of the seed 1, which is made once for all sweeps.
+
+    Not of one that repeats elements, which nobody may write.
+    """
+    if getattr(getattr(c, "flags", None), "writeable", True) or of(c).storage(c).flags.writeable:
+        return c
+    repeats = any(n > 1 and not step for n, step in zip(c.shape, c.strides, strict=True))
+    return c if repeats else of(c).copy(c)
 
 
 def shown(c: Any) -> Any:
@@ -366,5 +378,5 @@ def run_accumulated(leaf: Leaf, owner: Value, c: Any) -> None:
             returned = hook(owner)
             if returned is not None and not isinstance(returned, Value):
                 raise TypeError(f"expected Variable, but hook returned '{type(returned).__name__}'")
-            if returned is not None:
+            if returned is not None and returned is not owner:  # which `p.add_(...)` returns
                 raise RuntimeError("Tensor post accumulate grad hooks should return None.")

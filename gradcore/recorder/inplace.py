@@ -14,7 +14,7 @@ from gradcore.recorder import errors, views
 from gradcore.recorder.primitive import Primitive
 from gradcore.recorder.record import attach, cast, lifter
 from gradcore.recorder.steps import Kernel, kernels_of
-from gradcore.recorder.value import Meta, Value, wrap
+from gradcore.recorder.value import Meta, Value, meta, wrap
 from gradcore.recorder.views import retainer as retainer
 
 
@@ -108,15 +108,20 @@ def _flat(args: tuple[Any, ...], keywords: dict[str, Any]) -> list[Any]:
     return flat
 
 
-def check_writable(t: Value, name: str) -> None:
-    """Raise RuntimeError if autograd forbids to overwrite `t` now."""
-    views.follow(t)
-    m = t._meta
-    if m is not None and m.inference and not modes.is_inference_mode_enabled():
+def refuse_inference(t: Value, name: str) -> None:
+    """Raise RuntimeError if `t` was made in inference mode, which has been left."""
+    if t._meta is not None and t._meta.inference and not modes.is_inference_mode_enabled():
         raise RuntimeError(
             f"Inplace update to inference tensor outside InferenceMode is not allowed ({name}). You can make a clone to "
             "get a normal tensor before doing inplace update."
         )
+
+
+def check_writable(t: Value, name: str) -> None:
+    """Raise RuntimeError if autograd forbids to overwrite `t` now."""
+    views.follow(t)
+    refuse_inference(t, name)
+    m = t._meta
     if not modes.is_grad_enabled():
         return
     if m is not None and m.view is not None and views.requires_grad(t):
@@ -296,10 +301,19 @@ def overlapping(array: Any) -> bool:
 
 def bump(t: Value, name: str) -> None:
     """Note that the memory of `t` was overwritten by the operation `name`."""
-    if t._meta is not None and t._meta.versions is not None:
-        t._meta.versions[0] += 1
-    else:
-        versions.bump(of(t._array).storage(t._array), name)
+    own = None if t._meta is None else t._meta.versions
+    if own is not None:
+        own.count += 1
+    if own is None or not own.silent:
+        versions.bump(of(t._array).storage(t._array), name, counted=own is None)
+
+
+def replace(t: Value, array: Any) -> None:
+    """Let `t` hold another array, with the version that it has: `t.data = ...`."""
+    own, old = None if t._meta is None else t._meta.versions, of(t._array).storage(t._array)
+    if own is None and old is not of(array).storage(array):
+        meta(t).versions = versions.Own(versions.count(old), silent=False)
+    t._array = array
 
 
 def rebase(t: Value, result: Value) -> None:

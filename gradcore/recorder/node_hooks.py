@@ -9,7 +9,7 @@ from gradcore.backends import of
 from gradcore.graph import GraphNode, Leaf, Node
 from gradcore.graph.node import edges
 from gradcore.recorder.around import Around, find
-from gradcore.recorder.hooks import Hook, RemovableHandle, blaming, late_hooks, name_of, replacement, shown
+from gradcore.recorder.hooks import Hook, RemovableHandle, blaming, changeable, late_hooks, name_of, replacement, shown
 from gradcore.recorder.value import Value
 
 
@@ -40,6 +40,7 @@ class Hooked(Around):
 
 def run_first(hooks: Sequence[Hook], parts: list[Any], where: str) -> list[Any]:
     """Show `parts` to each hook, and let it replace them."""
+    parts = list(map(changeable, parts)) if hooks else parts
     for hook in hooks:
         with blaming(hook, where, _any(parts)):
             given = tuple(map(shown, parts))
@@ -51,6 +52,7 @@ def run_first(hooks: Sequence[Hook], parts: list[Any], where: str) -> list[Any]:
 
 def run_last(hooks: Sequence[Hook], cs: list[Any], parts: list[Any], where: str) -> list[Any]:
     """Show the cotangents `cs`, which `parts` gave, to each hook, and let it replace them."""
+    cs, parts = list(map(changeable, cs)), list(map(changeable, parts))
     for hook in hooks:
         with blaming(hook, where, _any(parts)):
             given = tuple(map(shown, cs))
@@ -114,7 +116,9 @@ def _replacements(hook: Hook, returned: Any, given: Sequence[Any], cs: Sequence[
             f"hook '{name_of(hook)}' has returned an incorrect number of values (got {len(returned)}, but expected "
             f"{len(cs)})"
         )
+    if any(old is None and r is not None for r, old in zip(returned, given, strict=True)):
+        raise RuntimeError(f"can't replace a None gradient with a non-None value (hook '{name_of(hook)}')")
     return [
-        r if r is None or old is None else replacement(hook, r, old, c)
+        None if r is None else replacement(hook, r, old, c)
         for r, old, c in zip(returned, given, cs, strict=True)
     ]

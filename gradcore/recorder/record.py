@@ -288,8 +288,14 @@ def cast(x: Value, dtype: Any) -> Value:
     return converter[0](x, dtype=dtype)  # type: ignore[no-any-return]
 
 
-# The primitive that converts dtypes, set where it is defined.
+def copied(x: Value, for_leaf: bool, keep: bool) -> Value:
+    """A copy of `x` to be the gradient of a leaf or of another tensor, recorded under torch's names for either."""
+    return copiers[for_leaf](x, keep=keep)  # type: ignore[no-any-return]
+
+
+# The primitives that convert dtypes and that copy, set where they are defined.
 converter: list[Callable[..., Any]] = []
+copiers: list[Callable[..., Any]] = []
 
 
 def _as_kind(x: Any, dtype: Any) -> Any:

@@ -12,6 +12,7 @@ from gradcore.backends import of
 
 if TYPE_CHECKING:
     from gradcore.graph.node import Target
+    from gradcore.graph.versions import Own
     from gradcore.recorder.views import View
 
 V = TypeVar("V", bound="type[Value]")
@@ -37,7 +38,7 @@ class Meta:
 
     `view` says which other value it is a view of, `aliases` the latest change of history among the views of this one,
     `inference` that it was made in inference mode, `retains` that it is a non-leaf that keeps its gradient, `versions` is
-    its own counter when writes through it are silent.
+    its own counter if it is an alias by `.data`, or was given another array by it.
     """
 
     __slots__ = ("aliases", "inference", "retains", "versions", "view")
@@ -47,7 +48,7 @@ class Meta:
         self.aliases: list[int] | None = None
         self.inference = False
         self.retains = False
-        self.versions: list[int] | None = None
+        self.versions: Own | None = None
 
 
 # The class of results; and the classes whose instances operations take without a second look.

@@ -247,7 +247,7 @@ def overtaken(value: Value) -> bool:
     seen = m.view.seen
     if m.aliases is not None and m.aliases[0] < seen:
         return True
-    if versions.newest[0] > seen or m.versions is not None:
+    if versions.newest[0] > seen or (m.versions is not None and m.versions.silent):
         return False
     return versions.write_after(seen, of(value._array).storage(value._array)) is not None
 

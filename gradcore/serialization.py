@@ -63,16 +63,18 @@ def save(obj: Any, f: File, *, format: str | None = None) -> None:
 def load(f: File, map_location: Any = None, *, weights_only: bool = True, mmap: bool | None = None) -> Any:
     """Read what `save`, or another program that writes safetensors or npz, has written; tensors go to `map_location`.
 
-    Never runs code from the file, whatever `weights_only` says: raises UnpicklingError for pickles, RuntimeError for what is
-    neither format or is damaged.
+    This is a device; or, since files say of no tensor where it was, what a dict has for "cpu", or what a function makes of
+    a tensor and "cpu" (None leaves it there). Never runs code from the file, whatever `weights_only` says: raises
+    UnpicklingError for pickles, RuntimeError for what is neither format or is damaged.
     """
-    if map_location is not None and not isinstance(map_location, (str, int, devices.device)):
-        raise TypeError(f"load: map_location must be a device or its name, but got {type(map_location).__name__}")
+    where = map_location.get("cpu") if isinstance(map_location, Mapping) else map_location
+    if not (where is None or isinstance(where, (str, int, devices.device)) or callable(where)):
+        raise TypeError(f"load: map_location must be a device, a dict of devices or a function, but got {where!r}")
     with _opened(f, "rb") as file:
         data = file.read()
     _refuse_pickles(data)
     arrays, tree = (_read_npz if data[:2] == b"PK" else _read_safetensors)(data)
-    tensors = {name: _placed(array, map_location) for name, array in arrays.items()}
+    tensors = {name: _placed(wrap(array), where) for name, array in arrays.items()}
     return tensors if tree is None else _restored(json.loads(tree), tensors)
 
 
@@ -85,9 +87,13 @@ def _opened(f: File, mode: str) -> Iterator[IO[bytes]]:
             yield file
 
 
-def _placed(array: Any, device: Any) -> Any:
-    tensor = wrap(array)
-    return tensor if device is None else tensor.to(device)
+def _placed(tensor: Any, where: Any) -> Any:
+    if not callable(where):
+        return tensor if where is None else tensor.to(where)
+    placed = where(tensor, "cpu")
+    if not isinstance(placed, Tensor | None):
+        raise TypeError(f"load: map_location must return a tensor or None, but returned {placed!r}")
+    return tensor if placed is None else placed
 
 
 def _refuse_pickles(data: bytes) -> None:

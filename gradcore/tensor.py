@@ -39,7 +39,7 @@ class Tensor(Value):
         args += () if size is None else (Size(size),)
         args += () if data is None else (data,)
         if len(args) == 1 and isinstance(args[0], Value):
-            made: Tensor = args[0].detach()  # type: ignore[attr-defined]
+            made: Tensor = args[0][...]  # type: ignore[index]
         elif len(args) == 1 and isinstance(args[0], (float, complex)):
             raise TypeError(f"new(): data must be a sequence (got {type(args[0]).__name__})")
         elif len(args) == 1 and not isinstance(args[0], (int, Size)):
@@ -165,8 +165,8 @@ class Tensor(Value):
         return self._array.flags.c_contiguous  # type: ignore[no-any-return]
 
     def data_ptr(self) -> int:
-        """The address of the first element."""
-        return of(self._array).address(self._array)  # type: ignore[no-any-return]
+        """The address of the first element; 0 if there is none."""
+        return of(self._array).address(self._array) if self._array.size else 0
 
     def storage_offset(self) -> int:
         """The distance in elements from the start of the storage to the first element."""
@@ -346,7 +346,7 @@ class Tensor(Value):
     def data(self) -> Tensor:
         """A constant alias: writes through it change this tensor and nothing that autograd notices."""
         out: Tensor = wrap(self._array)
-        meta(out).versions = [0]
+        meta(out).versions = versions.Own(0, silent=True)
         return out
 
     @data.setter
@@ -358,14 +358,14 @@ class Tensor(Value):
                 "data set to a tensor that requires gradients must be floating point or complex dtype "
                 f"(got {value.dtype})"
             )
-        self._array = value._array
+        inplace.replace(self, value._array)
 
     @property
     def _version(self) -> int:
         if self.is_inference():
             raise RuntimeError("Inference tensors do not track version counter.")
         own = None if self._meta is None else self._meta.versions
-        return own[0] if own is not None else versions.count(of(self._array).storage(self._array))
+        return own.count if own is not None else versions.count(of(self._array).storage(self._array))
 
     @property
     def _base(self) -> Any:

@@ -199,6 +199,18 @@ def test_operations_nodes_and_blocks_are_recorded() -> None:
     )
 
 
+def test_memory_counts_what_is_not_that_of_inputs() -> None:
+    x, b = gradcore.rand(8, 4, requires_grad=True), gradcore.rand(6)
+    with profiler.profile(profile_memory=True) as prof:
+        out = gradcore.nn.functional.linear(x, gradcore.ones(6, 4), b)
+        (out + 1).reshape(6, 8).t().tanh().sum().backward()
+    sums = {each.key: each.self_cpu_memory_usage for each in prof.key_averages()}
+    # The sum's and the last cotangent are spread, and AddBackward0 passes on what it gets.
+    wanted = {"aten::addmm": 192, "aten::add": 192, "aten::t": 0, "aten::tanh": 192, "TanhBackward0": 192}
+    wanted |= {"AddBackward0": 0, "TBackward0": 0, "AddmmBackward0": 128}
+    assert {key: sums[key] for key in wanted} == wanted
+
+
 def test_sums_and_tables() -> None:
     x = gradcore.ones(3, requires_grad=True)
     with profiler.profile(profile_memory=True, record_shapes=True) as prof:

@@ -55,6 +55,36 @@ def two_gradients_never_share_memory(lib: Any) -> Any:
 
 
 @program
+def gradients_with_a_history_never_share_memory(lib: Any) -> Any:
+    p, q, seed = leaf(lib, 3), leaf(lib, 3, seed=1), lib.ones(3)
+    (p + q).backward(seed, create_graph=True)
+    p.grad.data.mul_(5)
+    p.view(3).backward(seed)  # added to what is there
+    x, y = leaf(lib, 3), leaf(lib, 3, seed=1)
+    ((x + y) ** 2).sum().backward(create_graph=True)
+    x.grad.data.mul_(5)
+    z = leaf(lib, 3)
+    z.backward(z, create_graph=True)
+    z.grad.data.mul_(5)
+    a = leaf(lib, 3)
+    b = a * 1
+    b.retain_grad()
+    b.backward(seed, create_graph=True)
+    b.grad.mul_(5)
+    return p.grad, q.grad, x.grad, y.grad, z, z.grad, a.grad, b.grad, seed
+
+
+@program
+def gradients_with_a_history_show_it(lib: Any) -> Any:
+    x, y = leaf(lib, 3), leaf(lib, 3, seed=1) * 2
+    y.retain_grad()
+    (x * x * y).sum().backward(create_graph=True)
+    first = str(x.grad.detach()), repr(x.grad), repr(y.grad), x.grad.grad_fn.name(), y.grad.grad_fn.name()
+    (x * x).sum().backward(create_graph=True)
+    return first, repr(x.grad), x.grad.grad_fn.next_functions[0][0].name(), y.grad.grad_fn.next_functions[0][0].name()
+
+
+@program
 def implicit_gradient_needs_a_scalar(lib: Any) -> Any:
     x = leaf(lib, 3)
     return attempt(lambda: (x * 2).backward()), x.grad, attempt((x * 2)[:1].backward), x.grad

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 import time
 import timeit
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -162,64 +163,68 @@ def test_an_exception_in_backward_leaves_a_retained_graph_reusable() -> None:
     np.testing.assert_allclose(w.grad.numpy(), (x.exp() + 1).detach().numpy())
 
 
-def test_ctrl_c_in_backward_leaves_gradients_consistent() -> None:
-    # A real signal, at many moments: after it, every gradient is the old one or the new one.
+@pytest.fixture
+def alarm() -> Iterator[None]:
+    """A timer that does what Ctrl-C does. There are no collections: what strikes in a callback of theirs is lost."""
     old = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    noise, interrupted = np.geterr(), 0
+    gc.disable()
     try:
-        for delay in np.random.default_rng(0).uniform(1e-5, 4e-3, size=40):
-            x = leaf(50)
-            y = x
-            for _ in range(2000):
-                y = y * 1.00001 + 0.0
-            out = y.sum()
-            try:
-                signal.setitimer(signal.ITIMER_REAL, delay)
-                out.backward(retain_graph=True)
-                time.sleep(0.01)
-            except KeyboardInterrupt:
-                interrupted += x.grad is None
-            assert np.geterr() == noise
-            expected = np.full(50, 1.00001**2000)
-            if x.grad is not None:
-                np.testing.assert_allclose(x.grad.numpy(), expected)
-            x.grad = None
-            out.backward()
-            np.testing.assert_allclose(x.grad.numpy(), expected)
+        yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, old)
+        gc.enable()
+
+
+def test_ctrl_c_in_backward_leaves_gradients_consistent(alarm: None) -> None:
+    # A real signal, at many moments: after it, every gradient is the old one or the new one.
+    noise, interrupted = np.geterr(), 0
+    for delay in np.random.default_rng(0).uniform(1e-5, 4e-3, size=40):
+        x = leaf(50)
+        y = x
+        for _ in range(2000):
+            y = y * 1.00001 + 0.0
+        out = y.sum()
+        try:
+            signal.setitimer(signal.ITIMER_REAL, delay)
+            out.backward(retain_graph=True)
+            time.sleep(0.01)
+        except KeyboardInterrupt:
+            interrupted += x.grad is None
+        assert np.geterr() == noise
+        expected = np.full(50, 1.00001**2000)
+        if x.grad is not None:
+            np.testing.assert_allclose(x.grad.numpy(), expected)
+        x.grad = None
+        out.backward()
+        np.testing.assert_allclose(x.grad.numpy(), expected)
     assert interrupted > 0
 
 
 @pytest.mark.parametrize("have", [False, True])
-def test_ctrl_c_changes_the_gradients_of_all_leaves_or_of_none(have: bool) -> None:
-    old = signal.signal(signal.SIGALRM, signal.default_int_handler)
+def test_ctrl_c_changes_the_gradients_of_all_leaves_or_of_none(have: bool, alarm: None) -> None:
     leaves = [leaf(3) for _ in range(1000)]
     out = sum((gradcore.stack(leaves) * 2.0).sum(1)).sum()  # type: ignore[call-overload]
     seen = set()
-    try:
-        out.backward(retain_graph=True)
-        whole = min(timeit.repeat(lambda: out.backward(retain_graph=True), number=1, repeat=5))
-        for i, moment in enumerate(np.random.default_rng().uniform(0.3, 3.0, size=1000)):
-            if i >= 150 and len(seen) > 1:
-                break
-            for x in leaves:
-                x.grad = gradcore.ones(3, dtype=x.dtype) if have else None
-            try:
-                signal.setitimer(signal.ITIMER_REAL, max(moment * whole, 1e-5))
-                out.backward(retain_graph=True)
-                time.sleep(3 * moment * whole)
-            except KeyboardInterrupt:
-                found = {None if x.grad is None else x.grad[0].item() for x in leaves}
-                assert len(found) == 1
-                seen |= found
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, old)
+    out.backward(retain_graph=True)
+    whole = min(timeit.repeat(lambda: out.backward(retain_graph=True), number=1, repeat=5))
+    for i, moment in enumerate(np.random.default_rng().uniform(0.3, 3.0, size=1000)):
+        if i >= 150 and len(seen) > 1:
+            break
+        for x in leaves:
+            x.grad = gradcore.ones(3, dtype=x.dtype) if have else None
+        try:
+            signal.setitimer(signal.ITIMER_REAL, max(moment * whole, 1e-5))
+            out.backward(retain_graph=True)
+            time.sleep(3 * moment * whole)
+        except KeyboardInterrupt:
+            found = {None if x.grad is None else x.grad[0].item() for x in leaves}
+            assert len(found) == 1
+            seen |= found
     assert seen == ({1.0, 3.0} if have else {None, 2.0})
 
 
-def test_ctrl_c_around_a_mode_switches_it_off() -> None:
+def test_ctrl_c_around_a_mode_switches_it_off(alarm: None) -> None:
     # Python itself runs handlers before the first instruction of `__exit__`: what strikes there, nobody can help.
     armed, struck = False, 0
 
@@ -227,26 +232,22 @@ def test_ctrl_c_around_a_mode_switches_it_off() -> None:
         if armed:
             raise KeyboardInterrupt
 
-    old = signal.signal(signal.SIGALRM, raise_in_time)
-    try:
-        for delay in np.random.default_rng(0).uniform(1e-5, 2e-4, size=1500):
-            try:
-                armed = True
-                signal.setitimer(signal.ITIMER_REAL, delay)
-                while True:
-                    with gradcore.no_grad():
-                        gradcore.is_grad_enabled()
-            except KeyboardInterrupt as error:
-                armed = False
-                frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-                inside = frames[-2].f_code
-                struck += inside.co_name in ("__enter__", "__exit__", "_set")
-                if not gradcore.is_grad_enabled():
-                    assert inside.co_name == "__exit__"
-                    gradcore.set_grad_enabled(True)
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, old)
+    signal.signal(signal.SIGALRM, raise_in_time)
+    for delay in np.random.default_rng(0).uniform(1e-5, 2e-4, size=1500):
+        try:
+            armed = True
+            signal.setitimer(signal.ITIMER_REAL, delay)
+            while True:
+                with gradcore.no_grad():
+                    gradcore.is_grad_enabled()
+        except KeyboardInterrupt as error:
+            armed = False
+            frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+            inside = frames[-2].f_code
+            struck += inside.co_name in ("__enter__", "__exit__", "_set")
+            if not gradcore.is_grad_enabled():
+                assert inside.co_name == "__exit__"
+                gradcore.set_grad_enabled(True)
     assert struck > 50
 
 

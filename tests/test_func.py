@@ -153,6 +153,22 @@ def test_auxiliary_values_and_argnums() -> None:
     beside(program, numbers(3), numbers(3))
 
 
+def test_jacfwd_by_several_arguments_calls_the_function_once() -> None:
+    def program(T: Any, F: Any, x: Any, y: Any) -> Any:
+        runs = []
+
+        def f(d: Any, y: Any) -> Any:
+            runs.append(1)
+            return {"out": d["x"].sin() * y.sum(), "both": [d["s"] * y, y[0]]}
+
+        d = {"x": x.reshape(2, 2), "s": x[0]}
+        found = F.jacfwd(f, (0, 1))(d, y), F.jacfwd(f, (1, 0))(d, y), F.vmap(F.jacfwd(lambda a, b: a * b, (0, 1)))(y, y)
+        same = F.jacfwd(lambda a, b: a * b * T.rand(3), (0, 1), randomness="same")(y, y)
+        return found, len(runs), (same[0] == same[1]).all(), F.hessian(lambda a, b: (a * b).prod(), (0, 1))(y, y + 1)
+
+    beside(program, numbers(4), numbers(3))
+
+
 def test_linearize_does_not_run_the_function_again() -> None:
     runs = []
 

@@ -83,7 +83,7 @@ REFUSED = """
     u.diag_embed(0, 0, 0) | u.as_strided((2,), (1, 1)) | u.as_strided((2,), (-1,)) | u.unfold(0, 3, 1)
     u.unfold(1, 2, 0) | torch.broadcast_shapes((2,), (3,)) | torch.broadcast_tensors(u, v)
     torch.meshgrid(u) | torch.meshgrid(v, v, indexing='ji') | torch.cat([w, w], out=torch.zeros(4, 3))
-    w.t_() | w.unsqueeze_(0)
+    w.t_() | w.unsqueeze_(0) | z.unflatten(0, ())
 """
 
 
@@ -95,6 +95,12 @@ def test_does_as_torch(code: str) -> None:
 @pytest.mark.parametrize("code", cases(REFUSED))
 def test_refuses_what_torch_refuses(code: str) -> None:
     assert_beside(torch, code, may_raise=True)
+
+
+def test_unflatten_of_no_dimension_says_so() -> None:
+    for T in (gradcore, torch):  # torch's sentence goes on with frames of C++
+        with pytest.raises(RuntimeError, match=r"(?s)unflatten.*[Dd]imension specified as 0 but (the )?tensor has no"):
+            T.tensor(1.0).unflatten(0, (1, 1))
 
 
 def test_what_shares_memory_in_torch_shares_it_here() -> None:

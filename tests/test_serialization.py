@@ -225,9 +225,24 @@ def test_what_cannot_be_loaded_is_not_saved(x: Any, match: str, tmp_path: Path) 
 def test_formats_and_places() -> None:
     with pytest.raises(ValueError, match="format must be one of"):
         gradcore.save({}, io.BytesIO(), format="pickle")
-    with pytest.raises(TypeError, match="map_location"):
-        gradcore.load(io.BytesIO(), map_location=lambda storage, place: storage)
     file = io.BytesIO()
     gradcore.save({"x": gradcore.ones(2)}, file)
-    file.seek(0)
-    assert gradcore.load(file, map_location="cpu")["x"].tolist() == [1, 1]
+
+    def loaded(where: Any) -> Any:
+        file.seek(0)
+        return gradcore.load(file, map_location=where)["x"]
+
+    for where in ("cpu", gradcore.device("cpu"), {"cpu": "cpu"}, {"cuda:0": "cpu"}, lambda x, _: x, lambda x, _: None):
+        assert loaded(where).tolist() == [1, 1]
+    assert loaded(lambda x, place: x * 2 if place == "cpu" else x).tolist() == [2, 2]
+    for wrong in (3.5, [1], {"cpu": 3.5}, lambda x, place: 3):
+        with pytest.raises(TypeError, match="map_location"):
+            loaded(wrong)
+
+
+def test_functions_and_dicts_place_what_is_loaded(strict_cuda: Any) -> None:
+    for where in (0, {"cpu": "cuda:0"}, lambda x, _: x.cuda(0)):
+        file = io.BytesIO()
+        gradcore.save({"x": gradcore.ones(2)}, file)
+        file.seek(0)
+        assert str(gradcore.load(file, map_location=where)["x"].device) == "cuda:0"

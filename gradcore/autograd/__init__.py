@@ -142,18 +142,20 @@ def _is_edge(x: Any) -> bool:
 
 
 def _inputs(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    if any(map(_is_edge, inputs)):
-        from gradcore.autograd.edges import as_input
+    for x in inputs:
+        if not isinstance(x, Tensor):
+            from gradcore.autograd.edges import as_input
 
-        return tuple(map(as_input, inputs))
+            return tuple(map(as_input, inputs))
     return inputs
 
 
 def _outputs(outputs: tuple[Any, ...], gradients: Sequence[Any]) -> tuple[Any, ...]:
-    if any(map(_is_edge, outputs)):
-        from gradcore.autograd.edges import as_output
+    for x in outputs:
+        if not isinstance(x, Tensor):
+            from gradcore.autograd.edges import as_output
 
-        return tuple(map(as_output, outputs, gradients))
+            return tuple(map(as_output, outputs, gradients))
     return outputs
 
 

@@ -1,7 +1,7 @@
 """What torch has to tell its engine and its compiler, taken and checked here, where it changes nothing.
 
-Gradients are kept as they come whatever their layout, a backward pass runs on the stream that is current, and nothing is
-compiled. It must not know any operation.
+Gradients of leaves are in C order or in that of the leaf whatever is told, a backward pass runs on the stream that is
+current, and nothing is compiled. It must not know any operation.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ __all__ = [
 
 
 class enforce_grad_layout_policy:
-    """Whether gradients must have the strides of what they are gradients of: a call, or a block. No gradient is copied
-    for its strides here. Raises TypeError for what is no bool.
+    """Whether gradients must have the strides of what they are gradients of: a call, or a block. Here those
+    of leaves have them, or are in C order, always. Raises TypeError for what is no bool.
     """
 
     def __init__(self, enable: bool = True) -> None:

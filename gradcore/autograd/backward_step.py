@@ -9,6 +9,7 @@ from gradcore import dtypes
 from gradcore.backends import of
 from gradcore.graph import Node, modes
 from gradcore.recorder import errors, steps
+from gradcore.recorder.hooks import changeable
 from gradcore.recorder.record import cast
 from gradcore.recorder.value import Value, wrap
 
@@ -95,7 +96,9 @@ class BackwardStep:
     def _given(self, part: Any, like: Like | None) -> Value | None:
         if part is None:
             return wrap(like.F.zeros(like.shape, like.dtype)) if like is not None and self.ctx.materialize_grads else None
-        return part if isinstance(part, Value) else wrap(of(part).as_array(part) if like is None else like.F.as_array(part))
+        if isinstance(part, Value):
+            return part
+        return wrap(changeable(of(part).as_array(part) if like is None else like.F.as_array(part)))  # type: ignore[no-any-return]
 
     def _checked(self, i: int, grad: Any, traced: bool) -> Value | None:
         """The gradient of input `i` in its shape and dtype, None if it needs none."""

@@ -19,18 +19,28 @@ class GradientEdge(NamedTuple):
 
 
 def as_input(edge: Any) -> Any:
-    """What stands for an edge among inputs: the leaf's tensor, or one whose shape is not known."""
-    if not isinstance(edge, GradientEdge):
+    """What stands for an edge among inputs: the leaf's tensor, or one whose shape is not known.
+
+    Raises RuntimeError for what is neither an edge nor a Tensor.
+    """
+    if isinstance(edge, Value):
         return edge
+    if not isinstance(edge, GradientEdge):
+        raise RuntimeError(f"all inputs have to be Tensors or GradientEdges, but got {type(edge).__name__}")
     if isinstance(edge.node, Leaf) and edge.node.variable is not None:
         return edge.node.variable
     return _stand_in(None, target_of(edge))
 
 
 def as_output(edge: Any, gradient: Value | None) -> Any:
-    """What stands for an edge among outputs. Raises RuntimeError if its gradient is not given and it may be no scalar."""
-    if not isinstance(edge, GradientEdge):
+    """What stands for an edge among outputs. Raises RuntimeError if its gradient is not given and it may be no scalar.
+
+    Raises AssertionError, as torch does, for what is neither an edge nor a Tensor.
+    """
+    if isinstance(edge, Value):
         return edge
+    if not isinstance(edge, GradientEdge):
+        raise AssertionError(f"Expected output to be a torch.Tensor or a GradientEdge, but got {type(edge).__name__}")
     target = target_of(edge)
     outputs = zeros(edge.node)
     array = outputs[edge.output_nr] if edge.output_nr < len(outputs) else None

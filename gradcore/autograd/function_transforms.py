@@ -44,7 +44,13 @@ def mapped(cls: Any, args: tuple[Any, ...]) -> Any:
         unbatch(a, axis=0, frame=frame) if yes else wrap(a._array.data) if _is_of(a, frame) else a
         for a, yes in zip(args, which, strict=True)
     ]
-    out, dims = cls.vmap(VmapInfo(frame.size, "error"), tuple(0 if yes else None for yes in which), *given)
+    pair = cls.vmap(VmapInfo(frame.size, "error"), tuple(0 if yes else None for yes in which), *given)
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise RuntimeError(
+            "Expected the vmap staticmethod to have two returns, an output and out_dims with pytree structure compatible "
+            f"with the output. Got a {type(pair)} instead ({cls.__name__})"
+        )
+    out, dims = pair
     if not isinstance(out, tuple):
         return _entered(out, dims, frame)
     dims = dims if isinstance(dims, tuple) else (dims,) * len(out)

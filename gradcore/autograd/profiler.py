@@ -20,7 +20,7 @@ from gradcore.autograd.profiler_records import (
     parse_nvprof_trace,
 )
 from gradcore.autograd.profiler_watching import Watching, running, shapes
-from gradcore.backends import of
+from gradcore.backends import by_type, of
 from gradcore.recorder.value import Value
 
 __all__ = [
@@ -108,15 +108,14 @@ class profile(Watching):
             event.time_range.end = time.perf_counter_ns() / 1000
             self._open.pop()
 
-    def made(self, event: FunctionEvent, results: Any) -> None:
-        """Note of an event what it made."""
-        parts = results if isinstance(results, (tuple, list)) else (results,)
-        arrays = [part._array if isinstance(part, Value) else part for part in parts if part is not None]
-        for array in arrays:
+    def made(self, event: FunctionEvent, results: Any, inputs: Sequence[Any]) -> None:
+        """Note of an event what it made that is not memory of an input."""
+        old = {id(of(array).storage(array)) for array in _arrays(inputs)}
+        for array in _arrays(results if isinstance(results, (tuple, list)) else (results,)):
             if self._wait:
                 of(array).synchronize()
-            if getattr(array, "base", None) is None:
-                event.own_memory += getattr(array, "nbytes", 0)
+            if id(of(array).storage(array)) not in old:
+                event.own_memory += array.nbytes
 
     # -- what it shows ------------------------------------------------------------------------------------------------
 
@@ -199,3 +198,8 @@ class record_function:
 
         return named  # type: ignore[return-value]
 
+
+def _arrays(parts: Sequence[Any]) -> list[Any]:
+    """The arrays of an array library among values and raw arrays."""
+    arrays = [part._array if isinstance(part, Value) else part for part in parts]
+    return [array for array in arrays if type(array) in by_type]

@@ -40,8 +40,8 @@ class Watching:
         """
         raise NotImplementedError
 
-    def made(self, event: Any, results: Any) -> None:
-        """Look at what an operation or a node made, inside its event."""
+    def made(self, event: Any, results: Any, inputs: Sequence[Any]) -> None:
+        """Look at what an operation or a node made of `inputs`, inside its event."""
 
     def begin(self) -> None:
         """Watch this thread. Raises RuntimeError if somebody does."""
@@ -65,7 +65,7 @@ class Watching:
         try:
             with self.event(f"aten::{aten_name(op.node_name)}", "cpu_op", inputs, sequence) as event:
                 result = run()
-                self.made(event, result)
+                self.made(event, result, inputs)
                 return result
         finally:
             modes.watchers[self.thread] = self._operation
@@ -90,7 +90,7 @@ class _Watched(Around):
         inputs = g if isinstance(g, (tuple, list)) else (g,)
         with self.by.event(self.step.name, "cpu_op", inputs, self.sequence) as event:
             cotangents = pull(g)
-            self.by.made(event, cotangents)
+            self.by.made(event, cotangents, inputs)
             return cotangents
 
 

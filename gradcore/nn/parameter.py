@@ -34,6 +34,12 @@ class Parameter(Tensor):
         made.requires_grad_(requires_grad)
         return made
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """A parameter with memory of its own; without its gradient and its attributes, as in torch."""
+        if id(self) not in memo:
+            memo[id(self)] = type(self)(self.data.clone(), self.requires_grad)
+        return memo[id(self)]
+
     def __repr__(self) -> str:  # type: ignore[override]
         return f"Parameter containing:\n{super().__repr__()}"
 

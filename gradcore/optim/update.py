@@ -35,17 +35,23 @@ class OnTensors:
 def update(rule: Rule, tensors: tuple[Tensor, ...], numbers: dict[str, Any], waiting: Waiting) -> None:
     """Run `rule` with `numbers`, at once on the host; on a device it waits for others like it, see `run`.
 
-    A number may be a tensor of the device that the others are on.
+    A number may be a tensor of the device that the others are on. Raises RuntimeError for tensors of several shapes.
     """
     arrays = [each._array for each in tensors]
     array = arrays[0]
     if type(array) is host.Array:
-        if array.size < SMALL and array.dtype.kind != "c":
-            rule(host, *arrays, **numbers)
+        try:
+            if array.size < SMALL and array.dtype.kind != "c":
+                rule(host, *arrays, **numbers)
+                return
+            for part in _real(arrays):
+                host.run_rule(rule, (part,), (), numbers)
             return
-        for part in _real(arrays):
-            host.run_rule(rule, (part,), (), numbers)
-        return
+        except ValueError as error:
+            raise RuntimeError(
+                f"a parameter of shape {list(array.shape)}, its gradient and state have several shapes: "
+                f"{[list(each.shape) for each in arrays[1:]]}. A state_dict must be of an optimizer of the same parameters"
+            ) from error
     names = tuple(name for name, number in numbers.items() if isinstance(number, Tensor))
     there = [numbers[name]._array for name in names]
     known = tuple((name, number) for name, number in numbers.items() if name not in names)

@@ -14,7 +14,7 @@ from gradcore import dtypes
 from gradcore.backends import numpy as host
 from gradcore.backends import of
 from gradcore.graph import Leaf, Output, modes, sweep
-from gradcore.recorder import views
+from gradcore.recorder import errors, views
 from gradcore.recorder.around import observed, observers
 from gradcore.recorder.primitive import registry
 from gradcore.recorder.record import cast
@@ -152,7 +152,7 @@ def _numbers(argnums: Any, n: int) -> tuple[int, ...]:
         if not -n <= i < n:
             raise RuntimeError(f"Got argnum={i}, but only {n} positional inputs")
     numbers = tuple(i % n for i in numbers)
-    if not numbers:
+    if not numbers and n:
         raise RuntimeError("argnums must be non-empty")
     if len(set(numbers)) != len(numbers):
         raise RuntimeError(f"argnums elements must be unique, got {argnums}")
@@ -291,10 +291,7 @@ def _checked(i: int, seed: Any, out: Value) -> Value:
     if not isinstance(seed, Value):
         raise TypeError(f"gradients can be either Tensors or None, but got {type(seed).__name__} (cotangent {i})")
     if seed._array.shape != out._array.shape:
-        raise RuntimeError(
-            f"Mismatch in shape: grad_output[{i}] has a shape of {Size(seed._array.shape)} and output[{i}] has a shape of "
-            f"{Size(out._array.shape)}."
-        )
+        raise errors.shape_of_seed(seed, out, i)
     return seed if seed._array.dtype == out._array.dtype else cast(seed, out._array.dtype)
 
 
@@ -349,9 +346,11 @@ def push_forward(
     leaves, tangents = list(map(as_value, leaves)), list(map(as_value, tangents))
     for x, t in zip(leaves, tangents, strict=True):
         if t is not None:
-            for each in (x, t):
+            for name, each in (("primals", x), ("tangents", t)):
                 if not isinstance(each, Value):
-                    raise ValueError(f"Thing passed to transform API must be Tensor, got {type(each)}")
+                    raise RuntimeError(
+                        f"jvp(f, primals, tangents): Expected {name} to only contain Tensors, got {type(each)}"
+                    )
             check_tangent(x, t)
     frame = Frame()
     with inside(frame):
@@ -379,7 +378,18 @@ def _moving(x: Any, t: Any, frame: Frame) -> Any:
 
 
 def cast_like(t: Value, x: Value) -> Value:
-    return t if t._array.dtype == x._array.dtype else cast(t, x._array.dtype)
+    """`t` as a tangent of `x`: in its dtype and, as in torch, not in the memory of another layout than that of `x`."""
+    a, b = t._array, x._array
+    if a.dtype != b.dtype:
+        return cast(t, b.dtype)
+    if isinstance(a, Lifted) or isinstance(b, Lifted) or _laid_out(a) == _laid_out(b):
+        return t
+    return registry["copy"].function(t)  # type: ignore[no-any-return]
+
+
+def _laid_out(array: Any) -> Any:
+    shape, strides, offset = views.layout_of(array)
+    return offset, of(array).storage(array).size, *(s for s, n in zip(strides, shape, strict=True) if n != 1)
 
 
 def linearize(func: Function, *primals: Any) -> tuple[Any, Function]:
@@ -403,6 +413,11 @@ def linearize(func: Function, *primals: Any) -> tuple[Any, Function]:
                 raise RuntimeError(
                     f"tangent:{i} with shape {Size(t._array.shape)} in flattened pytree doesn't match the shape "
                     f"{Size(x._array.shape)} of the corresponding primal."
+                )
+            if t._array.dtype != x._array.dtype and not arguments.arrays:
+                raise RuntimeError(
+                    f"tangent:{i} with dtype {dtypes.of(t._array.dtype)} in flattened pytree doesn't match the dtype "
+                    f"{dtypes.of(x._array.dtype)} of the corresponding primal."
                 )
         linear = _Linear(seeds, pulled)
         return as_given(

@@ -34,16 +34,16 @@ def refuse_complex(api: str, leaves: Sequence[Any], what: str) -> None:
             )
 
 
-def basis(x: Value, start: int, stop: int) -> Value:
-    """The unit arrays of the shape of `x` number `start` to `stop`, one after another."""
+def basis(x: Value, start: int, stop: int, first: int = 0, rows: int | None = None) -> Value:
+    """The unit arrays of the shape of `x` number `start` to `stop`, one after another, from place `first` among `rows`."""
     plain = x._array
     while isinstance(plain, Lifted):
         plain = plain.plain
     F = of(plain)
     with F.on_device(F.device_of(plain)[1]):
-        made = F.zeros((stop - start, plain.size), plain.dtype)
-        F.setitem(made, (F.arange(stop - start), F.arange(start, stop)), 1)
-    return wrap(F.reshape(made, (stop - start, *plain.shape)))  # type: ignore[no-any-return]
+        made = F.zeros((stop - start if rows is None else rows, plain.size), plain.dtype)
+        F.setitem(made, (F.arange(first, first + stop - start), F.arange(start, stop)), 1)
+    return wrap(F.reshape(made, (len(made), *plain.shape)))  # type: ignore[no-any-return]
 
 
 def chunks(n: int, size: int | None) -> list[tuple[int, int]]:
@@ -103,36 +103,40 @@ def jacfwd(func: Function, argnums: Argnums = 0, has_aux: bool = False, *, rando
         arguments = Arguments(args, argnums)
         refuse_complex("jacfwd", arguments.leaves, "inputs")
         kept: dict[str, Any] = {}
-        run = program(func, arguments.arrays)
-        columns = [_columns(run, arguments, j, x, has_aux, randomness, kept) for j, x in enumerate(arguments.leaves)]
-        rows = [arguments.tree(row) for row in zip(*columns, strict=True)]
+        run, leaves = program(func, arguments.arrays), arguments.leaves
+
+        def push(*tangents: Value) -> Any:
+            result = push_forward(lambda *xs: run(*arguments.replaced(xs)), tuple(leaves), tangents, False, has_aux)
+            moved, kept["shape"] = trees.flat(result[1])
+            refuse_complex("jacfwd", moved, "outputs")
+            return tuple(moved), result[2] if has_aux else None
+
+        push.__name__ = name_of(run)
+        columns, aux = vmap(push, out_dims=(-1, None), randomness=randomness)(*_bases(leaves))
+        rows = [arguments.tree(list(_parts(c, leaves))) for c in columns]
         found = as_given(kept["shape"].tree(rows), arguments.arrays)
-        return (found, as_given(kept["aux"], arguments.arrays)) if has_aux else found
+        return (found, as_given(aux, arguments.arrays)) if has_aux else found
 
     return wrapper
 
 
-def _columns(
-    func: Function, arguments: Arguments, j: int, x: Value, has_aux: bool, randomness: str, kept: dict[str, Any]
-) -> list[Value]:
-    """The Jacobian of each output by leaf number `j`."""
+def _bases(leaves: Sequence[Any]) -> list[Value]:
+    """A batch of tangents for each leaf: its unit arrays in their turn, where the others have zeros."""
+    for x in leaves:
+        if not isinstance(x, Value):
+            raise ValueError(f"Thing passed to transform API must be Tensor, got {type(x)}")
+    sizes = [x._array.size for x in leaves]
+    return [basis(x, 0, n, sum(sizes[:j]), sum(sizes)) for j, (x, n) in enumerate(zip(leaves, sizes, strict=True))]
 
-    def push(tangent: Value) -> Any:
-        tangents = [tangent if k == j else None for k in range(len(arguments.leaves))]
-        result = push_forward(
-            lambda *leaves: func(*arguments.replaced(leaves)), tuple(arguments.leaves), tangents, False, has_aux
-        )
-        moved, kept["shape"] = trees.flat(result[1])
-        refuse_complex("jacfwd", moved, "outputs")
-        kept["aux"] = result[2] if has_aux else None
-        return tuple(moved), kept["aux"]
 
-    if not isinstance(x, Value):
-        raise ValueError(f"Thing passed to transform API must be Tensor, got {type(x)}")
-    push.__name__ = name_of(func)
-    moved, kept["aux"] = vmap(push, out_dims=(-1, None), randomness=randomness)(basis(x, 0, x._array.size))
-    reshape = registry["reshape"].function
-    return [reshape(c, shape=(*c._array.shape[:-1], *x._array.shape)) for c in moved]
+def _parts(columns: Value, leaves: Sequence[Value]) -> Iterator[Value]:
+    """The columns of a Jacobian that belong to each leaf, in its shape."""
+    reshape, part, start = registry["reshape"].function, registry["basic_getitem"].function, 0
+    for x in leaves:
+        end = start + x._array.size
+        own = columns if len(leaves) == 1 else part(columns, index=(..., slice(start, end)))
+        yield reshape(own, shape=(*columns._array.shape[:-1], *x._array.shape))
+        start = end
 
 
 def hessian(func: Function, argnums: Argnums = 0) -> Function:

@@ -18,7 +18,7 @@ from gradcore.graph import stamps, versions
 from gradcore.recorder.primitive import registry
 from gradcore.recorder.value import Value, wrap
 from gradcore.transforms import trees
-from gradcore.transforms.batches import NeedsLoop, tell
+from gradcore.transforms.batches import NeedsLoop, is_mapped, tell
 from gradcore.transforms.crossings import batch, lift, unbatch
 from gradcore.transforms.lifted import Frame, Lifted, inside
 
@@ -149,10 +149,11 @@ class _Call:
         leaves = list(map(as_value, leaves))
         self.dims = self._dims(args, leaves)
         size = self._size(leaves)
-        if chunk_size is None or chunk_size >= size:
-            return as_given(self._joined([self._all(leaves, size)]), arrays)
+        if chunk_size is None:
+            results = self._all(leaves, size)  # which finds their tree
+            return as_given(self.made.tree(results), arrays)
         parts = []
-        for start in range(0, size, chunk_size):
+        for start in range(0, max(size, 1), chunk_size):
             index = slice(start, min(start + chunk_size, size))
             parts.append(self._all([_cut(x, d, index) for x, d in zip(leaves, self.dims, strict=True)], index.stop - start))
         return as_given(self._joined(parts), arrays)
@@ -260,15 +261,18 @@ class _Call:
 
     def _out(self, x: Any, dim: int | None, frame: Frame) -> Any:
         if dim is None:
-            if isinstance(x, Value) and isinstance(x._array, Lifted) and x._array.frame is frame:
+            if not (isinstance(x, Value) and isinstance(x._array, Lifted) and x._array.frame is frame):
+                return x
+            if is_mapped(frame, x._array):
                 raise ValueError(
                     f"vmap({self.name}, ...): `{self.name}` can not return a BatchedTensor when out_dim is None"
                 )
-            return x
+            return _cut(unbatch(x, axis=0, frame=frame), 0, 0)  # a constant with a history, which all have alike
         return unbatch(lift(x, frame), axis=_place(dim, x._array.ndim + 1), frame=frame)
 
     def _one_by_one(self, leaves: Sequence[Any], size: int, storage: Any) -> list[Any]:
         rows, start = [], next(stamps)
+        before = None if storage is None else of(storage).copy(storage)
         state = generator.default_generator.get_state() if self.randomness == "same" else None
         _randomness.active.append((self.randomness, None))
         try:
@@ -279,6 +283,7 @@ class _Call:
                 results, _ = self._results(self.func(*self.shape.tree(taken), **self.keywords))
                 rows.append(results)
                 if i == 0 and size > 1 and storage is not None and versions.write_after(start, storage) is not None:
+                    of(storage).setitem(storage, ..., before)
                     raise RuntimeError(
                         "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` "
                         f"in extra_args that has more elements than `self`: {self.name} writes values that are others for "
@@ -294,8 +299,6 @@ class _Call:
         ]
 
     def _joined(self, parts: list[list[Any]]) -> Any:
-        if len(parts) == 1:
-            return self.made.tree(parts[0])
         cat = registry["concatenate"].function
         return self.made.tree(
             column[0] if d is None else cat(*column, axis=_place(d, column[0]._array.ndim))

@@ -253,18 +253,13 @@ def push(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any
             if _share_memory(out, args[0]):
                 out.source = (args[0], op, params, i if isinstance(result, tuple) else None)
                 out._of = tangents[0]
-    made_of = [out._tangent for out in made if out.source is None and out._tangent is not None]
-    for a, t in zip(args, tangents, strict=True):
-        if t is not None and any(_share_memory(each, t) for each in made_of):
-            _lend(a)
+    moving = [t for t in tangents if t is not None]
+    for out in made:
+        if out.source is None and out._tangent is not None and any(_share_memory(out._tangent, t) for t in moving):
+            out._tangent = evaluate(registry["copy"], out._tangent)  # of x in x + 1, say: users may write both
     for name in op.again:
         made[op.outputs.index(name)]._later = partial(_tangent_again, frame, op, name, args, params, next(stamps))
     return made if isinstance(result, tuple) else made[0]
-
-
-def _lend(x: Dual) -> None:
-    """Note that somebody else has the tangent of `x`, or a part of it, so that a write copies it."""
-    _whole(x).owns = False
 
 
 def _whole(x: Dual) -> Dual:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import gradcore
-from tests.twin import Programs, attempt, outcome, same
+from tests.twin import Programs, attempt, same
 
 torch = pytest.importorskip("torch")
 
@@ -408,5 +408,4 @@ def saved_tensors_have_memory_of_their_own(lib: Any) -> Any:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("each", PROGRAMS, ids=lambda each: each.__name__)
 def test_writes_are_seen_where_torchs_are(each: Callable[[Any], Any]) -> None:
-    assert not isinstance(outcome(each, torch), tuple) or outcome(each, torch)[:1] != ("raised",)
     same(each, torch)

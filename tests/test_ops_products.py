@@ -146,9 +146,15 @@ def test_values_nodes_and_gradients(rng: np.random.Generator, name: str, dtype: 
 
     def program(m: Any) -> Any:
         leaves = [leaf(m, v, s, dtype) for v, s in zip(values, shapes, strict=True)]
-        return pulled(m, lambda *xs: f(m, *xs), *leaves)
+        found = pulled(m, lambda *xs: f(m, *xs), *leaves)
+        if dtype == "float32":  # sums of the second order whose terms cancel keep the rounding errors of the terms
+            found[1 + len(leaves) :] = [g if g is None else of_the_largest(g) for g in found[1 + len(leaves) :]]
+        return found
 
-    same(program, torch, rtol=1e-4 if dtype == "float32" else 1e-9)
+    def of_the_largest(g: Any) -> Any:
+        return g / g.abs().max().clamp(min=1)
+
+    same(program, torch, rtol=3e-5 if dtype == "float32" else 1e-9)
 
 
 def test_a_beta_of_zero_ignores_even_nan() -> None:

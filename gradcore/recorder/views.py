@@ -84,7 +84,8 @@ def note_view(
     m = meta(out)
     seen = source._meta.view if source._meta is not None else None
     base = source if seen is None else seen.base
-    if seen is not None and function is strider[0] and base._array.dtype == out._array.dtype:
+    alike = type(base._array) is type(out._array) and base._array.dtype == out._array.dtype
+    if seen is not None and function is strider[0] and alike:
         # It reads the storage, not just what the view shows of it.
         chain = strided(base._array, out._array)
     else:

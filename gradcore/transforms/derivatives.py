@@ -13,7 +13,7 @@ from typing import Any
 from gradcore import dtypes
 from gradcore.backends import numpy as host
 from gradcore.backends import of
-from gradcore.graph import Leaf, Output, modes, sweep
+from gradcore.graph import Leaf, modes, sweep
 from gradcore.recorder import errors, views
 from gradcore.recorder.around import observed, observers
 from gradcore.recorder.primitive import registry
@@ -24,17 +24,14 @@ from gradcore.transforms import lifted, trees
 from gradcore.transforms.crossings import lift, pair, primal_part, tangent_part
 from gradcore.transforms.lifted import Frame, Lifted, inside, zeros_like
 from gradcore.transforms.mapping import as_given, as_value, of_arrays, program
+from gradcore.transforms.reaching import leads_out, origin, spend
+from gradcore.transforms.tangents import Dual
 
 Function = Callable[..., Any]
 Argnums = int | tuple[int, ...]
 
 
 # -- reverse mode -----------------------------------------------------------------------------------------------------
-
-
-def origin(x: Value) -> Any:
-    """Where `x` came from, None for a constant."""
-    return x._node if x._meta is None else views.current(x)
 
 
 def _entered(x: Any, recorded: bool) -> Value:
@@ -53,41 +50,26 @@ def _entered(x: Any, recorded: bool) -> Value:
     return wrap(x._array, Leaf())  # type: ignore[no-any-return]
 
 
-def _reaches_others(outs: Sequence[Value], own: set[Any]) -> bool:
-    """Whether the graph of `outs` leads to other leaves than `own`."""
-    stack: list[Any] = [origin(out) for out in outs]
-    seen = set()
-    while stack:
-        target = stack.pop()
-        if target is None or target in seen:
-            continue
-        seen.add(target)
-        if type(target) is Leaf:
-            if target not in own:
-                return True
-            continue
-        stack.extend((target.node if type(target) is Output else target).targets)
-    return False
-
-
 class Recording:
     """A function run with its inputs as leaves: what it returned, and how to pull cotangents back to the inputs."""
 
     def __init__(self, function: Callable[[], Any], xs: Sequence[Any], run: Callable[[list[Value]], Any]) -> None:
         self.outside = modes.is_grad_enabled()
-        self.xs = [_entered(x, self.outside) for x in xs]
         with modes.enable_grad():
+            self.xs = [_entered(x, True) for x in xs]
             self.output = run(self.xs)
         self.function = function
 
     def close(self, outs: Sequence[Value]) -> None:
         """Take `outs` for the outputs."""
         self.outs = list(outs)
-        self.others = self.outside and _reaches_others(self.outs, {x._node for x in self.xs})
+        entered = {x._node for x in self.xs}
+        self.others = leads_out(self.outs, entered)
+        spend(entered)
 
     def released(self, x: Any) -> Any:
         """A result as it is seen outside: a constant unless something outside can be reached."""
-        return x if self.others or not isinstance(x, Value) else wrap(x._array)
+        return x if (self.others and self.outside) or not isinstance(x, Value) else wrap(x._array)
 
     def pulled(self, seeds: Sequence[Value | None], retain: bool) -> list[Value]:
         """The cotangents of the inputs for those of the outputs; zeros where there is no path."""
@@ -269,10 +251,9 @@ def _vjp(func: Function, primals: tuple[Any, ...], has_aux: bool, api: str, argn
     recording.close([*outs, *(x for x in trees.leaves_of(aux) if isinstance(x, Value))])
     rest = [None] * (len(recording.outs) - len(outs))
 
-    def pull(*cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:
+    def pull(cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:
         """Return the products of the cotangents with the Jacobian."""
-        given = cotangents[0] if len(cotangents) == 1 else cotangents
-        seeds, found = trees.flat(given)
+        seeds, found = trees.flat(cotangents)
         if found != shape:
             raise RuntimeError(
                 "Expected pytree structure of cotangents to be the same as pytree structure of outputs to the function. "
@@ -288,10 +269,22 @@ def _vjp(func: Function, primals: tuple[Any, ...], has_aux: bool, api: str, argn
 
 
 def _checked(i: int, seed: Any, out: Value) -> Value:
+    if seed is None:
+        if out._array.size != 1:
+            raise RuntimeError(
+                f"grad can be implicitly created only for scalar outputs (cotangent {i} is None, the output has shape "
+                f"{list(out._array.shape)})"
+            )
+        return _seed(out)
     if not isinstance(seed, Value):
         raise TypeError(f"gradients can be either Tensors or None, but got {type(seed).__name__} (cotangent {i})")
     if seed._array.shape != out._array.shape:
         raise errors.shape_of_seed(seed, out, i)
+    if seed._array.dtype.kind == "c" and out._array.dtype.kind != "c":
+        raise RuntimeError(
+            "For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: "
+            f"cotangent {i} has {dtypes.of(seed._array.dtype)}, the output {dtypes.of(out._array.dtype)}"
+        )
     return seed if seed._array.dtype == out._array.dtype else cast(seed, out._array.dtype)
 
 
@@ -358,7 +351,7 @@ def push_forward(
         output, aux = with_aux(func(*shape.tree(duals)), has_aux, "jvp(f, primals, tangents)")
         outs, made = trees.flat(output)
         outs = tensors_only(outs, "jvp(f, primals, tangents)")
-        if strict and not all(isinstance(x._array, Lifted) and x._array.frame is frame for x in outs):
+        if strict and not all(_moves(x._array, frame) for x in outs):
             raise RuntimeError(
                 "jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This is not allowed "
                 "with strict=True."
@@ -368,6 +361,10 @@ def push_forward(
         if has_aux:
             aux = trees.mapped(lambda x: primal_part(x, frame=frame) if isinstance(x, Value) else x, aux)
     return as_given((values, moved, aux) if has_aux else (values, moved), arrays)
+
+
+def _moves(array: Any, frame: Frame) -> bool:
+    return isinstance(array, Dual) and array.frame is frame and array.tangent is not None
 
 
 def _moving(x: Any, t: Any, frame: Frame) -> Any:
@@ -395,12 +392,16 @@ def _laid_out(array: Any) -> Any:
 def linearize(func: Function, *primals: Any) -> tuple[Any, Function]:
     """Return `func(*primals)` and its derivative there, a linear function of tangents that does not run `func` again."""
     arguments = Arguments(primals, tuple(range(len(primals))))
-    xs = [_entered(x, False) for x in arguments.leaves]
+    outside = modes.is_grad_enabled()
     with modes.enable_grad():
+        xs = [_entered(x, True) for x in arguments.leaves]
         output, pull = vjp(program(func, arguments.arrays), *arguments.replaced(xs))
         outs, made = trees.flat(output)
         seeds = [_entered(wrap(zeros_like(out._array)), False) for out in outs]
         pulled = trees.leaves_of(pull(made.tree(seeds), create_graph=True))
+    linear = _Linear(seeds, pulled)
+    spend(x._node for x in (*xs, *seeds))
+    linear.others = leads_out(pulled, set())
 
     def push(*tangents: Any) -> Any:
         """Return the product of the Jacobian with the tangents."""
@@ -419,12 +420,11 @@ def linearize(func: Function, *primals: Any) -> tuple[Any, Function]:
                     f"tangent:{i} with dtype {dtypes.of(t._array.dtype)} in flattened pytree doesn't match the dtype "
                     f"{dtypes.of(x._array.dtype)} of the corresponding primal."
                 )
-        linear = _Linear(seeds, pulled)
         return as_given(
             made.tree(linear.pulled([cast_like(t, x) for t, x in zip(given, xs, strict=True)], True)), arguments.arrays
         )
 
-    value = as_given(made.tree(wrap(x._array) for x in outs), arguments.arrays)
+    value = as_given(made.tree(x if outside and leads_out([x], set()) else wrap(x._array) for x in outs), arguments.arrays)
     return value, push
 
 

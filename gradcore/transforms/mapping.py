@@ -14,13 +14,16 @@ from typing import Any
 from gradcore import generator
 from gradcore.backends import numpy as host
 from gradcore.backends import of
-from gradcore.graph import stamps, versions
+from gradcore.graph import Leaf, stamps, versions
+from gradcore.recorder import views
+from gradcore.recorder.inplace import rebase, store
 from gradcore.recorder.primitive import registry
 from gradcore.recorder.value import Value, wrap
 from gradcore.transforms import trees
 from gradcore.transforms.batches import NeedsLoop, is_mapped, tell
 from gradcore.transforms.crossings import batch, lift, unbatch
 from gradcore.transforms.lifted import Frame, Lifted, inside
+from gradcore.transforms.reaching import leads_out
 
 Function = Callable[..., Any]
 
@@ -153,7 +156,10 @@ class _Call:
             results = self._all(leaves, size)  # which finds their tree
             return as_given(self.made.tree(results), arrays)
         parts = []
+        state = generator.default_generator.get_state() if self.randomness == "same" else None
         for start in range(0, max(size, 1), chunk_size):
+            if state is not None:
+                generator.default_generator.set_state(state)
             index = slice(start, min(start + chunk_size, size))
             parts.append(self._all([_cut(x, d, index) for x, d in zip(leaves, self.dims, strict=True)], index.stop - start))
         return as_given(self._joined(parts), arrays)
@@ -219,9 +225,13 @@ class _Call:
         _randomness.active.append((self.randomness, frame))
         try:
             with inside(frame):
-                taken = [x if d is None else batch(x, axis=d, frame=frame) for x, d in zip(leaves, self.dims, strict=True)]
-                results, dims = self._results(self.func(*self.shape.tree(taken), **self.keywords))
-                return [self._out(x, d, frame) for x, d in zip(results, dims, strict=True)]
+                taken = [x if d is None else _Taken(x, d, frame) for x, d in zip(leaves, self.dims, strict=True)]
+                inputs = [x.own if isinstance(x, _Taken) else x for x in taken]
+                results, dims = self._results(self.func(*self.shape.tree(inputs), **self.keywords))
+                mapped = [x for x in taken if isinstance(x, _Taken)]
+                for each in mapped:
+                    each.give_back()
+                return [self._out(x, d, frame, mapped) for x, d in zip(results, dims, strict=True)]
         except NeedsLoop as needed:
             if needed.frame is not frame:
                 raise
@@ -235,7 +245,7 @@ class _Call:
     def _results(self, outputs: Any) -> tuple[list[Any], list[int | None]]:
         results, self.made = trees.flat(outputs)
         results = list(map(as_value, results))
-        if self.out_dims is not None and not isinstance(self.out_dims, (int, tuple, list, dict)):
+        if not all(dim is None or isinstance(dim, int) for dim in trees.leaves_of(self.out_dims)):
             raise ValueError(
                 f"vmap({self.name}, ..., out_dims={self.out_dims}): `out_dims` must be an int, None or a python collection "
                 "of ints representing where in the outputs the vmapped dimension should appear."
@@ -259,7 +269,7 @@ class _Call:
         self.to = dims
         return results, dims
 
-    def _out(self, x: Any, dim: int | None, frame: Frame) -> Any:
+    def _out(self, x: Any, dim: int | None, frame: Frame, mapped: Sequence[_Taken]) -> Any:
         if dim is None:
             if not (isinstance(x, Value) and isinstance(x._array, Lifted) and x._array.frame is frame):
                 return x
@@ -268,7 +278,13 @@ class _Call:
                     f"vmap({self.name}, ...): `{self.name}` can not return a BatchedTensor when out_dim is None"
                 )
             return _cut(unbatch(x, axis=0, frame=frame), 0, 0)  # a constant with a history, which all have alike
-        return unbatch(lift(x, frame), axis=_place(dim, x._array.ndim + 1), frame=frame)
+        axis = _place(dim, x._array.ndim + 1)
+        base = x if x._meta is None or x._meta.view is None else x._meta.view.base
+        source = next((each for each in mapped if base is each.own or base is each.given), None)
+        if source is not None and x is source.own and axis == source.axis:
+            return source.given
+        out = unbatch(lift(x, frame), axis=axis, frame=frame)
+        return out if source is None else source.shown(out)
 
     def _one_by_one(self, leaves: Sequence[Any], size: int, storage: Any) -> list[Any]:
         rows, start = [], next(stamps)
@@ -304,6 +320,35 @@ class _Call:
             column[0] if d is None else cat(*column, axis=_place(d, column[0]._array.ndim))
             for column, d in zip(zip(*parts, strict=True), self.to, strict=True)
         )
+
+
+class _Taken:
+    """An argument that is mapped over: as it was given, and as the function has it, in the same memory."""
+
+    __slots__ = ("array", "axis", "frame", "given", "node", "own")
+
+    def __init__(self, given: Value, axis: int, frame: Frame) -> None:
+        self.given, self.axis, self.frame = given, axis, frame
+        self.own: Value = batch(given, axis=axis, frame=frame)
+        self.array, self.node = self.own._array, self.own._node
+        if isinstance(given._node, Leaf) and self.node is not None:
+            # Writing is refused, as it is for other views of a leaf.
+            views.note_view(self.own, given, batch, {"axis": axis, "frame": frame})
+
+    def give_back(self) -> None:
+        """Let what was given have the history, and the tangent, of what the function wrote into it."""
+        if self.own._array is not self.array:
+            store(self.given, unbatch(self.own, axis=self.axis, frame=self.frame), "vmap")
+        elif self.own._node is not self.node and not isinstance(self.given._node, Leaf) and leads_out([self.own], set()):
+            rebase(self.given, unbatch(self.own, axis=self.axis, frame=self.frame))
+
+    def shown(self, out: Value) -> Value:
+        """`out`, which is made of views of what the function had, as a view of what was given."""
+        array, whole = out._array, self.given._array
+        if type(array) is type(whole) and not isinstance(array, Lifted) and views.shares(array, whole):
+            params = {"layout": views.layout_of(whole), "target": views.layout_of(array)}
+            views.note_view(out, self.given, views.strider[0], params)
+        return out
 
 
 def _cut(x: Any, dim: int | None, which: Any) -> Any:

@@ -57,7 +57,7 @@ _LEAF: Final = Shape(None)
 
 
 def shape_of(tree: Any) -> Shape:
-    """The nesting of `tree`; what is no dict, list, tuple, named tuple or deque is a leaf."""
+    """The nesting of `tree`; what is no dict, list, tuple, tuple of names or deque is a leaf."""
     kind = type(tree)
     if kind in _DICTS:
         return Shape(kind, tuple(tree), tuple(map(shape_of, tree.values())), getattr(tree, "default_factory", None))
@@ -67,7 +67,7 @@ def shape_of(tree: Any) -> Shape:
 
 
 def _is_sequence(tree: Any, kind: type) -> bool:
-    return kind is list or kind is tuple or kind is deque or (isinstance(tree, tuple) and hasattr(tree, "_fields"))
+    return kind is list or kind is tuple or kind is deque or (isinstance(tree, tuple) and hasattr(kind, "__match_args__"))
 
 
 def leaves_of(tree: Any) -> list[Any]:
@@ -98,7 +98,9 @@ def spread(prefix: Any, shape: Shape) -> list[Any] | None:
     found = shape_of(prefix)
     if found.kind is None:
         return [prefix] * len(leaves_of(shape.tree(iter(int, 1))))
-    if found.kind is not shape.kind or found.context != shape.context or len(found.inner) != len(shape.inner):
+    if found.kind is not shape.kind and not (found.kind in _DICTS and shape.kind in _DICTS):
+        return None
+    if found.context != shape.context or len(found.inner) != len(shape.inner):
         return None
     parts = list(prefix.values()) if found.kind in _DICTS else list(prefix)
     flat_parts: list[Any] = []

@@ -1,0 +1,127 @@
+"""What functions of functions do with histories, writes in place and nestings, run by torch beside gradcore: programs that
+once went another way. It must not know how they are done.
+"""
+
+from __future__ import annotations
+
+import collections
+import importlib
+from typing import Any
+
+import pytest
+
+import gradcore
+from tests.twin import Program, attempt, compare, outcome
+
+torch = pytest.importorskip("torch")
+importlib.import_module("torch.func")
+
+_NAMES = "functional_call grad grad_and_value hessian jacfwd jacrev jvp linearize stack_module_state vjp vmap".split()
+
+# Each leaves what is compared in `r`: values, dtypes, shapes, whether they need gradients, what was raised.
+SAME = [
+    # results of several named tensors are trees
+    *(
+        f"r = vmap(lambda x: x.{call})(T.tensor([[3.0, 1, 2], [5, 4, 6]]))"
+        for call in ("max(0)", "min(0)", "sort()", "topk(2)", "median(0)", "cummax(0)", "aminmax()", "frexp()", "mode(0)")
+    ),
+    "x = 3 * T.eye(2) + T.ones(3, 2, 2); r = [type(vmap(f)(x)).__name__ for f in (T.linalg.lu, T.linalg.eigh)]",
+    "r = vmap(lambda x: x.max(0), chunk_size=2)(T.tensor([[3.0, 1], [5, 4], [1, 2]]))",
+    "r = vmap(lambda m: m.values * 2)(T.max(T.tensor([[3.0, 1], [5, 4]]), 1))",
+    "r = [attempt(lambda: vmap(lambda x: x.max(0), out_dims=to)(T.ones(2, 3))) for to in ((0, 0), [0, 0])]",
+    "o, pull = vjp(T.linalg.slogdet, 2 * T.eye(2)); r = o, pull(o), attempt(lambda: pull(tuple(o)))",
+    "r = linearize(T.linalg.slogdet, 2 * T.eye(2))[1](T.ones(2, 2)), type(jacrev(T.linalg.slogdet)(T.eye(2))).__name__",
+    "s = T.linalg.slogdet(2 * T.eye(2)); r = jvp(lambda s: s.sign * s.logabsdet, (s,), (s,))",
+    "r = grad(lambda x: (x.sum(), x.max(0)), has_aux=True)(T.tensor([1.0, 3]))",
+    # dimensions of results
+    *(f"r = vmap(lambda x: x, out_dims={to})(T.ones(2, 3))" for to in ("('a',)", "0.0", "(0.0,)", "{0}", "'a'")),
+    "r = vmap(lambda x: D(a=x, b=x.sum()), out_dims={'a': 1, 'b': 0})(T.ones(2, 3))",
+    "r = list(vmap(lambda x: Q([x, x]), out_dims=Q([0, 1]))(T.ones(2, 3)))",
+    # what a mapped function writes has a history outside
+    "l = leaf(2, 3); x = l * 1; vmap(T.Tensor.sin_)(x); r = x.requires_grad, *T.autograd.grad(x.sum(), l)",
+    "l = leaf(2, 3); x = l * 1; v = x[0]; y = vmap(lambda x: x[0].mul_(3))(x);"
+    " r = [T.autograd.grad(z.sum(), l, retain_graph=True) for z in (x, v, y)]",
+    "l = leaf(2, 3); y = T.zeros(2, 3); vmap(T.Tensor.add_)(y, l);"
+    " r = y.requires_grad, *T.autograd.grad(y.sum(), l)",
+    "l = leaf(2, 3); b = T.zeros(3, 3); y = b.t()[1:]; vmap(lambda a, b: a.copy_(b))(y, l * 2);"
+    " r = b, *T.autograd.grad(b.square().sum(), l)",
+    "l = leaf(2); y = T.zeros(3, 2); vmap(T.Tensor.add_, (0, None))(y, l); r = T.autograd.grad(y.sum(), l)",
+    "l = leaf(2, 3); y = T.zeros(2, 3); vmap(vmap(T.Tensor.add_))(y, l); r = T.autograd.grad(y.sum(), l)",
+    "l = leaf(3, 2); x = l * 1; vmap(T.Tensor.exp_, 1)(x); r = T.autograd.grad(x.sum(), l)",
+    "l = leaf(2, 3); r = vmap(T.Tensor.sin_)(l)",
+    "l = leaf(2, 3); r = vmap(lambda x: x[0].sin_())(l)",
+    "def f(x): y = x * 1; vmap(T.Tensor.sin_)(y); return y\n"
+    "x = T.tensor([0.1, 0.2]); r = grad(lambda x: f(x).sum())(x), jvp(f, (x,), (x,)), vjp(f, x)[1](x), jacrev(f)(x),"
+    " jacfwd(f)(x)",
+    "def f(x): y = T.zeros(2); vmap(T.Tensor.add_)(y, x); return y * y\n"
+    "x = T.tensor([0.1, 0.2]); r = grad(lambda x: f(x).sum())(x), jvp(f, (x,), (x,)), vjp(f, x)[1](x), jacrev(f)(x),"
+    " jacfwd(f)(x)",
+    "def f(x, w): x.mul_(w); return (x * x).sum()\n"
+    "x = T.rand(2, 3); r = vmap(grad(f, argnums=1))(x, T.rand(2, 3)), x",
+    # results that are the arguments, or views of them
+    "x = T.rand(2, 3); r = vmap(T.Tensor.sin_)(x) is x, vmap(lambda x: x)(x) is x, vmap(vmap(lambda x: x.neg_()))(x) is x",
+    "x = leaf(2, 3); r = vmap(lambda x: x)(x) is x, vmap(lambda x: x, 1, 1)(x) is x",
+    "x = T.rand(2, 3); r = vmap(lambda x: x, out_dims=1)(x)._base is x, vmap(lambda x: x[1:])(x)._base is x",
+    "x = T.rand(2, 3); y = vmap(lambda x: x[1:])(x); y.mul_(2); r = x, x._version, y._version",
+    "l = leaf(2, 3); x = l * 1; y = vmap(lambda x: x[1:], out_dims=1)(x); y.mul_(2);"
+    " r = x, y, T.autograd.grad(x.sum(), l, retain_graph=True), T.autograd.grad(y.sum(), l)",
+    "l = leaf(2, 3); x = l * 1; y = vmap(lambda x: x[1:])(x); x.mul_(2); r = y, T.autograd.grad(y.sum(), l)",
+    # who is differentiated, and when
+    "x = T.tensor(0.1); o, pull = vjp(T.sin, x); r = grad(lambda y: pull(y)[0])(T.tensor(0.2))",
+    "x = T.tensor(0.1); o, pull = vjp(grad(T.cos), x); r = grad(lambda y: pull(y)[0])(T.tensor(0.2))",
+    "x = T.rand(3); push = linearize(T.sin, x)[1]; r = grad(lambda t: push(t).sum())(T.ones(3)), jacrev(push)(T.ones(3))",
+    "x = T.tensor(2.0, requires_grad=True)\n"
+    "with T.no_grad(): o, pull = vjp(lambda x: x**2, x)\n"
+    "y, = pull(T.tensor(1.0)); r = o, y.requires_grad, T.autograd.grad(y, x)",
+    "x = T.tensor(2.0, requires_grad=True)\n"
+    "with T.no_grad(): o, pull = vjp(lambda x: x**2, x); y, = pull(T.tensor(1.0)); g = grad(lambda x: x**2)(x)\n"
+    "r = o, y, g",
+    "r = grad(lambda x: linearize(T.sin, x)[0])(T.tensor(0.3))",
+    "w = leaf(3); o, push = linearize(lambda x: x * w, T.ones(3)); r = o.requires_grad,"
+    " push(T.ones(3)).requires_grad, T.autograd.grad(o.sum(), w)",
+    # cotangents, tangents
+    "o, pull = vjp(lambda x: x**3, T.tensor(2.0)); v = T.tensor(1.0); r = pull(v, True, True), pull(cotangents=v)",
+    "o, pull = vjp(lambda x: (x, x * x), T.tensor(2.0)); v = T.tensor(1.0); r = pull((v, None)), pull((None, None))",
+    "r = vjp(lambda x: x, T.ones(2))[1](None)",
+    "r = vjp(lambda x: x, T.ones(2))[1](1j * T.ones(2))",
+    "r = vjp(lambda x: x, T.ones(2))[1]()",
+    "o, pull = vjp(lambda x: (x, x), T.tensor(2.0)); r = pull(*o)",
+    *(
+        f"r = jvp(lambda x: {made}, (T.ones(2),), (T.ones(2),), strict=True)"
+        for made in ("x.detach()", "x.detach() * 2", "x.argsort().float()", "x.floor()", "x.clone().zero_()", "T.ones(2)")
+    ),
+    # random numbers of chunks
+    "r = vmap(lambda x: x + T.rand(2), randomness='same', chunk_size=2)(T.zeros(5, 2))",
+]
+
+
+def ran(program: str) -> Program:
+    """`program` as a function of the library."""
+
+    def run(lib: Any) -> Any:
+        names = {"T": lib, "attempt": attempt, "D": collections.OrderedDict, "Q": collections.deque}
+        names.update((name, getattr(lib.func, name)) for name in _NAMES)
+        names["leaf"] = lambda *shape: lib.rand(*shape).requires_grad_()
+        lib.manual_seed(0)
+        exec(program, names)
+        return names["r"]
+
+    return run
+
+
+def told(result: Any) -> Any:
+    """An outcome without the names of nodes, and of errors but their type."""
+    if isinstance(result, tuple) and len(result) == 6 and isinstance(result[2], bool):
+        return result[:3] + result[5:]
+    if isinstance(result, tuple) and result[:1] == ("raised",):
+        return " ".join(result[:2])
+    if isinstance(result, (list, tuple)):
+        return [told(each) for each in result]
+    return {key: told(each) for key, each in result.items()} if isinstance(result, dict) else result
+
+
+@pytest.mark.parametrize("program", SAME)
+def test_a_program_does_as_in_torch(program: str) -> None:
+    expected = told(outcome(ran(program), torch))
+    assert expected not in ("raised NameError", "raised SyntaxError", "raised AttributeError"), program
+    compare(told(outcome(ran(program), gradcore)), expected)

@@ -15,6 +15,7 @@ from gradcore.autograd.grad_mode import (
     set_grad_enabled,
     set_multithreading_enabled,
 )
+from gradcore.autograd.grad_mode import is_multithreading_enabled as is_multithreading_enabled
 from gradcore.autograd.gradcheck import gradcheck, gradgradcheck
 from gradcore.tensor import Tensor
 

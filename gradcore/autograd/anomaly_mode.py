@@ -154,7 +154,7 @@ class _Watching(Around):
         places = [i for i, needed in enumerate(self.step.needs) if needed]
         for i, c in zip(places, cotangents, strict=True):
             array = c._array if isinstance(c, Value) else c
-            if array is None or array.dtype.kind not in "fc":
+            if array is None or array.dtype.kind in "biu":
                 continue
             array = getattr(array, "plain", array)  # all of a batch, the primals of dual numbers
             F = of(array)

@@ -79,7 +79,7 @@ class BackwardStep:
 
     def _run(self, g: list[Any], traced: bool) -> tuple[Any, ...]:
         given = [self._given(part, like) for part, like in zip(g, self.outs, strict=True)]
-        returned = self.ctx._forward_cls.derivative()(self.ctx, *given)
+        returned = self.ctx._forward_cls.pulled(self.ctx, given)
         grads = returned if isinstance(returned, tuple) else (returned,)
         n = len(self.inputs)
         while len(grads) > n and grads[-1] is None:

@@ -82,7 +82,7 @@ def _is_dual(tensor: Value, frame: Frame) -> bool:
 def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
     """Return `tensor`, sharing its memory, with `tangent`, of its shape, to be carried along.
 
-    Raises RuntimeError outside any level, for another shape and for a tensor that has a tangent there; ValueError for
+    Raises RuntimeError outside any level, for another shape and if one of the two has a tangent there; ValueError for
     integers.
     """
     frame = _frame(level)
@@ -94,6 +94,11 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
         if not isinstance(x, Value):
             raise TypeError(f"make_dual(): argument '{name}' must be a Tensor, not {type(x).__name__}")
     check_tangent(tensor, tangent)
+    if _is_dual(tangent, frame):
+        raise RuntimeError(
+            "Setting a forward grad that itself has a forward gradient at the same level "
+            f"{_levels.entered.index(frame)} is not supported."
+        )
     primal = primal_part(tensor, frame=frame) if holds(tensor, frame) else tensor
     if _is_dual(tensor, frame):
         raise RuntimeError(

@@ -5,6 +5,7 @@ The context holds its node weakly and the node holds the context, so a graph wit
 
 from __future__ import annotations
 
+import inspect
 import warnings
 import weakref
 from collections.abc import Callable
@@ -36,6 +37,8 @@ class FunctionCtx:
     dirty_tensors: tuple[Any, ...] = ()
     non_differentiable: tuple[Any, ...] = ()
     kept: tuple[Any, ...] = ()  # what `saved_tensors` are in `jvp`
+    _accessed = False
+    _forward_cls: type[Function]
     _node: Callable[[], Node | None] | None = None
 
     def save_for_backward(self, *tensors: Any) -> None:
@@ -73,9 +76,17 @@ class FunctionCtx:
         if self._node is None:
             return self.kept
         node = self._node()
+        if self._accessed:
+            raise RuntimeError(
+                "saved_tensors can only be accessed once when clear_saved_tensors_on_access=True is set on the "
+                "autograd.Function. Either access saved_tensors only once, or set clear_saved_tensors_on_access=False."
+            )
         if node is None or type(node.saved) is not tuple:
             raise RuntimeError(FREED_MESSAGE)
-        return tuple(None if s is None else unsaved(s, i, node) for i, s in enumerate(node.saved))
+        found = tuple(None if s is None else unsaved(s, i, node) for i, s in enumerate(node.saved))
+        if self._forward_cls.clear_saved_tensors_on_access:
+            node.saved, self._accessed = (), True
+        return found
 
     @property
     def saved_variables(self) -> tuple[Any, ...]:
@@ -110,11 +121,9 @@ def unsaved(saved: Saved, i: int, node: Node) -> Value:
 class BackwardCFunction(FunctionCtx):
     """The context of one Function; each Function has a subclass of its own, called like its node."""
 
-    _forward_cls: type[Function]
-
     def apply(self, *args: Any) -> Any:
         """Call the Function's `backward`, and return what it does."""
-        return self._forward_cls.derivative()(self, *args)
+        return self._forward_cls.pulled(self, list(args))
 
 
 class FunctionNode(Node):
@@ -197,6 +206,11 @@ class Function(metaclass=FunctionMeta):
             "You must implement the jvp function for custom autograd.Function to use it with forward mode AD."
         )
 
+    # Whether what was saved is let go as soon as `backward` has asked for it, once; and whether the gradients come to
+    # `backward` as one list, out of which it may take them. Both save memory.
+    clear_saved_tensors_on_access = False
+    boxed_grads_call = False
+
     # Whether `forward` and `backward` run on a batch as they are; else `vmap`, if there is one, is called instead.
     generate_vmap_rule = False
 
@@ -229,8 +243,18 @@ class Function(metaclass=FunctionMeta):
         return cls.vjp if has_vjp else cls.backward
 
     @classmethod
+    def pulled(cls, ctx: Any, gradients: list[Any]) -> Any:
+        """What `backward` makes of the gradients of the outputs."""
+        return cls.derivative()(ctx, gradients) if cls.boxed_grads_call else cls.derivative()(ctx, *gradients)
+
+    @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
-        """Run `forward` unrecorded and record the whole as one node. Returns what `forward` returns."""
+        """Run `forward` unrecorded and record the whole as one node. Returns what `forward` returns.
+
+        An argument given by its name is an input like the others, at its place in `forward`.
+        """
+        if kwargs or (cls.setup_context is not Function.setup_context and cls.forward.__defaults__):
+            args = _placed(cls, args, kwargs)
         if modes.unusual and _is_transformed(args):
             from gradcore.autograd import function_transforms
 
@@ -240,29 +264,30 @@ class Function(metaclass=FunctionMeta):
             args = function_transforms.on_one_level(args)
         tensors = [a if isinstance(a, Value) else None for a in args]
         origins = [None if a is None else inplace.target(a) for a in tensors]
-        ctx, output = cls.run(args, kwargs, tuple(origin is not None for origin in origins))
+        ctx, output = cls.run(args, tuple(origin is not None for origin in origins))
         outs = output if isinstance(output, tuple) else (output,)
         results = _Results(cls.__name__, ctx, tensors, outs)
         made = results.recorded(origins) if modes.is_grad_enabled() and any(ctx.needs_input_grad) else results.plain()
         return made if isinstance(output, tuple) else made[0]
 
     @classmethod
-    def run(
-        cls, args: tuple[Any, ...], keywords: dict[str, Any], needs: tuple[bool, ...] = ()
-    ) -> tuple[FunctionCtx, Any]:
+    def run(cls, args: tuple[Any, ...], needs: tuple[bool, ...] = ()) -> tuple[FunctionCtx, Any]:
         """Run `forward` unrecorded: the context, and what it returns."""
         ctx: FunctionCtx = cls._backward_cls()
         ctx.needs_input_grad = needs
+        pushed = None
+        if modes.unusual and _is_transformed(args):
+            from gradcore.autograd import function_transforms
+
+            pushed = function_transforms.pushed(args)
         with modes.no_grad():
             if cls.setup_context is Function.setup_context:
-                output = cls.forward(ctx, *args, **keywords)
+                output = cls.forward(ctx, *args)
             else:
-                output = cls.forward(*args, **keywords)
+                output = cls.forward(*args)
                 cls.setup_context(ctx, args, output)
-            if modes.unusual and _is_transformed(args):
-                from gradcore.autograd import function_transforms
-
-                output = function_transforms.with_tangents(cls, args, keywords, output)
+            if pushed is not None:
+                output = function_transforms.with_tangents(cls, pushed, output)
         return ctx, output
 
 
@@ -276,6 +301,21 @@ class InplaceFunction(Function):
 
 class NestedIOFunction(Function):
     """Another name for Function, of old. It does not take nested inputs apart: torch's does so no longer, either."""
+
+
+def _placed(cls: type[Function], args: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, ...]:
+    """All arguments by position, with the defaults of a `forward` that leaves the context to `setup_context`."""
+    ctx = () if cls.setup_context is not Function.setup_context else (None,)
+    bound = inspect.signature(cls.forward).bind(*ctx, *args, **keywords)
+    if not ctx:
+        bound.apply_defaults()
+    for name in keywords:
+        if name in bound.kwargs:
+            raise TypeError(
+                f"{cls.__name__}.apply() cannot take the argument {name!r} by its name: `forward` takes it by name only, or "
+                "one before it is missing. The gradients of `backward` go by position: give the arguments so"
+            )
+    return bound.args[len(ctx) :]
 
 
 def _is_transformed(args: tuple[Any, ...]) -> bool:
@@ -342,6 +382,14 @@ class _Results:
 
     def _check_dirty(self) -> None:
         for t in self.ctx.dirty_tensors:
+            if not any(t is x for x in self.inputs):
+                refused = (
+                    "ctx.mark_dirty() received a tensor that was not an input. Only input Tensors that have been mutated "
+                    f"should be passed to ctx.mark_dirty(). ({self.name}, of shape {list(t._array.shape)})"
+                )
+                if views.is_view(t):  # its history would be written into what it is a view of
+                    raise RuntimeError(refused)
+                warnings.warn(refused, stacklevel=4)
             inplace.check_writable(t, self.name)
             if views.is_view(t) and len(self.outs) > 1:
                 raise RuntimeError(

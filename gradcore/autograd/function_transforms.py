@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from gradcore.backends import of
 from gradcore.graph import Leaf, modes, sweep
 from gradcore.recorder.primitive import registry
 from gradcore.recorder.value import Value, wrap
@@ -78,18 +79,35 @@ def _frames(array: Array) -> list[Frame]:
     return found
 
 
-def with_tangents(cls: Any, args: tuple[Any, ...], keywords: dict[str, Any], output: Any) -> Any:
-    """What `forward` returned with the tangents that the Function's own derivative gives."""
+class Pushed(NamedTuple):
+    """The arguments of a Function that have tangents in `frame`: their values and tangents before it ran."""
+
+    frame: Frame
+    primals: tuple[Any, ...]
+    tangents: tuple[Any, ...]
+
+
+def pushed(args: tuple[Any, ...]) -> Pushed | None:
+    """What `with_tangents` needs to know of the arguments. Nothing if none of them has a tangent."""
     frames = [frame for a in args if isinstance(a, Value) for frame in _frames(a._array)]
     if not frames:
-        return output
+        return None
     frame = max(frames, key=lambda each: each.level)
-    primals = tuple(wrap(_part(primal_part, a, frame)) if isinstance(a, Value) else a for a in args)
-    tangents = tuple(
-        wrap(_part(tangent_part, a, frame)) if isinstance(a, Value) and a._array.dtype.kind not in "biu" else None
-        for a in args
+    # `forward` may overwrite its arguments, and will run a second time on these.
+    return Pushed(
+        frame,
+        tuple(_owned(primal_part, a, frame) if isinstance(a, Value) else a for a in args),
+        tuple(
+            _owned(tangent_part, a, frame) if isinstance(a, Value) and a._array.dtype.kind not in "biu" else None
+            for a in args
+        ),
     )
-    ctx, below = cls.run(primals, keywords)
+
+
+def with_tangents(cls: Any, before: Pushed, output: Any) -> Any:
+    """What `forward` returned with the tangents that the Function's own derivative gives."""
+    frame, primals, tangents = before
+    ctx, below = cls.run(primals)
     ctx.kept = ctx.saved_for_forward or ctx.to_save
     outs = output if isinstance(output, tuple) else (output,)
     values = below if isinstance(below, tuple) else (below,)
@@ -100,12 +118,26 @@ def with_tangents(cls: Any, args: tuple[Any, ...], keywords: dict[str, Any], out
             f"function {cls.__name__} returned an incorrect number of tangents from jvp (expected {len(outs)}, got "
             f"{len(moved)})"
         )
-    for out, value, t in zip(outs, values, moved, strict=True):
-        if isinstance(out, Value) and out._array.dtype.kind not in "biu":
-            _check(cls, value, t)
-            made = zeros_like(value._array) if t is None else t._array
-            out._array = evaluate(registry["pair"], value._array, made, frame=frame)
+    for i, (out, value, t) in enumerate(zip(outs, values, moved, strict=True)):
+        constant = not isinstance(out, Value) or any(value is each for each in ctx.non_differentiable)
+        if constant or out._array.dtype.kind in "biu":
+            if t is not None and cls.has_jvp():
+                raise RuntimeError(
+                    f"function {cls.__name__} returned a tangent from jvp at position {i}, but the output of forward there "
+                    "is not differentiable: return None at that position instead"
+                )
+            if isinstance(out, Value):
+                out._array = _part(primal_part, out, frame)
+            continue
+        _check(cls, value, t)
+        made = zeros_like(value._array) if t is None else t._array
+        out._array = evaluate(registry["pair"], _part(primal_part, out, frame), made, frame=frame)
     return output
+
+
+def _owned(crossing: Any, a: Value, frame: Frame) -> Value:
+    array = _part(crossing, a, frame)
+    return wrap(of(array).owned(array))  # type: ignore[no-any-return]
 
 
 def _part(crossing: Any, a: Value, frame: Frame) -> Array:
@@ -127,7 +159,7 @@ def _transposed(cls: Any, ctx: Any, values: Sequence[Any], tangents: Sequence[An
     top = top_of([t._array for t in tangents if t is not None])
     seeds = [_seed(value, top) if isinstance(value, Value) else None for value in values]
     with modes.enable_grad():
-        pulled = cls.derivative()(ctx, *seeds)
+        pulled = cls.pulled(ctx, list(seeds))
     pulled = pulled if isinstance(pulled, tuple) else (pulled,)
     pairs = [
         (c._node, t._array)

@@ -159,7 +159,7 @@ def assign(view: Any, value: Any, name: str, non_blocking: bool = False) -> Any:
         if value._array.dtype.kind == "c":
             warn("Casting complex values to real discards the imaginary part")
         value = c.astype(value, dtype=view._array.dtype)
-        if value._array.dtype.kind not in "fc":  # integers that are written want no gradient, as in torch
+        if value._array.dtype.kind in "biu":  # integers that are written want no gradient, as in torch
             value = wrap(value._array)
     F = of(view._array)
     if F.device_of(view._array) != of(value._array).device_of(value._array):

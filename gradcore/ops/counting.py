@@ -71,7 +71,8 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if weights is not None and weights._array.shape != a.shape:
         raise RuntimeError("weights should be 1-d and have the same length as input")
-    return c.bincount(input, weights, minlength=minlength)  # type: ignore[no-any-return]
+    counts: Tensor = c.bincount(input, weights, minlength=minlength)
+    return _added(counts, input, weights) if _is_followed(weights) else counts
 
 
 # -- sorted arrays ----------------------------------------------------------------------------------------
@@ -211,8 +212,22 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
 
 def _counts(x: Any, places: Any, bins: int, weights: Any) -> Any:
     """How many of the elements of `x`, or how much of `weights`, are at each of the places below `bins`."""
+    if _is_followed(weights):
+        beyond = wrap(of(x._array).zeros((bins + 1,), x._array.dtype))
+        return _added(beyond, minimum(places, bins), weights)[:bins]
     rows = [each if each is None else reshape(each, shape=(1, x._array.size)) for each in (places, weights)]
     return reshape(c.tally(*rows, bins=bins, dtype=x._array.dtype), shape=(bins,))
+
+
+def _is_followed(t: Any) -> bool:
+    """Whether somebody differentiates by `t`: then what is gathered of it is, which counting would not show."""
+    return t is not None and (t.requires_grad or hasattr(of(t._array), "interpreter"))
+
+
+def _added(like: Any, places: Any, weights: Any) -> Any:
+    """The sums of the `weights` at each of the places of `like`."""
+    values = reshape(weights, shape=(-1,)).to(like.dtype)
+    return like.new_zeros(like.shape).index_add(0, reshape(places, shape=(-1,)), values)
 
 
 def _edges(a: Any, low: Any, high: Any, bins: int) -> Any:
@@ -334,8 +349,12 @@ def _along(input: Tensor, dim: int) -> int:
     return axis
 
 
-def _chosen(found: tuple[Tensor, ...], return_inverse: bool, return_counts: bool) -> Any:
+def _chosen(input: Tensor, axis: int | None, found: Any, return_inverse: bool, return_counts: bool) -> Any:
     values, inverse, counts = found
+    if _is_followed(input):  # the first of those that are equal has the gradient
+        order = reshape(inverse, shape=(-1,)).argsort(stable=True)
+        first = order.index_select(0, counts.cumsum(0) - counts)
+        values = reshape(input, shape=(-1,)).index_select(0, first) if axis is None else input.index_select(axis, first)
     wanted = (values, *((inverse,) if return_inverse else ()), *((counts,) if return_counts else ()))
     return wanted if len(wanted) > 1 else values
 
@@ -353,10 +372,10 @@ def unique(
     `return_inverse` adds where each element is among them, `return_counts` how often each of them occurs.
     """
     need_tensor(input, "unique")
-    if dim is None and not return_inverse and not return_counts:
+    if dim is None and not return_inverse and not return_counts and not _is_followed(input):
         return c.distinct(input)
     axis = None if dim is None else _along(input, dim)
-    return _chosen(c.unique(input, axis=axis), return_inverse, return_counts)
+    return _chosen(input, axis, c.unique(input, axis=axis), return_inverse, return_counts)
 
 
 @op()
@@ -366,4 +385,4 @@ def unique_consecutive(
     """Return the elements, or the slices along `dim`, unlike the one before; the rest as `unique`."""
     need_tensor(input, "unique_consecutive")
     axis = None if dim is None else _along(input, dim)
-    return _chosen(c.unique_runs(input, axis=axis), return_inverse, return_counts)
+    return _chosen(input, axis, c.unique_runs(input, axis=axis), return_inverse, return_counts)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
 from gradcore.backends import of
-from gradcore.graph import modes, stamps
+from gradcore.graph import modes, stamps, versions
 from gradcore.ops import arguments
 from gradcore.ops.arguments import python_number
 from gradcore.ops.filling import size_of, uninitialised
@@ -16,7 +16,7 @@ from gradcore.ops.queries import Storage
 from gradcore.ops.registry import methods
 from gradcore.recorder import views
 from gradcore.recorder.inplace import bump, check_writable
-from gradcore.recorder.value import wrap
+from gradcore.recorder.value import meta, wrap
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
@@ -46,12 +46,13 @@ def _resized(t: Tensor, shape: tuple[int, ...]) -> Tensor:
         n, start, strides = math.prod(shape), F.storage_offset(array), _c_order(shape)
         all_there = F.flat_storage(array)
         if n and start + n > all_there.size:
-            grown = uninitialised(F, (start + n,), array.dtype)
+            grown, version = uninitialised(F, (start + n,), array.dtype), t._version
             grown[: all_there.size] = all_there
             _show(t, F.as_strided(grown, shape, strides, start), same_memory=False)
+            meta(t).versions = versions.Own(version, silent=False)
         else:
             _show(t, F.as_strided(array, shape, strides, start), same_memory=True)
-    bump(t, "resize_")
+        bump(t, "resize_")
     return t
 
 

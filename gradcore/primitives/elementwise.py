@@ -186,17 +186,17 @@ def power_number(F: Any, x: Array, *, exponent: Any) -> Array:
     return like(F, F.power(x, _rounded(F, exponent, x)), x)
 
 
-def _log(number: Any) -> Any:
-    if isinstance(number, complex) or number < 0:
+def _log(number: Any, among_complex: bool) -> Any:
+    if among_complex or isinstance(number, complex):
         import cmath
 
-        return cmath.log(number) if isinstance(number, complex) else math.nan
-    return math.log(number)
+        return cmath.log(number)
+    return math.log(number) if number > 0 else math.nan
 
 
 def _number_power_pull(F: Any, g: Array, x: Array, out: Array, base: Any, x_dtype: Any) -> Array:
     if base != 0:
-        return g * (out * _log(base))
+        return g * (out * _log(base, x_dtype.kind == "c"))
     positive = F.logical_and(F.real(x) >= 0, F.imag(x) == 0) if x_dtype.kind == "c" else x >= 0
     return F.masked(g * (out * -math.inf), F.logical_not(positive))
 

@@ -137,6 +137,14 @@ class SavedTensor:
         packed = None if self._node.saved is FREED else self._packed()
         return self.value() if packed is None else packed.value
 
+    @property
+    def unpack_hook(self) -> Callable[[Any], Any] | None:
+        """The hook that brings back what is kept, if there is one. Raises RuntimeError if it was freed."""
+        if self._node.saved is FREED:
+            raise RuntimeError(FREED_MESSAGE)
+        packed = self._packed()
+        return None if packed is None else packed.unpack
+
     def _packed(self) -> Packed | None:
         step = plain(self._node.step)
         kept = step.inner(self._node.saved)[step.layout.index(self._name)]

@@ -113,7 +113,9 @@ def checkpoint(
     frame.early_stop = early_stop if _Settings.early_stop is None else _Settings.early_stop
     frame.log = [] if (debug if _Settings.debug is None else _Settings.debug) else None
     with first, saved.packing(frame.pack, _unpack), _logging(frame.log):
-        return function(*args, **kwargs)
+        out = function(*args, **kwargs)
+    frame.completed = True
+    return out
 
 
 def checkpoint_sequential(
@@ -194,6 +196,7 @@ class _Frame:
     check: bool
     early_stop: bool
     log: list[str] | None
+    completed = False  # until then a sweep of the function itself may ask for what it saved so far
 
     def __init__(
         self,
@@ -229,7 +232,7 @@ class _Frame:
             index, count = count, count + 1
             kept: Value = t.detach()  # type: ignore[attr-defined]  # for the function itself, should it run a sweep
             if index >= len(self.places):
-                if self.check:
+                if self.check and self.completed:
                     raise self._differs(
                         "trying to save more tensors during recomputation than during the original forward pass.", log
                     )
@@ -255,7 +258,7 @@ class _Frame:
                 self.function(*given, **named)
         except _Stop:
             pass
-        if self.check and count != len(self.places):
+        if self.check and (count < len(self.places) or (self.completed and count > len(self.places))):
             raise self.saved_less(count, log)
         return found
 

@@ -123,14 +123,25 @@ def grad(
     else:
         results = engine.grad(outs, ins, gradients, retain, create_graph)
     if materialize_grads:
-        results = [t.new_zeros(t.shape) if r is None else r for t, r in zip(ins, results, strict=True)]
+        results = [_zeros(t, create_graph) if r is None else r for t, r in zip(ins, results, strict=True)]
     elif not allow_unused and any(r is None for r in results):
         index = next(i for i, r in enumerate(results) if r is None)
+        shape = "not known at an edge" if ins[index]._array is None else list(ins[index].shape)
         raise RuntimeError(
             f"The differentiated Tensor at index {index} appears to not have been used in the graph. Set allow_unused=True "
-            f"if this is the desired behavior. (Its shape is {list(ins[index].shape)})"
+            f"if this is the desired behavior. (Its shape is {shape})"
         )
     return tuple(results)
+
+
+def _zeros(t: Tensor, requires_grad: bool) -> Tensor:
+    """The gradient of an input without a path. Raises RuntimeError for an edge, whose shape is not known."""
+    if t._array is None:
+        raise RuntimeError(
+            "materialize_grads cannot be used when the given input is a GradientEdge: its shape is not known. Pass the "
+            "tensor, or allow_unused=True alone"
+        )
+    return t.new_zeros(t.shape, requires_grad=requires_grad)
 
 
 def _tuple(tensors: Any) -> tuple[Any, ...]:

@@ -32,6 +32,7 @@ class FunctionCtx:
 
     needs_input_grad: tuple[bool, ...] = ()
     materialize_grads = True
+    _materialize_non_diff_grads = True
     to_save: tuple[Any, ...] = ()
     saved_for_forward: tuple[Any, ...] = ()
     dirty_tensors: tuple[Any, ...] = ()
@@ -360,7 +361,13 @@ class _Results:
         """The results of a Function that is not recorded."""
         for t in self.ctx.dirty_tensors:
             inplace.bump(t, self.name)
-        return tuple(_alias(out) if isinstance(out, Value) and self.as_is(out) else out for out in self.outs)
+        return tuple(self._plain(out) if isinstance(out, Value) else out for out in self.outs)
+
+    def _plain(self, out: Value) -> Value:
+        """A result without a history: what has one, being an input, keeps it, and a tensor beside it is returned."""
+        if inplace.target(out) is not None and any(out is x for x in self.inputs):
+            return wrap(out._array)  # type: ignore[no-any-return]
+        return _alias(out) if self.as_is(out) else out
 
     def recorded(self, origins: list[Target | None]) -> tuple[Any, ...]:
         """The results as outputs of a new node."""
@@ -370,7 +377,11 @@ class _Results:
             inplace.bump(t, self.name)
         kinds = {id(out): i for i, out in enumerate(outs) if self.differentiable(out) and not self.as_is(out)}
         saved = tuple(self._saved(i, t, kinds, origins) for i, t in enumerate(ctx.to_save))
-        likes = ([Like.of_gradient(x) for x in self.inputs], [Like.of(out) for out in outs])
+        zeros = ctx._materialize_non_diff_grads  # what is unlike anything gets None
+        likes = (
+            [Like.of_gradient(x) for x in self.inputs],
+            [Like.of(out) if zeros or self.differentiable(out) else None for out in outs],
+        )
         step = BackwardStep(ctx, f"{self.name}Backward", *likes)
         node: Any = recorded(step, tuple(origin for origin in origins if origin is not None), saved, FunctionNode)
         node.ctx = ctx
@@ -409,14 +420,14 @@ class _Results:
         if id(t) in outputs:
             return Saved(t._array, (outputs[id(t)], len(self.outs)))
         own = [origin for x, origin in zip(self.inputs, origins, strict=True) if x is t]
-        return Saved(t._array, own[0] if own else inplace.target(t))
+        return Saved(t._array, own[0] if own else inplace.target(t), t)
 
     def _output(self, out: Any, place: Output, several: bool) -> Any:
         if not isinstance(out, Value):
             return out
         as_is = self.as_is(out)
         if not self.differentiable(out):
-            return wrap(out._array) if as_is else out
+            return self._plain(out) if as_is else out
         if self.is_dirty(out):
             inplace.rebase(out, wrap(out._array, place))
             return out

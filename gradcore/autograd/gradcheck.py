@@ -120,10 +120,11 @@ def gradgradcheck(
             raise AssertionError(f"Setting {name}=True requires check_rev_over_rev to be True")
     given = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     n = len(given)
+    differentiated = [i for i, x in enumerate(given) if isinstance(x, Tensor) and x.requires_grad]
 
     def gradients(*args: Any) -> tuple[Any, ...]:
+        wanted = [args[i].requires_grad_() for i in differentiated]  # which they do not in forward mode
         outs = _differentiable(func(*args[:n]))
-        wanted = [x for x in args[:n] if isinstance(x, Tensor) and x.requires_grad]
         found = engine.grad(outs, wanted, list(args[n:]), True, True)
         return tuple(g for g in found if g is not None)
 
@@ -204,20 +205,27 @@ class _Check:
 
     # -- numerical derivatives ----------------------------------------------------------------------------------------
 
-    def _moved(self, x: Any, place: Any, step: Any) -> list[Any]:
-        """The outputs, flat and real, with `step` added to `x` at `place`."""
+    def _moved(self, x: Any, place: Any, step: Any) -> list[tuple[Any, Any, Any]]:
+        """The outputs with `step` added to `x` at `place`: shapes, dtypes, and the numbers, flat and real."""
         alias = x.data
         before = alias.clone()
         try:
             alias[place] += step
-            return [real(out) for out in tensors(self.func(*self.inputs))]
+            return [(out.shape, out.dtype, real(out)) for out in tensors(self.func(*self.inputs))]
         finally:
             alias.copy_(before)
 
     def differences(self, x: Any, place: Any, direction: Any) -> list[Any]:
         """The derivatives of the outputs along `direction` at `place` of `x`."""
         ahead, behind = (self._moved(x, place, direction * step) for step in (self.eps, -self.eps))
-        return [(a - b) / (2 * self.eps) for a, b in zip(ahead, behind, strict=True)]
+        for here, there in zip(behind, ahead, strict=True):
+            for what, a, b in (("shape", here[0], there[0]), ("dtype", here[1], there[1])):
+                if a != b:
+                    raise AssertionError(
+                        f"Expected `func` to return outputs with the same {what} when inputs are perturbed by {self.eps}, "
+                        f"but got: {what}s {a} and {b}. Let it depend on no values"
+                    )
+        return [(a[-1] - b[-1]) / (2 * self.eps) for a, b in zip(ahead, behind, strict=True)]
 
     def columns(self, i: int, x: Any) -> list[list[Any]]:
         """For every real number in `x`, input `i`, the derivatives of all outputs by it."""

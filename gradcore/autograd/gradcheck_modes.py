@@ -20,9 +20,13 @@ from gradcore.transforms.mapping import vmap
 
 
 def _pushed(check: _Check, tangents: dict[int, Any]) -> list[Any]:
-    """The tangents of the outputs, given those of some of the inputs; zeros for None."""
+    """The tangents of the outputs, given those of some of the inputs; zeros for None.
+
+    The function sees that no input requires a gradient: it is not to be differentiated in the other way.
+    """
+    bare = [x.detach() if isinstance(x, Tensor) and x.requires_grad else x for x in check.inputs]
     with forward_ad.dual_level():
-        given = [forward_ad.make_dual(x, tangents[i]) if i in tangents else x for i, x in enumerate(check.inputs)]
+        given = [forward_ad.make_dual(x, tangents[i]) if i in tangents else x for i, x in enumerate(bare)]
         pairs = [forward_ad.unpack_dual(out) for out in tensors(check.func(*given))]
         return [p.new_zeros(p.shape) if t is None else t for p, t in pairs]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore.ops import arguments
 from gradcore.ops.arguments import need_tensor, python_number
-from gradcore.ops.reductions import count_over, mean
-from gradcore.ops.registry import label, op
+from gradcore.ops.reductions import count_over
+from gradcore.ops.registry import op
 from gradcore.primitives import reductions as r
 from gradcore.recorder.caller import warn
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def _deviation(
     x: Tensor, dim: Any, unbiased: Any, keepdim: bool, correction: Any, name: str, reduce: Callable[..., Any]
-) -> Tensor:
-    """The variance of `x`, or its root, as `reduce` is `var` or `std`."""
+) -> Any:
+    """What `reduce`, the primitive `var` or another of its kind, makes of `x`."""
     need_tensor(x, name)
     if isinstance(dim, bool):  # var(unbiased)
         dim, unbiased = None, dim
@@ -38,26 +38,19 @@ def _deviation(
             f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction "
             "factor (input numel divided by output numel).",
         )
-    return reduce(x, axis=axes, count=count, dof=dof, keepdims=keepdim)  # type: ignore[no-any-return]
-
-
-def _with_mean(x: Tensor, dim: Any, *arguments_: Any) -> tuple[Tensor, Tensor]:
-    _, keepdim, _, name, _ = arguments_
-    both = (_deviation(x, dim, *arguments_), mean(x, None if isinstance(dim, bool) else dim, keepdim))
-    label(both, f"{name.title().replace('_', '')}Backward0", (x,))
-    return both
+    return reduce(x, axis=axes, count=count, dof=dof, keepdims=keepdim)
 
 
 @op(out=True)
 def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Tensor:
     """Return the variance over `dim` (all by default), with the divisor count - `correction` (1)."""
-    return _deviation(input, dim, unbiased, keepdim, correction, "var", r.var)
+    return _deviation(input, dim, unbiased, keepdim, correction, "var", r.var)  # type: ignore[no-any-return]
 
 
 @op(out=True)
 def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Tensor:
     """Return the square root of the variance over `dim`; its gradient is 0 where all elements are equal."""
-    return _deviation(input, dim, unbiased, keepdim, correction, "std", r.std)
+    return _deviation(input, dim, unbiased, keepdim, correction, "std", r.std)  # type: ignore[no-any-return]
 
 
 @op(out=True)
@@ -65,7 +58,7 @@ def var_mean(
     input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
 ) -> tuple[Tensor, Tensor]:
     """Return the variance and the mean over `dim`."""
-    return _with_mean(input, dim, unbiased, keepdim, correction, "var_mean", r.var)
+    return _deviation(input, dim, unbiased, keepdim, correction, "var_mean", r.var_mean)  # type: ignore[no-any-return]
 
 
 @op(out=True)
@@ -73,4 +66,4 @@ def std_mean(
     input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
 ) -> tuple[Tensor, Tensor]:
     """Return the standard deviation and the mean over `dim`."""
-    return _with_mean(input, dim, unbiased, keepdim, correction, "std_mean", r.std)
+    return _deviation(input, dim, unbiased, keepdim, correction, "std_mean", r.std_mean)  # type: ignore[no-any-return]

@@ -6,6 +6,7 @@ reduced axes has the elements of one that keeps them at length 1, so few rules a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -85,9 +86,10 @@ def _size_squared(F: Any, x: Array) -> Array:
 
 
 @widened
-def _variance(F: Any, x: Array, axis: Axes, count: int, dof: float, keepdims: bool) -> Array:
-    apart = x - F.sum(x, axis, count=count, keepdims=True)
-    return F.sum(_size_squared(F, apart), axis, keepdims=keepdims) / max(dof, 0)
+def _with_mean(F: Any, x: Array, axis: Axes, count: int, dof: float, keepdims: bool, root: bool) -> tuple[Array, Array]:
+    mean = F.sum(x, axis, count=count, keepdims=True)
+    variance = F.sum(_size_squared(F, x - mean), axis, keepdims=keepdims) / max(dof, 0)
+    return F.sqrt(variance) if root else variance, F.reshape(mean, tuple(variance.shape))
 
 
 def _var_pull(F: Any, g: Array, x: Array, x_shape: Shape, axis: Axes, count: int, dof: float) -> Array:
@@ -104,13 +106,42 @@ def _std_pull(F: Any, g: Array, x: Array, out: Array, x_shape: Shape, axis: Axes
 @primitive("general", dense=True, x=_var_pull, holomorphic=False)
 def var(F: Any, x: Array, *, axis: Axes, count: int, dof: float, keepdims: bool = False) -> Array:
     """The sum of squared distances from the mean of `count` elements, divided by `dof` degrees of freedom."""
-    return _variance(F, x, axis, count, dof, keepdims)
+    return _with_mean(F, x, axis, count, dof, keepdims, False)[0]
 
 
 @primitive("general", dense=True, x=_std_pull, holomorphic=False)
 def std(F: Any, x: Array, *, axis: Axes, count: int, dof: float, keepdims: bool = False) -> Array:
     """The square root of `var`."""
-    return F.sqrt(_variance(F, x, axis, count, dof, keepdims))
+    return _with_mean(F, x, axis, count, dof, keepdims, True)[0]
+
+
+def _pull_of_mean(F: Any, g: Any, x_shape: Shape, axis: Axes, count: int, apart: Callable[[Array], Array]) -> Array:
+    """The cotangent of x from those of a deviation, by `apart`, and of the mean; each may be None."""
+    g_out, g_mean = g
+    if g_mean is None:
+        return apart(g_out)
+    pulled = F.spread(g_mean, axis=axis, shape=x_shape, count=count)
+    return pulled if g_out is None else apart(g_out) + pulled
+
+
+def _var_mean_pull(F: Any, g: Any, x: Array, x_shape: Shape, axis: Axes, count: int, dof: float) -> Array:
+    return _pull_of_mean(F, g, x_shape, axis, count, lambda g: _var_pull(F, g, x, x_shape, axis, count, dof))
+
+
+def _std_mean_pull(F: Any, g: Any, x: Array, out: Array, x_shape: Shape, axis: Axes, count: int, dof: float) -> Array:
+    return _pull_of_mean(F, g, x_shape, axis, count, lambda g: _std_pull(F, g, x, out, x_shape, axis, count, dof))
+
+
+@primitive("general", dense=True, x=_var_mean_pull, outputs=("out", "mean"), partial=True, holomorphic=False, node="VarMean")
+def var_mean(F: Any, x: Array, *, axis: Axes, count: int, dof: float, keepdims: bool = False) -> tuple[Array, Array]:
+    """`var`, and the mean."""
+    return _with_mean(F, x, axis, count, dof, keepdims, False)  # type: ignore[no-any-return]
+
+
+@primitive("general", dense=True, x=_std_mean_pull, outputs=("out", "mean"), partial=True, holomorphic=False, node="StdMean")
+def std_mean(F: Any, x: Array, *, axis: Axes, count: int, dof: float, keepdims: bool = False) -> tuple[Array, Array]:
+    """`std`, and the mean."""
+    return _with_mean(F, x, axis, count, dof, keepdims, True)  # type: ignore[no-any-return]
 
 
 # -- norms ------------------------------------------------------------------------------------------------

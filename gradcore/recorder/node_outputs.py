@@ -95,7 +95,11 @@ class _InputMetadata(NamedTuple):
 def metadata(node: GraphNode) -> tuple[_InputMetadata, ...]:
     """What the gradient of each output looks like. Raises AttributeError if that is not known."""
     made = []
+    of_function = isinstance(node, Node) and hasattr(plain(node.step), "ctx")
     for zero in zeros(node):
+        if zero is None and of_function:  # no tensor
+            made.append(_InputMetadata([], dtypes.get_default_dtype(), devices.device("cpu")))
+            continue
         if zero is None:
             raise AttributeError(
                 f"_input_metadata of {node.name()} is not known: nodes do not keep it, and this one was neither seen as the "

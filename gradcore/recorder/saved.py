@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -72,13 +73,17 @@ class Packed:
 
 
 class Saved:
-    """An array and where it came from: a target, or the index and number of an output of the node that saves it."""
+    """An array and where it came from: a target, or the index and number of an output of the node that saves it.
 
-    __slots__ = ("array", "origin", "packed")
+    `owner` is whose array it was: the Tensor itself comes back as long as somebody else holds it.
+    """
 
-    def __init__(self, array: Any, origin: Target | tuple[int, int] | None) -> None:
+    __slots__ = ("array", "origin", "owner", "packed")
+
+    def __init__(self, array: Any, origin: Target | tuple[int, int] | None, owner: Value | None = None) -> None:
         self.array = array
         self.origin = origin
+        self.owner = None if owner is None else weakref.ref(owner)
         self.packed: Packed | None = None
         if hooks.pairs:
             self.pack(hooks.pairs[-1], _value(array, None if isinstance(origin, tuple) else origin))
@@ -91,6 +96,9 @@ class Saved:
     def value(self, node: Node) -> Value:
         """The Tensor that was saved, unpacked if need be."""
         array = self.array if self.packed is None else self.packed.array()
+        owner = None if self.owner is None else self.owner()
+        if owner is not None and owner._array is array and owner._node is self.origin:
+            return owner
         return _value(array, Output(node, *self.origin) if isinstance(self.origin, tuple) else self.origin)
 
 

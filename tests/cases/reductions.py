@@ -125,6 +125,8 @@ CASES = [
     ),
     *counted("var"),
     *counted("std"),
+    *counted("var_mean"),
+    *counted("std_mean"),
     Case("std", lambda rng: (np.ones((2, 3)),), {"axis": (1,), "count": 3, "dof": 2}, "equal", smooth=False),
     *(
         case

@@ -53,13 +53,13 @@ class Mersenne:
             return (self._blocks(n, dtype) if n >= _BLOCK else self._pairs(n).astype(dtype)).reshape(shape)
 
     def integers(self, low: int, high: int, shape: Sequence[int]) -> Array:
-        """Return int64 numbers uniform in [low, high)."""
+        """Return int64 numbers uniform in [low, high); if these are all there are, the random bits themselves."""
         span = high - low
         with self._lock:
             words = (self._words if span < _WIDE_RANGE else self._double_words)(math.prod(shape))
         if span < 1 << 64:
-            words %= np.uint64(span)
-        return (words + np.uint64(low % (1 << 64))).view(np.int64).reshape(shape)
+            words = words % np.uint64(span) + np.uint64(low % (1 << 64))
+        return words.view(np.int64).reshape(shape)
 
     def permutation(self, n: int) -> Array:
         """Return 0 ... n-1 in an order made by exchanging each with one that follows."""

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from math import prod
 from operator import index
+from os import PathLike
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import IO, Any
@@ -47,6 +48,8 @@ def save(obj: Any, f: File, *, format: str | None = None) -> None:
     `format` is "safetensors" or "npz", by default what the name ends in, or safetensors. Raises TypeError for objects that
     cannot be saved, before anything is written.
     """
+    if not (hasattr(f, "write") or isinstance(f, (str, PathLike))):
+        raise AttributeError(f"save: expected 'f' to be a path or a file with a 'write' attribute, but got {f!r}")
     name = "" if hasattr(f, "write") else str(f)
     format = format or ("npz" if name.endswith(".npz") else "safetensors")
     if format not in _WRITERS:

@@ -12,7 +12,7 @@ from gradcore.backends import of
 from gradcore.generator import Generator, source_for
 from gradcore.ops.arguments import python_number, whole
 from gradcore.ops.creation import Array, Options, finished
-from gradcore.ops.filling import size_of
+from gradcore.ops.filling import in_order_of, size_of
 from gradcore.ops.numbers import in_dtype
 from gradcore.ops.registry import methods, op
 from gradcore.ops.sampling import (
@@ -115,6 +115,8 @@ def chances(x: Tensor, p: Any, name: str, generator: Generator | None = None) ->
     chance = _checked_chance(p, name)
     kind = "f8" if isinstance(chance, float) or chance.itemsize == 8 else "f4"
     F = of(x._array)
+    if not isinstance(chance, float) and _broadcast(x._array.shape, chance.shape) != x._array.shape:
+        raise RuntimeError(f"{name}: p of shape {list(chance.shape)} cannot be expanded to {list(x._array.shape)}")
     numbers = drawn_like(x, name, lambda F, source, shape, dtype: F.random_uniform(source, shape, kind), generator)
     return F.astype(F.as_array(numbers < chance), x._array.dtype)
 
@@ -176,7 +178,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
     with F.on_device(F.device_of(weights)[1]):
         source = source_for(F, F.current_device(), generator, "multinomial")
         if not replacement or num_samples == 1:
-            waits = exponential(1.0)(F, source, weights.shape, weights.dtype)
+            waits = in_order_of(weights, lambda shape: exponential(1.0)(F, source, shape, weights.dtype))
             order = F.argsort(-(weights / waits), -1)[..., :num_samples]
             return finished(F.ascontiguousarray(order))
         chances = F.cumsum(weights, -1) / total
@@ -191,11 +193,8 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
 
 
 def _random_range(x: Tensor, from_: Any, to: Any) -> Draw:
-    """The integers meant by `random_(to)`, `random_(from, to)` and, as many as the dtype holds exactly,
-    `random_()`."""
+    """The integers in [from_, to): from 0 if `from_` is None, up to the last that the dtype holds exactly if `to` is."""
     dtype = dtypes.of(x._array.dtype)
-    if to is None and from_ is not None:
-        return integers(0, from_)
     if to is None:
         exact = {dtypes.float16: 2**11, dtypes.bfloat16: 2**8, dtypes.float32: 2**24, dtypes.float64: 2**53}
         to = int(exact.get(dtype) or limits(dtype)[1]) + 1
@@ -245,14 +244,28 @@ def _normal(self: Tensor, mean: float = 0.0, std: float = 1.0) -> Draw:
 def _uniform(self: Tensor, from_: float = 0.0, to: float = 1.0, **named: float) -> Draw:
     """Overwrite with numbers uniform in [from, to)."""
     from_ = named.pop("from", from_)
+    dtype = dtypes.of(self._array.dtype)
+    floating("check_uniform_bounds", self._array.dtype)
+    largest = dtypes.finfo(dtype).max
+    for name, bound in (("from", from_), ("to", to), ("to - from", to - from_)):
+        _require(-largest <= bound <= largest, f"{name} is out of bounds for {dtype.name} (uniform_ got {bound})")
     _require(from_ <= to, f"uniform_ expects to return a [from, to) range, but found from={from_} > to={to}")
     return uniform(from_, to)
 
 
-def _random(self: Tensor, from_: Any = None, to: Any = None, **named: Any) -> Draw:
-    """Overwrite with integers: of [0, to), of [from, to), or of all that the dtype holds exactly from 0
-    on."""
-    return _random_range(self, named.pop("from", from_), to)
+def _random(self: Tensor, *bounds: Any, to: Any = None, **named: Any) -> Draw:
+    """Overwrite with integers: of [0, to), of [from, to), or from 0 (or `from`, with None for `to`) on of all that the
+    dtype holds exactly."""
+    if len(bounds) + len(named) + (to is not None) > 2 or named.keys() - {"from", "from_"}:
+        raise TypeError(f"random_() takes (), (to) or (from, to), but got {[*bounds, *named]} and to={to}")
+    from_ = None
+    if len(bounds) == 2:
+        from_, to = bounds
+    elif bounds and to is None and not named:
+        to = whole("random_", "to", bounds[0])
+    elif bounds or named:
+        from_ = (*bounds, *named.values())[0]
+    return _random_range(self, *(n if n is None else whole("random_", "from and to", n) for n in (from_, to)))
 
 
 def _exponential_fill(self: Tensor, lambd: float = 1.0) -> Draw:
@@ -270,6 +283,8 @@ def _cauchy(self: Tensor, median: float = 0.0, sigma: float = 1.0) -> Draw:
 def _geometric(self: Tensor, p: float) -> Draw:
     """Overwrite with the numbers of trials up to the first success of probability `p`."""
     _require(0 < p < 1, f"geometric_ expects p to be in (0, 1), but got p={p}")
+    if self._array.dtype.kind in "bc":
+        raise NotImplementedError(f"\"geometric_cpu\" not implemented for '{dtypes.of(self._array.dtype)._title}'")
     return transformed("Geometric", lambda F, u: F.ceil(F.log(u) / math.log1p(-p)), whole=True)
 
 

@@ -254,6 +254,8 @@ def randperm(n: int, **options: Unpack[Random]) -> Tensor:
             raise NotImplementedError(f"\"randperm\" not implemented for '{dtypes.of(dtype)._title}'")
         if n and not n - 1 <= limits(dtypes.of(dtype))[1]:
             raise RuntimeError(f"value cannot be converted to type {dtypes.of(dtype).name} without overflow ({n})")
+        if dtype.kind == "f" and n - 1 > round(2 / dtypes.finfo(dtypes.of(dtype)).eps):
+            raise RuntimeError(f"n cannot be greater than what {dtypes.of(dtype)._title} counts exactly (randperm of {n})")
         return F.astype(F.random_permutation(source, n), dtype)
 
     return sampled("randperm", draw, (n,), options, default=dtypes.int64)

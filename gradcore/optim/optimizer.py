@@ -23,6 +23,18 @@ from gradcore.tensor import Tensor
 
 Group = dict[str, Any]
 _STEP_HOOKS: Hooks = {}
+_EVERY_STEP_PRE_HOOKS: Hooks = {}
+_EVERY_STEP_POST_HOOKS: Hooks = {}
+
+
+def register_optimizer_step_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """Call `hook(optimizer, args, kwargs)` before each step of all optimizers, and before their own such hooks."""
+    return add(_EVERY_STEP_PRE_HOOKS, Hook(hook))
+
+
+def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """Call `hook(optimizer, args, kwargs)` after each step of all optimizers, and after their own such hooks."""
+    return add(_EVERY_STEP_POST_HOOKS, Hook(hook))
 
 
 class _Required:
@@ -41,14 +53,14 @@ def _watched(step: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(step)
     def watched(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
         self._opt_called = True
-        for hook in self._step_pre_hooks.values():
+        for hook in [*_EVERY_STEP_PRE_HOOKS.values(), *self._step_pre_hooks.values()]:
             changed = hook.call(self, (self, *args), kwargs)
             if changed is not None:
                 if not (isinstance(changed, tuple) and len(changed) == 2):
                     raise RuntimeError(f"{step} must return None or a tuple of (new_args, new_kwargs), but got {changed}.")
                 (self, *args), kwargs = changed
         result = step(self, *args, **kwargs)
-        for hook in self._step_post_hooks.values():
+        for hook in [*self._step_post_hooks.values(), *_EVERY_STEP_POST_HOOKS.values()]:
             hook.call(self, (self, *args), kwargs)
         return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, Self
@@ -109,6 +110,37 @@ class Sequential(_Numbered):
             return type(self)(dict(list(self._modules.items())[index]))
         return super().__getitem__(index)
 
+    def __add__(self, other: Any) -> Self:
+        self._check_added(other)
+        return super().__add__(other)
+
+    def __iadd__(self, other: Any) -> Self:
+        self._check_added(other)
+        return super().__iadd__(other)
+
+    @staticmethod
+    def _check_added(other: Any) -> None:
+        if not isinstance(other, Sequential):
+            raise ValueError(f"add operator supports only objects of Sequential class, but {type(other)} is given.")
+
+    def __mul__(self, times: int) -> Self:
+        result = type(self)()
+        result._renumber(list(self) * self._count(times))
+        return result
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Self:
+        self.extend(list(self) * (self._count(times) - 1))
+        return self
+
+    def _count(self, times: Any) -> int:
+        if not isinstance(times, int):
+            raise TypeError(f"unsupported operand type(s) for *: {type(self)} and {type(times)}")
+        if times <= 0:
+            raise ValueError(f"Non-positive multiplication factor {times} for {type(self)}")
+        return times
+
 
 class ModuleList(_Numbered):
     """A list of modules."""
@@ -117,6 +149,10 @@ class ModuleList(_Numbered):
         super().__init__()
         if modules is not None:
             self.extend(modules)
+
+    def insert(self, index: int, module: Module) -> None:
+        """Add a child before `index`, at an end if that is beyond it, as a list does."""
+        super().insert(max(-len(self), min(index, len(self))), module)
 
     def __repr__(self) -> str:
         blocks: list[tuple[int, int, str]] = []
@@ -309,6 +345,45 @@ class ParameterDict(Module):
         del self[key]
         return value
 
+    def popitem(self) -> tuple[str, Any]:
+        """Take the value that was added last out, and return its name and it. Raises KeyError if there is none."""
+        key = next(reversed(self._keys), None)
+        if key is None:
+            raise KeyError("popitem(): the ParameterDict is empty")
+        return key, self.pop(key)
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """The value of `key`, which is `default` from now on if there was none."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    @classmethod
+    def fromkeys(cls, keys: Iterable[str], default: Any = None) -> Self:
+        """A dictionary with `default` for each of `keys`."""
+        return cls((key, default) for key in keys)
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._keys)
+
+    def __or__(self, other: Any) -> Self:
+        if not hasattr(other, "items"):
+            return NotImplemented
+        joined = self.copy()
+        joined.update(other)
+        return joined
+
+    def __ror__(self, other: Any) -> Any:
+        if not hasattr(other, "items"):
+            return NotImplemented
+        joined = other.copy()
+        joined.update(self.items())
+        return joined
+
+    def __ior__(self, other: Any) -> Self:
+        self.update(other)
+        return self
+
     def clear(self) -> None:
         """Remove everything."""
         for key in list(self._keys):
@@ -316,15 +391,20 @@ class ParameterDict(Module):
 
     def copy(self) -> Self:
         """Another dictionary with the same parameters."""
-        return type(self)(dict(self.items()))
+        return type(self)(self.items())
 
     def update(self, parameters: Any) -> None:
-        """Add the values of a mapping, or of pairs of a name and a value. Raises TypeError for anything else."""
+        """Add the values of a mapping, or of pairs of a name and a value. Raises TypeError for anything else.
+
+        Those of a dict are added in the order of their names, as in torch: saved states of optimizers go by it.
+        """
         if not isinstance(parameters, Iterable):
             raise TypeError(
                 "ParametersDict.update should be called with an iterable of key/value pairs, but got " + typename(parameters)
             )
-        for key, value in dict(parameters.items() if hasattr(parameters, "items") else parameters).items():
+        pairs = dict(parameters.items() if hasattr(parameters, "items") else parameters).items()
+        in_any_order = isinstance(parameters, Mapping) and not isinstance(parameters, OrderedDict)
+        for key, value in sorted(pairs) if in_any_order else pairs:
             self[key] = value
 
     def extra_repr(self) -> str:

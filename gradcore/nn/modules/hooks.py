@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from gradcore.autograd import Function
 from gradcore.graph.modes import is_grad_enabled
+from gradcore.ops.filling import zeros
 from gradcore.recorder.hooks import RemovableHandle
 from gradcore.tensor import Tensor
 
@@ -173,18 +174,30 @@ def _after(hook: Hook, module: Watched, args: tuple[Any, ...], kwargs: dict[str,
 
 
 class BackwardHookFunction(Function):  # type: ignore[misc, valid-type]
-    """The identity of some tensors, whose backward is shown to `see`, which may replace it."""
+    """The identity of some tensors, whose backward is shown to `see`, which may replace it.
+
+    Unless this is the `first` that a sweep meets, zeros stand for cotangents that nobody has.
+    """
 
     @staticmethod
-    def forward(ctx: Any, see: Callable[[tuple[Any, ...]], Any], *tensors: Tensor) -> Any:
+    def forward(ctx: Any, see: Callable[[tuple[Any, ...]], Any], first: bool, *tensors: Tensor) -> Any:
         """Return the tensors as views."""
-        ctx.see = see
-        return tuple(x.view_as(x) for x in tensors)
+        ctx.see, ctx.first = see, first
+        ctx.made = [(x.shape, x.dtype, x.device) for x in tensors]
+        ctx.set_materialize_grads(False)
+        views = tuple(x.view_as(x) for x in tensors)
+        ctx.mark_non_differentiable(*(view for x, view in zip(tensors, views, strict=True) if not x.requires_grad))
+        return views
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         """Return what `see` makes of the cotangents."""
-        return (None, *ctx.see(gradients))
+        if not ctx.first:
+            gradients = tuple(
+                zeros(shape, dtype=dtype, device=device) if gradient is None else gradient
+                for gradient, (shape, dtype, device) in zip(gradients, ctx.made, strict=True)
+            )
+        return (None, None, *ctx.see(gradients))
 
 
 class _Backward:
@@ -202,7 +215,7 @@ class _Backward:
         if not is_grad_enabled() or not any(args[i].requires_grad for i in self.at):
             return args
         self.sees_inputs = True
-        return _around(args, self.at, self.on_inputs)
+        return _around(args, self.at, self.on_inputs, first=False)
 
     def watch_outputs(self, result: Any) -> Any:
         """The result, a tensor or a tuple, with an identity around what needs a gradient."""
@@ -218,7 +231,7 @@ class _Backward:
         self.outputs = len(outputs)
         if not is_grad_enabled() or not any(outputs[i].requires_grad for i in self.at_outputs):
             return result
-        watched = _around(outputs, self.at_outputs, self.on_outputs)
+        watched = _around(outputs, self.at_outputs, self.on_outputs, first=True)
         return watched if isinstance(result, tuple) else watched[0]
 
     def on_outputs(self, gradients: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -236,7 +249,8 @@ class _Backward:
                 stacklevel=5,
             )
             for _, hook in of(self.module, "_backward_hooks"):
-                if hook.call(self.module, (None,) * self.count, shown) is not None:
+                changed = hook.call(self.module, (None,) * self.count, shown)
+                if changed is not None and not (isinstance(changed, tuple) and set(changed) <= {None}):
                     raise RuntimeError(
                         "Backward hook for Modules where no input requires gradient should always return None or None for "
                         "all gradients."
@@ -244,17 +258,21 @@ class _Backward:
         return tuple(shown[i] for i in self.at_outputs)
 
     def on_inputs(self, gradients: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Show the cotangents of inputs and outputs to the hooks."""
+        """Show the cotangents of inputs and outputs to the hooks, unless these came by another way than the outputs."""
+        if self.of_outputs is None:
+            return gradients
+        given, self.of_outputs = self.of_outputs, None
         shown = _spread(gradients, self.at, self.count)
         for _, hook in of(self.module, "_backward_hooks"):
-            changed = hook.call(self.module, shown, self.of_outputs)
+            changed = hook.call(self.module, shown, given)
             if changed is not None:
                 shown = _replaced(changed, shown, "Backward hook")
+        self.of_outputs = None
         return tuple(shown[i] for i in self.at)
 
 
-def _around(values: tuple[Any, ...], at: list[int], see: Any) -> tuple[Any, ...]:
-    watched = dict(zip(at, BackwardHookFunction.apply(see, *(values[i] for i in at)), strict=True))
+def _around(values: tuple[Any, ...], at: list[int], see: Any, first: bool) -> tuple[Any, ...]:
+    watched = dict(zip(at, BackwardHookFunction.apply(see, first, *(values[i] for i in at)), strict=True))
     return tuple(watched.get(i, each) for i, each in enumerate(values))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -43,8 +44,16 @@ class Stateful:
     _state_dict_hooks: Hooks = {}  # noqa: RUF012
     _state_dict_pre_hooks = _load_state_dict_pre_hooks = _load_state_dict_post_hooks = _state_dict_hooks
 
-    def state_dict(self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:
+    def state_dict(self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:
         """All parameters and persistent buffers of the tree by dotted name, detached unless `keep_vars`."""
+        if args:
+            warnings.warn(
+                "Positional args are being deprecated, use kwargs instead: state_dict(destination=, prefix=, keep_vars=)",
+                FutureWarning,
+                stacklevel=2,
+            )
+            given = {"destination": destination, "prefix": prefix, "keep_vars": keep_vars}
+            return self.state_dict(**{**given, **dict(zip(given, args, strict=False))})
         if destination is None:
             destination = OrderedDict()
             destination._metadata = OrderedDict()  # the version of each module's class
@@ -71,7 +80,7 @@ class Stateful:
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
         faults = Faults()
-        _load_tree(self, dict(state_dict), "", getattr(state_dict, "_metadata", {}), assign, faults)
+        _load_tree(self, OrderedDict(state_dict), "", getattr(state_dict, "_metadata", {}), assign, faults)
         faults.check(self, strict)
         return _IncompatibleKeys(faults.missing, faults.unexpected)
 

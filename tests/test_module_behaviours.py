@@ -1,0 +1,164 @@
+"""What torch's modules, optimizers and tensors do beyond their numbers: programs that once went another way, run on both.
+
+It must not know how they are done.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+import gradcore
+from tests.twin import attempt, compare, outcome
+
+torch = pytest.importorskip("torch")
+
+# Each leaves what is compared in `r`; what is raised in `attempt` is compared by type.
+PROGRAMS = [
+    # containers
+    "n, m = nn.Sequential(nn.ReLU()), nn.Sequential(nn.Tanh(), nn.ELU()); r = repr([n * 2, 3 * m, n + m, (m * 2)[2]])",
+    "m = nn.Sequential(nn.Tanh(), nn.Linear(1, 1)); n = m * 2; r = n[0] is n[2], list(n.state_dict()), len(m)",
+    "m = n = nn.Sequential(nn.Tanh()); m *= 3; m += nn.Sequential(nn.ReLU()); r = m is n, repr(m)",
+    *(
+        f"m = nn.Sequential(nn.Tanh()); r = attempt(lambda: {f})"
+        for f in (
+            "m * 0", "m * -1", "2.0 * m", "m.__imul__(0)", "m.__imul__(2.0)", "m + 1", "m.__iadd__(3)",
+            "m + nn.ModuleList()", "m.__iadd__([nn.ReLU()])",
+        )
+    ),
+    "m = nn.ModuleList([nn.ReLU()]); r = m.insert(0, nn.ELU()), m.insert(5, nn.Tanh()), repr(m)",
+    "p = nn.ParameterDict({'a': T.zeros(2), 'b': 3}); r = p.setdefault('k', T.ones(1)), p.setdefault('a', 5),"
+    " p.setdefault('z'), list(p.state_dict())",
+    "p = nn.ParameterDict({'a': T.zeros(2), 'b': T.ones(1)}); r = p.popitem(), list(p), p.popitem(),"
+    " attempt(p.popitem)",
+    "p = nn.ParameterDict({'a': T.zeros(2), 'b': T.ones(1)}); r = list(reversed(p)), repr(p.fromkeys(['x', 'y'], 3.5))",
+    "p = nn.ParameterDict({'a': T.zeros(2)}); q = nn.ParameterDict({'b': T.ones(1), 'a': T.ones(3)});"
+    " r = repr([p | q, q | p]); p |= q; r = r, repr(p)",
+    "p = nn.ParameterDict({'b': T.ones(1)}); r = list(({'z': 1} | p).items()), list(p)",
+    "r = [k for k, _ in nn.ParameterDict({'b': T.ones(1), 'a': T.zeros(2)}).named_parameters()]",
+    "r = list(nn.ParameterDict([('b', 1), ('a', 2)])), list(nn.ModuleDict({'b': nn.ELU(), 'a': nn.ELU()}))",
+    "p = nn.ParameterDict([('b', 1), ('a', 2)]); r = list(p.copy()), list(nn.ParameterDict(p)), list(p | p)",
+    # hooks of modules
+    """
+class Net(nn.Module):
+    def forward(self, x, k, y):
+        log.append(y.requires_grad)
+        return x * y, k, x + y, x * 2
+log, x, m = [], T.ones(1, requires_grad=True), Net()
+m.register_full_backward_pre_hook(lambda module, go: log.append(go))
+m.register_full_backward_hook(lambda module, gi, go: log.append((gi, go)))
+y = m(x, 3, T.ones(1))
+y[0].sum().backward()
+r = log, y, x.grad
+""",
+    """
+m, log, x = nn.Linear(2, 2), [], T.ones(1, 2)
+m.register_full_backward_hook(lambda module, gi, go: log.append((gi, go)) or (None,))
+m(x).sum().backward()
+r = log, m.weight.grad
+""",
+    """
+class Net(nn.Module):
+    def forward(self, x):
+        return {"a": x * 2, "b": (x * 3,)}
+log, x, m = [], T.ones(1, requires_grad=True), Net()
+m.register_full_backward_hook(lambda module, gi, go: log.append((gi, go)))
+y = m(x)
+(y["a"] + y["b"][0]).sum().backward()
+r = log, x.grad
+""",
+    """
+class Net(nn.Module):
+    def forward(self, x):
+        self.kept = x * 3
+        return x * 2
+log, x, m = [], T.ones(1, requires_grad=True), Net()
+m.register_full_backward_hook(lambda module, gi, go: log.append((gi, go)))
+m(x)
+m.kept.sum().backward()
+r = log, x.grad
+""",
+    # state_dict and load_state_dict
+    "m = nn.Sequential(nn.Linear(1, 1)); d = {'q': 1}; r = m.state_dict(d, 'x.', True) is d, d",
+    "m = nn.Linear(1, 1); d = []; m.register_load_state_dict_pre_hook(lambda module, state, *_: d.append(type(state)));"
+    " m.load_state_dict(dict(m.state_dict())); r = d",
+    # optimizers
+    """
+log, p = [], nn.Linear(1, 1)
+o = T.optim.SGD(p.parameters(), lr=0.1)
+module = __import__("importlib").import_module(T.__name__ + ".optim.optimizer")
+handles = [
+    module.register_optimizer_step_pre_hook(lambda o, args, kwargs: log.append((1, len(args), kwargs))),
+    module.register_optimizer_step_post_hook(lambda o, args, kwargs: log.append((4, len(args), kwargs))),
+    o.register_step_pre_hook(lambda *args: log.append(2)),
+    o.register_step_post_hook(lambda *args: log.append(3)),
+]
+o.step()
+for handle in handles:
+    handle.remove()
+o.step()
+r = log
+""",
+    # random numbers
+    *(
+        f"r = attempt(lambda: T.zeros(6, dtype=T.{dtype}).random_({how}))"
+        for dtype in ("long", "int8", "uint8", "bool", "float32", "half", "bfloat16")
+        for how in ("0, None", "1, None", "250, None", "2**24 + 9, None", "5", "-3, 4", "to=3", "**{'from': 1, 'to': None}")
+    ),
+    *(f"r = attempt(lambda: T.zeros(3).random_({how}))" for how in ("None", "1.5", "1, 2, 3", "foo=1", "'a'", "2, to=4")),
+    "r = T.zeros(5, dtype=T.long).random_(-(2**63), None), T.zeros(5, dtype=T.long).random_(-(2**63) + 1, None), T.rand(2)",
+    *(
+        f"r = attempt(lambda: T.zeros(3, dtype=T.{dtype}).uniform_({ends})), T.rand(1)"
+        for dtype in ("half", "float32", "float64", "complex64", "long")
+        for ends in ("0, 1e39", "-1e39, 0", "-math.inf, 0", "0, math.nan", "-3e38, 3e38", "0, 70000.0", "3, 1", "1, 1")
+    ),
+    *(f"r = attempt(lambda: T.zeros(3, dtype=T.{d}).geometric_(0.5))" for d in ("bool", "complex64", "uint8", "half")),
+    *(
+        f"r = attempt(lambda: T.zeros({shape}).bernoulli_(T.full({of}, 0.4))), T.rand(1)"
+        for shape, of in (("4", "(2,)"), ("4", "(1,)"), ("2, 3", "(3,)"), ("3", "(2, 3)"), ("2, 3", "(2, 1)"), ("1", "(3,)"))
+    ),
+    "r = T.multinomial(T.rand(3, 4).t(), 3), T.multinomial(T.rand(3, 4).t(), 1), T.multinomial(T.rand(3, 4).half().t(), 3)",
+    "r = T.multinomial(T.rand(8)[::2], 2), T.multinomial(T.rand(4, 4)[::2], 2), T.multinomial(T.ones(1, 1).expand(2, 3), 2)",
+    *(
+        f"r = attempt(lambda: T.randperm({n}, dtype=T.{dtype}).shape), T.rand(1)"
+        for n, dtype in ((2049, "half"), (2050, "half"), (257, "bfloat16"), (256, "uint8"), (257, "uint8"), (0, "half"))
+    ),
+    # numbers that do not fit
+    *(
+        f"r = attempt(lambda: T.full((1,), {number}, dtype={dtype}))"
+        for number in ("1e40", "1e200", "1e200 + 0j", "float('inf')", "2**40", "-1e40", "1e5")
+        for dtype in ("None", "T.half", "T.bfloat16", "T.float32", "T.double", "T.complex64", "T.bool", "T.long")
+    ),
+    "r = attempt(lambda: T.full_like(T.zeros(1), 1e40)), attempt(lambda: T.zeros(1).new_full((1,), 1e40))",
+    # memory and files
+    *(
+        f"r = attempt(lambda: T.frombuffer(bytearray({n}), dtype=T.int16, offset={offset}))"
+        for n, offset in ((0, 0), (4, 4), (4, 2), (4, 6))
+    ),
+    "x = T.zeros(2); r = attempt(lambda: x.map_(T.ones(2, requires_grad=True), lambda a, b: b)), x",
+    "r = attempt(lambda: T.save(T.ones(1), 5)), attempt(lambda: T.save(T.ones(1), None))",
+]  # fmt: skip
+
+
+def ran(program: str, T: Any) -> Any:
+    T.manual_seed(0)
+    names: dict[str, Any] = {"T": T, "nn": T.nn, "attempt": attempt, "math": math}
+    exec(program, names)
+    return [names["r"]]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_does_as_in_torch(program: str) -> None:
+    theirs = outcome(lambda T: ran(program, T), torch)
+    assert theirs[:1] != ("raised",), theirs  # what a program raises outside of `attempt`
+    compare(outcome(lambda T: ran(program, T), gradcore), theirs, words=0)
+
+
+def test_numbers_that_do_not_fit_are_found_out_quietly() -> None:
+    """NumPy's warning of the conversion is none of the user's."""
+    assert gradcore.full((1,), 1e5, dtype=gradcore.half).isinf().all()
+    with pytest.raises(RuntimeError, match="float32 without overflow"):
+        gradcore.full((1,), 1e40)

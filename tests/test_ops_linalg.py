@@ -12,10 +12,10 @@ import gradcore
 
 torch = pytest.importorskip("torch")
 
-from tests.twin import compare, outcome, same  # noqa: E402
+from tests.twin import compare, of_its_largest, outcome, same  # noqa: E402
 
 DTYPES = ["float64", "float32", "complex128"]
-TOLERANCE = {"float64": 1e-8, "float32": 1e-3, "complex128": 1e-8}
+TOLERANCE = {"float64": 1e-8, "float32": 1e-4, "complex128": 1e-8}
 
 
 @pytest.fixture
@@ -57,6 +57,7 @@ def checked(f: Callable[..., Any], values: Any, dtype: str) -> Callable[[Any], A
         outs = [made] if hasattr(made, "requires_grad") else list(made)
         (first,) = m.autograd.grad(summed(m, outs), [x], create_graph=True)
         (second,) = m.autograd.grad((first.abs() ** 2).sum(), [x])
+        second = of_its_largest(second) if dtype == "float32" and x.numel() else second
         return [*(out.detach().abs() for out in outs), first.detach(), second]
 
     return program

@@ -65,6 +65,14 @@ def plain(result: Any) -> Any:
     return result
 
 
+def of_its_largest(x: Any) -> Any:
+    """Inside a program: `x` in units of its largest number if that is above 1.
+
+    In single precision, sums whose terms cancel keep the rounding errors of the terms.
+    """
+    return x / x.abs().max().clamp(min=1)
+
+
 def name_of(node: Any) -> str:
     name = node.name
     return re.sub(r"^torch::autograd::", "", name() if callable(name) else name)

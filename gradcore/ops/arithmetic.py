@@ -54,8 +54,9 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Any:
     need_tensor(input, "lerp")
     need_tensor(end, "lerp", "end")
     dtype = input._array.dtype
-    if isinstance(weight, Value) and not weight._array.ndim and weight._array.dtype.kind in "fiu" and dtype.kind in "fcV":
-        weight = in_dtype(weight, dtype)
+    if isinstance(weight, Value) and not weight._array.ndim and end._array.dtype == dtype:
+        dtype = promoted(input, end, weight)
+        input, end, weight = (in_dtype(x, dtype) for x in (input, end, weight))
     for name, each in (("end", end), ("weight", weight)):
         if isinstance(each, Value) and each._array.dtype != dtype:
             have, want = (str(dtypes.of(d)).removeprefix("torch.") for d in (each._array.dtype, dtype))

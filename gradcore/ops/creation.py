@@ -186,12 +186,15 @@ def asarray(
         if copy and (made is obj or made._array is obj._array):
             made = made.clone()
         return made if not grad or made.requires_grad else made.requires_grad_()
+    if isinstance(obj, host.generic) and copy is False:
+        raise RuntimeError("can't alias NumPy scalars. Either remove copy=False or transform it in a ndarray.")
     if isinstance(obj, (bytes, bytearray, memoryview)):
         array = _from_buffer(obj, wanted or dtypes.get_default_dtype(), "asarray")
     else:
-        if copy is False and not _is_array(obj) and not hasattr(obj, "__dlpack__"):
+        lent = not _is_array(obj) and (hasattr(obj, "__dlpack__") or _is_capsule(obj))
+        if copy is False and not lent and not _is_array(obj):
             raise ValueError("can't alias arbitrary sequence into a tensor.")
-        array = obj if _is_array(obj) or not hasattr(obj, "__dlpack__") else from_dlpack(obj)._array
+        array = from_dlpack(obj)._array if lent else obj
     result = converted(array, wanted, device, copy=bool(copy))
     if copy is False and result.dtype != array.dtype:
         raise ValueError(
@@ -210,6 +213,11 @@ def from_numpy(ndarray: Any) -> Tensor:
         module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
         raise TypeError(f"expected np.ndarray (got {module}{kind.__name__})")
     dtypes.of(ndarray.dtype)
+    if any(step % ndarray.itemsize for step in ndarray.strides):
+        raise ValueError(
+            f"given numpy array strides not a multiple of the element byte size (strides {ndarray.strides}, elements of "
+            f"{ndarray.itemsize} bytes). Copy the numpy array to reallocate the memory."
+        )
     return finished(host.asarray(ndarray))
 
 
@@ -220,8 +228,10 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
     With another `device` or `copy=True`, of a copy. Raises RuntimeError for anything else, as for a used capsule.
     """
     if isinstance(ext_tensor, Value):
+        if ext_tensor.requires_grad:
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach() (from_dlpack)")
         ext_tensor = ext_tensor._array
-    if type(ext_tensor).__name__ == "PyCapsule":
+    if _is_capsule(ext_tensor):
         from gradcore.ops.capsules import Held
 
         ext_tensor = Held(ext_tensor)
@@ -229,11 +239,22 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
         raise RuntimeError(f"from_dlpack(): expected an object with __dlpack__, got {type(ext_tensor).__name__}")
     kind = ext_tensor.__dlpack_device__()[0]
     F = devices.backend("cpu" if kind in _HOST_KINDS else "cuda")
-    array = ext_tensor.taken(F) if hasattr(ext_tensor, "taken") else F.from_dlpack(ext_tensor)
+    array = _taken(F, ext_tensor)
     dtypes.of(array.dtype)
     if device is not None:
         array = moved(array, *place(device))
     return finished(F.owned(array) if copy else array)
+
+
+def _taken(F: ModuleType, lender: Any) -> Array:
+    if hasattr(lender, "taken"):
+        return lender.taken(F)
+    try:
+        return F.from_dlpack(lender)
+    except (BufferError, RuntimeError):  # perhaps because of a dtype that only the capsule knows
+        from gradcore.ops.capsules import Held, given
+
+        return Held(given(lender) if _is_array(lender) else lender.__dlpack__()).taken(F)
 
 
 # dlpack's numbers for memory of the host: its own, and that pinned for CUDA.
@@ -287,6 +308,8 @@ def converted(data: Any, dtype: dtypes.dtype | None, device: Any, *, copy: bool)
             data = devices.backend("cuda").asarray(data)
         elif hasattr(data, "__array__"):
             data = host.asarray(data)
+        elif hasattr(data, "__dlpack__"):
+            data = from_dlpack(data)._array
         else:
             return moved(literals.array(data, dtype), *place(device))
     elif isinstance(data, (host.Array, host.generic)):
@@ -317,6 +340,10 @@ def _is_on_device(x: Any) -> bool:
     return hasattr(x, "__dlpack_device__") and x.__dlpack_device__()[0] not in _HOST_KINDS
 
 
+def _is_capsule(x: Any) -> bool:
+    return type(x).__name__ == "PyCapsule"
+
+
 def _is_array(x: Any) -> bool:
     try:
         by_type[type(x)]
@@ -332,7 +359,7 @@ def _tensor_to(x: Any, dtype: dtypes.dtype | None, device: Any) -> Any:
 def _from_buffer(buffer: Any, dtype: dtypes.dtype, name: str, count: int = -1, offset: int = 0) -> Array:
     size = memoryview(buffer).nbytes - offset
     width = dtype.itemsize
-    if size < 0 or count == 0:
+    if size <= 0 or count == 0:
         raise ValueError(
             f"{name}: offset ({offset} bytes) must be non-negative and no greater than buffer length "
             f"({size + offset} bytes), and count ({count}) not 0"

@@ -64,7 +64,14 @@ def __array_wrap__(self: Tensor, array: Any, context: Any = None, return_scalar:
 def __dlpack__(self: Tensor, **options: Any) -> Any:
     if self.requires_grad:
         raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
-    return self._array.__dlpack__(**options)
+    stream = options.get("stream")
+    if stream is not None and not isinstance(stream, int):
+        raise TypeError(f"stream must be ``int`` or ``none``, not {stream.__class__.__name__} (__dlpack__)")
+    if stream is not None and self.is_cpu:
+        raise AssertionError(f"stream should be None on cpu. (__dlpack__ got {stream})")
+    from gradcore.ops.capsules import given
+
+    return given(self._array, **options)
 
 
 def __dlpack_device__(self: Tensor) -> Any:

@@ -3,16 +3,18 @@ any derivative."""
 
 from __future__ import annotations
 
+import cmath
 import math
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Unpack
 
 from gradcore import dtypes, layouts
+from gradcore.backends import numpy as host
 from gradcore.backends.determinism import mode
 from gradcore.ops import arguments, literals
 from gradcore.ops.arguments import python_number, whole
-from gradcore.ops.creation import Array, Options, made
+from gradcore.ops.creation import Array, Make, Options, made
 from gradcore.ops.registry import methods, named, op
 from gradcore.recorder.value import Value
 
@@ -37,7 +39,13 @@ def size_of(name: str, size: Sequence[Any], keyword: Any = None) -> tuple[int, .
         if name == "zeros":
             raise RuntimeError(f"zeros: Dimension size must be non-negative (size {list(shape)})")
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)} ({name})")
+    if math.prod(shape) > _MOST or (0 in shape and math.prod(n or 1 for n in shape) > _MOST):
+        raise RuntimeError(f"Storage size calculation overflowed with sizes={list(shape)} ({name})")
     return shape
+
+
+# More elements than this no processor can address.
+_MOST = 1 << 58
 
 
 def in_order_of(like: Array, fill: Callable[[tuple[int, ...]], Array], options: Options | None = None) -> Array:
@@ -127,7 +135,15 @@ def _fill(value: Any) -> Any:
     """Return what makes an array full of `value`, a number or a 0-d Tensor."""
 
     def fill(F: ModuleType, shape: tuple[int, ...], dtype: Any) -> Array:
-        return F.full(shape, literals.number(value, dtypes.of(dtype)).item(), dtype)
+        kind, noise = dtypes.of(dtype), host.noise()
+        try:
+            host.quiet()
+            number = literals.number(value, kind).item()
+        finally:
+            host.unquiet(noise)
+        if kind.itemsize > 2 and not cmath.isfinite(number) and cmath.isfinite(value):
+            raise RuntimeError(f"value cannot be converted to type {kind.name} without overflow ({value!r})")
+        return F.full(shape, number, dtype)
 
     return fill
 
@@ -181,6 +197,8 @@ def _strided(name: str, size: Any, stride: Any, options: Options, like: Value | 
     if len(shape) != len(strides):
         raise RuntimeError(f"mismatch in length of strides and shape ({name}: size {list(shape)}, stride {list(strides)})")
     length = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+    if length > _MOST:
+        raise RuntimeError(f"Storage size calculation overflowed: sizes={list(shape)}, strides={list(strides)} ({name})")
 
     def make(F: ModuleType, dtype: Any) -> Array:
         return F.as_strided(uninitialised(F, (length,), dtype), shape, strides, 0) if length else F.empty(shape, dtype)
@@ -195,6 +213,17 @@ def new_empty_strided(input: Tensor, size: Any, stride: Any, **options: Unpack[O
 
 
 # -- counting ------------------------------------------------------------------------------------------------
+
+
+def _counted(name: str, make: Make, options: Options, *, default: dtypes.dtype | None = None) -> Tensor:
+    """`made` of numbers one after the other, which are written into an `out=` of as many in the shape it has."""
+    out = options.get("out")
+
+    def shaped(F: ModuleType, dtype: Any) -> Array:
+        array = make(F, dtype)
+        return array.reshape(out._array.shape) if array.size == out._array.size else array
+
+    return made(name, shaped if isinstance(out, Value) else make, options, default=default)
 
 
 @op(method=False)
@@ -220,6 +249,7 @@ def arange(*bounds: Any, start: Any = None, end: Any = None, step: Any = None, *
         if isinstance(number, complex):
             raise RuntimeError(f"value cannot be converted to type double without overflow (arange of {number})")
     integral = isinstance(first, int) and isinstance(last, int) and isinstance(by, int)
+    _refuse_long(first, last, by)
 
     def make(F: ModuleType, dtype: Any) -> Array:
         if dtype.kind not in "iufV":
@@ -228,21 +258,30 @@ def arange(*bounds: Any, start: Any = None, end: Any = None, step: Any = None, *
         _refuse_unbounded(begin, stop)
         if dtype == dtypes.int64.numpy:  # torch counts in int64 here, and in float64 for all other dtypes
             begin, stop, stride = int(begin), int(stop), int(stride)
+            _refuse_long(begin, stop, stride)
             if stride == 0 != by:
                 raise ValueError(f"step must be nonzero (arange, where {by} is 0 in int64)")
         n = _steps(begin, stop, stride)
+        if n > _MOST:
+            raise RuntimeError(f"invalid size, possible overflow? (arange of {begin}, {stop}, {stride})")
         if dtype == dtypes.int64.numpy and begin == 0 and stride == 1:
             return F.arange(n)
         if dtype.kind in "iu":
             return F.astype(int(begin) + int(stride) * F.arange(n), dtype)
         return F.astype(begin + stride * F.astype(F.arange(n), "f8"), dtype)
 
-    return made("arange", make, options, default=dtypes.int64 if integral else None)
+    return _counted("arange", make, options, default=dtypes.int64 if integral else None)
 
 
 def _refuse_unbounded(start: float, end: float) -> None:
     if not (math.isfinite(start) and math.isfinite(end)):
         raise RuntimeError(f"unsupported range: {start} -> {end} (arange)")
+
+
+def _refuse_long(*numbers: Any) -> None:
+    for number in numbers:
+        if isinstance(number, int) and not -(2**63) <= number < 2**63:
+            raise RuntimeError(f"value cannot be converted to type int64_t without overflow (arange of {number})")
 
 
 def _steps(start: float, end: float, step: float) -> int:
@@ -264,7 +303,7 @@ def range_(start: Any = 0, end: Any = None, step: Any = 1, **options: Unpack[Opt
     first, last, by = (python_number(x, "range", name) for x, name in ((start, "start"), (end, "end"), (step, "step")))
     n = _steps(first, last, by)
     n = int((last - first) / by) + 1 if n >= 0 else 0
-    return made("range", lambda F, dtype: F.astype(first + by * F.arange(n), dtype), options)
+    return _counted("range", lambda F, dtype: F.astype(first + by * F.arange(n), dtype), options)
 
 
 def _spaced(F: ModuleType, start: Any, end: Any, steps: int, dtype: Any) -> Array:
@@ -289,6 +328,14 @@ def _refuse_bool(kernel: str, dtype: Any, n: int) -> None:
         raise NotImplementedError(f"\"{kernel}\" not implemented for 'Bool'")
 
 
+def _refuse_real(name: str, inferred: dtypes.dtype | None, dtype: Any) -> None:
+    if inferred is not None and dtype.kind != "c":
+        raise RuntimeError(
+            f"torch.{name}(): inferred dtype {inferred._title} can't be safely cast to passed dtype "
+            f"{dtypes.of(dtype)._title}"
+        )
+
+
 def _endpoints(name: str, *ends: Any) -> tuple[list[Any], dtypes.dtype | None]:
     """The end points as numbers, and the complex dtype if one is complex."""
     numbers = []
@@ -309,30 +356,32 @@ def _endpoints(name: str, *ends: Any) -> tuple[list[Any], dtypes.dtype | None]:
 def linspace(start: Any, end: Any, steps: int, **options: Unpack[Options]) -> Tensor:
     """Return `steps` evenly spaced numbers from `start` to `end`, both included. Raises RuntimeError for
     steps < 0."""
-    (first, last), dtype = _endpoints("linspace", start, end)
+    (first, last), default = _endpoints("linspace", start, end)
     n = _count("linspace", steps)
 
     def make(F: ModuleType, dtype: Any) -> Array:
+        _refuse_real("linspace", default, dtype)
         _refuse_bool("linspace_cpu", dtype, n)
         return F.astype(_spaced(F, first, last, n, dtype), dtype)
 
-    return made("linspace", make, options, default=dtype)
+    return _counted("linspace", make, options, default=default)
 
 
 @op(method=False)
 def logspace(start: Any, end: Any, steps: int, base: Any = 10.0, **options: Unpack[Options]) -> Tensor:
     """Return `base` to the power of `steps` evenly spaced numbers from `start` to `end`."""
-    (first, last), dtype = _endpoints("logspace", start, end)
+    (first, last), default = _endpoints("logspace", start, end)
     n = _count("logspace", steps)
 
     def make(F: ModuleType, dtype: Any) -> Array:
+        _refuse_real("logspace", default, dtype)
         _refuse_bool("logspace_cpu", dtype, n)
         if n == 1 and dtype.kind in "iu":  # torch rounds the exponents of several integers, but not that of one
             return F.full((1,), int(base**first), dtype)
         exponents = _spaced(F, first, last, n, dtype)
         return F.astype(F.power(F.asarray(base, exponents.dtype), exponents), dtype)
 
-    return made("logspace", make, options, default=dtype)
+    return _counted("logspace", make, options, default=default)
 
 
 @op(method=False)

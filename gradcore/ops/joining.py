@@ -9,7 +9,7 @@ from itertools import combinations_with_replacement, pairwise
 from operator import index
 from typing import TYPE_CHECKING, Any
 
-from gradcore import dtypes
+from gradcore import devices, dtypes
 from gradcore.backends import of
 from gradcore.ops import arguments
 from gradcore.ops.arguments import axis
@@ -60,7 +60,9 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     for i, t in enumerate(found):
         if not t._array.ndim:
             raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
-    parts = [t for t in found if t._array.shape != (0,)] or found
+    parts = [t for t in found if t._array.shape != (0,)]
+    if not parts:  # along which dimension is not asked then
+        return p.concatenate(*found, axis=0)  # type: ignore[no-any-return]
     shape = parts[0]._array.shape
     at = axis(dim, len(shape))
     for i, t in enumerate(parts):
@@ -119,6 +121,14 @@ def column_stack(tensors: Sequence[Tensor]) -> Tensor:
 # -- taking apart -----------------------------------------------------------------------------------------------------
 
 
+def _only_one(name: str, *spellings: Any) -> Any:
+    """What was given under one of the names that torch has for it. Raises TypeError unless exactly one was."""
+    found = [x for x in spellings if x is not None]
+    if len(found) != 1:
+        raise TypeError(f"{name}() takes one size, number or list of where to cut, but got {len(found)} of them")
+    return found[0]
+
+
 def _dimension(x: Any, dim: Any, name: str) -> int:
     if not x._array.ndim:
         raise RuntimeError(f"{name} expects at least a 1-dimensional tensor")
@@ -137,8 +147,11 @@ def split_evenly(x: Any, size: int, at: int) -> tuple[Any, ...]:
 
 
 @op()
-def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+def split(
+    tensor: Tensor, split_size_or_sections: Any = None, dim: int = 0, *, split_size: Any = None
+) -> tuple[Tensor, ...]:
     """Cut into views of length `split_size` along `dim` (the last may be shorter), or of the lengths in a list."""
+    split_size_or_sections = _only_one("split", split_size_or_sections, split_size)
     if isinstance(split_size_or_sections, (list, tuple)):
         return split_with_sizes(tensor, split_size_or_sections, dim)
     return split_evenly(tensor, index(split_size_or_sections), _dimension(tensor, dim, "split"))
@@ -183,18 +196,31 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
 
 @op()
 def tensor_split(
-    input: Tensor, indices_or_sections: Any, dim: int = 0, *, indices: Any = None, sections: Any = None
+    input: Tensor,
+    indices_or_sections: Any = None,
+    dim: int = 0,
+    *,
+    indices: Any = None,
+    sections: Any = None,
+    tensor_indices_or_sections: Any = None,
 ) -> tuple[Tensor, ...]:
     """Cut along `dim` into so many views of nearly equal length, or at the given indices."""
     if not input._array.ndim:
         raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
-    return _split_at(input, next(x for x in (indices_or_sections, indices, sections) if x is not None), dim)
+    where = _only_one("tensor_split", indices_or_sections, indices, sections, tensor_indices_or_sections)
+    return _split_at(input, where, dim)
 
 
 def _split_at(x: Any, where: Any, dim: Any) -> tuple[Any, ...]:
     at = axis(dim, x._array.ndim)
     n = x._array.shape[at]
     if isinstance(where, Value):
+        kind, ndim = where.dtype, where._array.ndim
+        if kind.is_floating_point or kind.is_complex or kind is dtypes.bool or ndim > 1:
+            raise RuntimeError(
+                "tensor_split expected tensor_indices_or_sections to have dtype of long and at most one dimension, but got "
+                f"{kind._title} and {ndim} dims"
+            )
         where = where._array.tolist()
     if isinstance(where, (list, tuple)):
         bounds = [slice(None).indices(n)[0], *map(index, where), n]
@@ -216,8 +242,10 @@ def _within(start: int, stop: int, n: int) -> tuple[int, int]:
 
 
 def _split_along(name: str, least: int, at: int) -> Any:
-    def splitting(input: Tensor, indices_or_sections: Any) -> tuple[Any, ...]:
-        ndim = input._array.ndim
+    def splitting(
+        input: Tensor, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None
+    ) -> tuple[Any, ...]:
+        indices_or_sections, ndim = _only_one(name, indices_or_sections, indices, sections), input._array.ndim
         if ndim < least:
             raise RuntimeError(
                 f"torch.{name} requires a tensor with at least {least} dimension{'s' * (least > 1)}, but got a tensor "
@@ -246,6 +274,8 @@ hsplit, vsplit, dsplit = _split_along("hsplit", 1, 1), _split_along("vsplit", 2,
 @op(method=False, node="BlockDiag")
 def block_diag(*tensors: Any) -> Tensor:
     """Return the matrix with the tensors, of at most two dimensions, as blocks on its diagonal and zeros elsewhere."""
+    if not tensors:
+        return wrap(devices.backend("cpu").zeros((1, 0), dtypes.get_default_dtype().numpy))  # type: ignore[no-any-return]
     found = _given(list(tensors), "block_diag")
     for i, t in enumerate(found):
         if t._array.ndim > 2:

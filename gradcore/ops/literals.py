@@ -24,10 +24,11 @@ def array(data: Any, dtype: dtypes.dtype | None) -> Any:
     """
     found: set[Any] = set()
     try:
-        if _survey([data], found):
-            data = _without_tensors(data, dtype)
+        has_tensors = _survey([data], found)
     except _NoNumber as error:
         raise _refusal(error.args[0], data, dtype) from None
+    except RecursionError:
+        raise TypeError("new(): self-referential lists are incompatible") from None
     if dtype is None:
         dtype = dtypes.get_default_dtype()
         known = sorted(found, key=lambda each: each.name) if len(found) > 1 else list(found)
@@ -35,6 +36,8 @@ def array(data: Any, dtype: dtypes.dtype | None) -> Any:
             dtype = known[0]
             for each in known[1:]:
                 dtype = dtypes.promote_types(dtype, each)
+    if has_tensors:
+        data = _without_tensors(data, dtype)
     before = host.noise()
     try:
         host.quiet()
@@ -135,12 +138,12 @@ def _is_sequence(x: Any) -> bool:
     )
 
 
-def _without_tensors(x: Any, dtype: dtypes.dtype | None) -> Any:
+def _without_tensors(x: Any, dtype: dtypes.dtype) -> Any:
     """`x` with each one-element Tensor as a NumPy scalar, other libraries' arrays as NumPy's."""
     if isinstance(x, Value):
         if x._array.size != 1:
             where = f"(there is one of shape {list(x._array.shape)} in the sequence); gradcore.stack joins tensors"
-            if dtype is None or dtype.is_floating_point or dtype.is_complex:
+            if dtype.is_floating_point or dtype.is_complex:
                 raise ValueError(f"only one element tensors can be converted to Python scalars {where}")
             raise TypeError(f"only integer tensors of a single element can be converted to an index {where}")
         return of(x._array).to_host(x._array).reshape(-1)[0]

@@ -81,6 +81,8 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
 @op(inplace=True)
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """Replace the elements of `input` where `mask` is true by those of `source`, one after the other."""
+    arguments.need_tensor(mask, "masked_scatter", "mask")
+    arguments.need_tensor(source, "masked_scatter", "source")
     same_dtype(input, source, "masked_scatter: expected self and source to have same dtypes but got {} and {}")
     if mask._array.dtype != bool:
         raise RuntimeError(f"masked_scatter_ only supports boolean masks, but got mask with dtype {mask.dtype.name}")

@@ -192,14 +192,13 @@ def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
 def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     """Move elements cyclically by `shifts` along `dims`, or in flat order if no dims are given."""
     need_tensor(input, "roll")
-    shift, at = arguments.shape((shifts,) if isinstance(shifts, Iterable) else (index(shifts),)), dims
-    if not isinstance(at, Iterable):
-        at = (at,)
-    axes = tuple(axis(dim, input._array.ndim) for dim in at)
+    shift = arguments.shape((shifts,) if isinstance(shifts, Iterable) else (index(shifts),))
+    at = () if dims is None else tuple(dims) if isinstance(dims, Iterable) else (dims,)
     if not shift:
         raise RuntimeError("`shifts` required")
-    if not axes and len(shift) == 1:
+    if not at and len(shift) == 1:
         return p.roll(input, shift=shift, axis=None)  # type: ignore[no-any-return]
-    if len(shift) != len(axes):
-        raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shift)}, dims:{len(axes)}")
+    if len(shift) != len(at):
+        raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shift)}, dims:{len(at)}")
+    axes = tuple(axis(dim, input._array.ndim) for dim in at)
     return p.roll(input, shift=shift, axis=axes)  # type: ignore[no-any-return]

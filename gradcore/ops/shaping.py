@@ -242,23 +242,26 @@ def broadcast_to(input: Tensor, *sizes: Any, size: Any = None) -> Tensor:
 
 @op(method=False)
 def broadcast_shapes(*shapes: Any) -> Any:
-    """Return the shape to which `shapes` broadcast. Raises RuntimeError if they do not."""
+    """Return the shape to which `shapes` broadcast. Raises RuntimeError if they do not, ValueError for negative lengths."""
     from gradcore.size import Size
 
+    for s in shapes:
+        if not isinstance(s, (int, Iterable)):
+            raise RuntimeError(f"Input shapes should be of type ints, a tuple of ints, or a list of ints, got {s!r}")
     sizes = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
     out: list[int] = []
     for k, shape in enumerate(sizes):
         out = [1] * (len(shape) - len(out)) + out
         for back in range(1, len(shape) + 1):
             n = shape[-back]
-            if n < 0:
-                raise RuntimeError(f"Trying to create tensor with negative dimension ({n}): {shape}")
             if 1 not in {n, out[-back]} and n != out[-back]:
                 raise RuntimeError(
                     f"Attempting to broadcast a dimension of length {n} at {-back}! Mismatching argument at index {k} had "
                     f"{shape}; but expected shape should be broadcastable to {out}"
                 )
             out[-back] = out[-back] if n == 1 else n
+    if min(out, default=0) < 0:
+        raise ValueError(f"Trying to create tensor with negative dimension {min(out)}: {out} (broadcast_shapes)")
     return Size(out)
 
 
@@ -314,6 +317,8 @@ def tile(input: Tensor, *sizes: Any, dims: Any = None) -> Tensor:
 def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     """Return the coordinates of the grid that 0-d and 1-d tensors span: "ij" row first, "xy" column first."""
     found = arguments.tensors(tensors, "meshgrid")
+    if not found:
+        raise RuntimeError("meshgrid expects a non-empty TensorList")
     if indexing is None:
         warn(
             "torch.meshgrid: in an upcoming release, it will be required to pass the indexing argument.",

@@ -90,6 +90,51 @@ SAME = [
         f"r = jvp(lambda x: {made}, (T.ones(2),), (T.ones(2),), strict=True)"
         for made in ("x.detach()", "x.detach() * 2", "x.argsort().float()", "x.floor()", "x.clone().zero_()", "T.ones(2)")
     ),
+    "def f(x, y): y.copy_(x); return y, y * x\n"
+    "x = T.tensor([2.0, 3]); y = T.zeros(2); r = [(J(f)(x, y), y, y.requires_grad) for J in (jacrev, jacfwd)]",
+    "def f(x, n, y): y[1:].mul_(x[1:]); return y * n\n"
+    "x = T.tensor([2.0, 3]); r = [J(f, argnums=i)(x, 3, T.ones(2)) for J in (jacrev, jacfwd) for i in (0, (0, 2))]",
+    "def f(x, y): y[:] = x; return (y**3).sum()\n"
+    "y = T.zeros(2); r = hessian(f)(T.tensor([2.0, 3]), y), y, vmap(jacfwd(f))(T.ones(3, 2), T.zeros(3, 2))",
+    "def f(x, y): y.copy_(x); return y\n"
+    "x, y = T.ones(2), T.zeros(2); o, pull = vjp(f, x, y); r = o, pull(T.ones(2)),"
+    " grad(lambda x, y: (f(x, y).sum(), y), 0, True)(x, y)",
+    "def f(w, x): x.relu_(); return (x * w).sum()\n"
+    "x = T.tensor([-1.0, 2]); r = grad(f)(T.ones(2), x), x, x.requires_grad",
+    "r = jvp(T.nonzero, (T.tensor([1.0, 0, 2]),), (T.ones(3),))[0]",
+    "r = grad(lambda x: x[x.nonzero()].sum())(T.tensor([1.0, 0, 2]))",
+    # what a function did before it has to run again
+    "def f(x): x.add_(1); return x if x.sum() > 2 else -x\n"
+    "x = T.zeros(3, 2); r = attempt(lambda: vmap(f)(x)), x",
+    "def f(x): x.add_(1); return x * T.rand(2)\n"
+    "x = T.zeros(3, 2); r = vmap(f, randomness='different')(x), x",
+    "def f(x): x.mul_(2); return x * T.rand(2)\n"
+    "l = leaf(3, 2); x = l * 1; y = vmap(f, randomness='different')(x);"
+    " r = T.autograd.grad(y.sum(), l, retain_graph=True), T.autograd.grad(x.sum(), l)",
+    # inference, several views
+    "with T.inference_mode(): x = T.rand(2, 3); r = [f(x).is_inference() for f in (vmap(T.sin), vmap(vmap(grad(T.sin))))]",
+    "x = T.rand(2, 4) * leaf(4); vmap(lambda x: x.split(2))(x)[0].mul_(2)",
+    # a Function's own rule for batches
+    *(
+        "class Z(T.autograd.Function):\n"
+        "    @staticmethod\n"
+        "    def forward(x): return T.zeros(x.shape)\n"
+        "    @staticmethod\n"
+        "    def setup_context(ctx, inputs, output): pass\n"
+        "    @staticmethod\n"
+        f"    def vmap(info, dims, x): z = T.zeros(x.shape[1:]); told.append((info.randomness, dims)); return {given}\n"
+        "told = []; r = [attempt(lambda: vmap(Z.apply, randomness=how)(T.ones(2, 3))) for how in ('same', 'error')], told"
+        for given in ("z, None", "(z, z), None", "(z, z), (None, None)", "z, (None,)", "[z], (None,)", "[z], [None]", "z, 5")
+    ),
+    "class Z(T.autograd.Function):\n"
+    "    generate_vmap_rule = True\n"
+    "    @staticmethod\n"
+    "    def forward(x): return x * 1\n"
+    "    @staticmethod\n"
+    "    def setup_context(ctx, inputs, output): pass\n"
+    "    @staticmethod\n"
+    "    def vmap(info, dims, x): return x, 0\n"
+    "r = vmap(Z.apply)(T.ones(2, 3))",
     # random numbers of chunks
     "r = vmap(lambda x: x + T.rand(2), randomness='same', chunk_size=2)(T.zeros(5, 2))",
 ]

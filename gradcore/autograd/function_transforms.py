@@ -13,9 +13,11 @@ from gradcore.backends import of
 from gradcore.graph import Leaf, modes, sweep
 from gradcore.recorder.primitive import registry
 from gradcore.recorder.value import Value, wrap
+from gradcore.transforms import trees
 from gradcore.transforms.batches import Batched
 from gradcore.transforms.crossings import batch, lift, primal_part, tangent_part, unbatch
 from gradcore.transforms.lifted import Frame, Lifted, evaluate, top_of, zeros_like
+from gradcore.transforms.mapping import place, randomness_in
 from gradcore.transforms.tangents import Dual
 
 Array = Any
@@ -37,25 +39,34 @@ def on_one_level(args: Sequence[Any]) -> tuple[Any, ...]:
 def mapped(cls: Any, args: tuple[Any, ...]) -> Any:
     """What the `vmap` of a Function makes of arguments of a batch; NotImplemented if it has none, or there is no batch."""
     top = top_of([a._array for a in args if isinstance(a, Value)])
-    if not isinstance(top, Batched) or cls.generate_vmap_rule or not cls.has_vmap():
+    if not isinstance(top, Batched) or not cls.has_vmap():
         return NotImplemented
+    if cls.generate_vmap_rule:
+        raise RuntimeError(
+            f"You tried to vmap over {cls.__name__}, but it has both generate_vmap_rule=True and an overridden vmap "
+            "staticmethod. Please set generate_vmap_rule=False or delete the overridden vmap staticmethod to avoid ambiguity"
+        )
     frame = top.frame
     which = [_is_of(a, frame) and (a._array.mapped or a._node is not None) for a in args]
     given = [
         unbatch(a, axis=0, frame=frame) if yes else wrap(a._array.data) if _is_of(a, frame) else a
         for a, yes in zip(args, which, strict=True)
     ]
-    pair = cls.vmap(VmapInfo(frame.size, "error"), tuple(0 if yes else None for yes in which), *given)
+    pair = cls.vmap(VmapInfo(frame.size, randomness_in(frame)), tuple(0 if yes else None for yes in which), *given)
     if not isinstance(pair, tuple) or len(pair) != 2:
         raise RuntimeError(
             "Expected the vmap staticmethod to have two returns, an output and out_dims with pytree structure compatible "
             f"with the output. Got a {type(pair)} instead ({cls.__name__})"
         )
-    out, dims = pair
-    if not isinstance(out, tuple):
-        return _entered(out, dims, frame)
-    dims = dims if isinstance(dims, tuple) else (dims,) * len(out)
-    return tuple(_entered(x, dim, frame) for x, dim in zip(out, dims, strict=True))
+    leaves, shape = trees.flat(pair[0])
+    dims = trees.spread(pair[1], shape)
+    if dims is None:
+        raise RuntimeError(
+            "The autograd.Function's vmap staticmethod returned an incompatible (output, out_dims) tuple. Expected out_dims="
+            f"{pair[1]} to be compatible with the structure of `output`. out_dims has structure {trees.shape_of(pair[1])} "
+            f"but output has structure {shape} ({cls.__name__})"
+        )
+    return shape.tree(_entered(x, dim, frame) for x, dim in zip(leaves, dims, strict=True))
 
 
 def _is_of(a: Any, frame: Frame) -> bool:
@@ -63,7 +74,7 @@ def _is_of(a: Any, frame: Frame) -> bool:
 
 
 def _entered(x: Any, dim: int | None, frame: Frame) -> Any:
-    return batch(x, axis=dim % x._array.ndim, frame=frame) if isinstance(x, Value) and dim is not None else x
+    return batch(x, axis=place(dim, x._array.ndim), frame=frame) if isinstance(x, Value) and dim is not None else x
 
 
 # -- tangents ---------------------------------------------------------------------------------------------------------

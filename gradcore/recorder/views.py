@@ -102,6 +102,11 @@ def note_view(
     m.inference = base_meta.inference
 
 
+def root(value: Value) -> Value:
+    """What `value` is a view of, or itself."""
+    return value if value._meta is None or value._meta.view is None else value._meta.view.base
+
+
 def is_view(value: Value) -> bool:
     """Whether `value` shares the memory of another."""
     return value._meta is not None and value._meta.view is not None

@@ -7,7 +7,7 @@ Recorded by functions of their own: a result is not of the backend that its inpu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 from gradcore.backends import of
@@ -180,11 +180,12 @@ def _on_one_level(inputs: Sequence[Any], params: dict[str, Any]) -> Sequence[Any
     return [lift(x, top.frame) if isinstance(x, Value) else x for x in inputs]
 
 
-def _mapped(array: Array, frame: Frame) -> bool:
-    """Whether `array` has other values for each of the batch of `frame`."""
+def _mapped(array: Array, frame: Frame, known: Set[Frame]) -> bool:
+    """Whether `array` has other values for each of the batch of `frame`, tangents aside that go into those of `known`."""
     if isinstance(array, Dual):
-        return _mapped(array.primal, frame) or _mapped(array.tangent, frame)
-    return isinstance(array, Batched) and (array.mapped if array.frame is frame else _mapped(array.data, frame))
+        moves = array.frame not in known and _mapped(array.tangent, frame, known)
+        return moves or _mapped(array.primal, frame, known)
+    return isinstance(array, Batched) and (array.mapped if array.frame is frame else _mapped(array.data, frame, known))
 
 
 def _receive(t: Value, value: Value) -> None:
@@ -193,9 +194,10 @@ def _receive(t: Value, value: Value) -> None:
     views.follow(value)
     if not isinstance(value._array, Lifted):
         return
-    missing = sorted(frames_of(value._array) - frames_of(t._array), key=lambda frame: frame.level)
+    known = frames_of(t._array)
+    missing = sorted(frames_of(value._array) - known, key=lambda frame: frame.level)
     for frame in missing:
-        if _mapped(value._array, frame):
+        if _mapped(value._array, frame, known):
             raise needs_loop(frame, "writing into a tensor that is one for all of the batch", t._array)
     if not missing:
         return

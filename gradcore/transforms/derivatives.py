@@ -21,6 +21,7 @@ from gradcore.recorder.record import cast
 from gradcore.recorder.value import Value, wrap
 from gradcore.size import Size
 from gradcore.transforms import lifted, trees
+from gradcore.transforms.arguments import Argnums, Arguments
 from gradcore.transforms.crossings import lift, pair, primal_part, tangent_part
 from gradcore.transforms.lifted import Frame, Lifted, inside, zeros_like
 from gradcore.transforms.mapping import as_given, as_value, of_arrays, program
@@ -28,7 +29,6 @@ from gradcore.transforms.reaching import leads_out, origin, spend
 from gradcore.transforms.tangents import Dual
 
 Function = Callable[..., Any]
-Argnums = int | tuple[int, ...]
 
 
 # -- reverse mode -----------------------------------------------------------------------------------------------------
@@ -53,10 +53,11 @@ def _entered(x: Any, recorded: bool) -> Value:
 class Recording:
     """A function run with its inputs as leaves: what it returned, and how to pull cotangents back to the inputs."""
 
-    def __init__(self, function: Callable[[], Any], xs: Sequence[Any], run: Callable[[list[Value]], Any]) -> None:
+    def __init__(self, function: Callable[[], Any], arguments: Arguments, run: Callable[[list[Value]], Any]) -> None:
         self.outside = modes.is_grad_enabled()
+        self.constants = [x for x in map(views.root, arguments.beside()) if x._node is None]
         with modes.enable_grad():
-            self.xs = [_entered(x, True) for x in xs]
+            self.xs = [_entered(x, True) for x in arguments.leaves]
             self.output = run(self.xs)
         self.function = function
 
@@ -66,6 +67,12 @@ class Recording:
         entered = {x._node for x in self.xs}
         self.others = leads_out(self.outs, entered)
         spend(entered)
+        written = [x for x in self.constants if x._node is not None and not leads_out([x], set())]
+        if written:
+            self.outs = [wrap(x._array, origin(x)) for x in self.outs]
+        for x in written:
+            x._node = None
+            views.family_changed(x)
 
     def released(self, x: Any) -> Any:
         """A result as it is seen outside: a constant unless something outside can be reached."""
@@ -124,48 +131,6 @@ def with_aux(output: Any, has_aux: bool, api: str) -> tuple[Any, Any]:
     return output
 
 
-def _numbers(argnums: Any, n: int) -> tuple[int, ...]:
-    if not isinstance(argnums, (int, tuple)):
-        raise RuntimeError(f"argnums must be int or Tuple[int, ...], got: {type(argnums)}")
-    numbers = argnums if isinstance(argnums, tuple) else (argnums,)
-    for i in numbers:
-        if not isinstance(i, int):
-            raise RuntimeError(f"argnum must be int, got: {type(i)}")
-        if not -n <= i < n:
-            raise RuntimeError(f"Got argnum={i}, but only {n} positional inputs")
-    numbers = tuple(i % n for i in numbers)
-    if not numbers and n:
-        raise RuntimeError("argnums must be non-empty")
-    if len(set(numbers)) != len(numbers):
-        raise RuntimeError(f"argnums elements must be unique, got {argnums}")
-    return numbers
-
-
-class Arguments:
-    """The arguments of a call, those among them that are differentiated with respect to, and their leaves."""
-
-    def __init__(self, args: tuple[Any, ...], argnums: Any) -> None:
-        self.numbers = _numbers(argnums, len(args))
-        self.args = args
-        self.single = not isinstance(argnums, tuple)
-        chosen = tuple(args[i] for i in self.numbers)
-        leaves, self.shape = trees.flat(chosen)
-        self.arrays = of_arrays(leaves)
-        self.leaves = list(map(as_value, leaves))
-
-    def replaced(self, leaves: Sequence[Any]) -> list[Any]:
-        """The arguments with other leaves."""
-        args = list(self.args)
-        for i, tree in zip(self.numbers, self.shape.tree(leaves), strict=True):
-            args[i] = tree
-        return args
-
-    def tree(self, leaves: Sequence[Any]) -> Any:
-        """`leaves` in the nesting of the differentiated arguments."""
-        made = self.shape.tree(leaves)
-        return made[0] if self.single else made
-
-
 def grad_and_value(func: Function, argnums: Argnums = 0, has_aux: bool = False) -> Function:
     """Return a function that computes the gradient of `func`, which returns a scalar, and its value: (gradient, value).
 
@@ -178,7 +143,7 @@ def grad_and_value(func: Function, argnums: Argnums = 0, has_aux: bool = False) 
     def wrapper(*args: Any, **keywords: Any) -> Any:
         arguments = Arguments(args, argnums)
         run = program(func, arguments.arrays)
-        recording = Recording(func, arguments.leaves, lambda xs: run(*arguments.replaced(xs), **keywords))
+        recording = Recording(func, arguments, lambda xs: run(*arguments.replaced(xs), **keywords))
         output, aux = with_aux(recording.output, has_aux, api)
         output = as_value(output)
         if not isinstance(output, Value):
@@ -238,7 +203,7 @@ def vjp(func: Function, *primals: Any, has_aux: bool = False) -> Any:
 def _vjp(func: Function, primals: tuple[Any, ...], has_aux: bool, api: str, argnums: Any) -> Any:
     arguments = Arguments(primals, argnums)
     run = program(func, arguments.arrays)
-    recording = Recording(func, arguments.leaves, lambda xs: run(*arguments.replaced(xs)))
+    recording = Recording(func, arguments, lambda xs: run(*arguments.replaced(xs)))
     output, aux = with_aux(recording.output, has_aux, api)
     leaves, shape = trees.flat(output)
     outs = tensors_only(leaves, api)

@@ -16,9 +16,10 @@ from gradcore.recorder.inplace import target
 from gradcore.recorder.primitive import registry
 from gradcore.recorder.value import Value, wrap
 from gradcore.transforms import trees
+from gradcore.transforms.arguments import Argnums, Arguments
 from gradcore.transforms.batches import NeedsLoop
 from gradcore.transforms.crossings import batch, lift, unbatch
-from gradcore.transforms.derivatives import Argnums, Arguments, Recording, push_forward, tensors_only, with_aux
+from gradcore.transforms.derivatives import Recording, push_forward, tensors_only, with_aux
 from gradcore.transforms.lifted import Frame, Lifted, inside
 from gradcore.transforms.mapping import as_given, name_of, program, vmap
 
@@ -69,7 +70,7 @@ def jacrev(
         arguments = Arguments(args, argnums)
         refuse_complex("jacrev", arguments.leaves, "inputs")
         run = program(func, arguments.arrays)
-        recording = Recording(func, arguments.leaves, lambda xs: run(*arguments.replaced(xs)))
+        recording = Recording(func, arguments, lambda xs: run(*arguments.replaced(xs)))
         output, aux = with_aux(recording.output, has_aux, "vjp(f, *primals)")
         leaves, made = trees.flat(output)
         outs = tensors_only(leaves, "vjp(f, *primals)")
@@ -103,10 +104,14 @@ def jacfwd(func: Function, argnums: Argnums = 0, has_aux: bool = False, *, rando
         arguments = Arguments(args, argnums)
         refuse_complex("jacfwd", arguments.leaves, "inputs")
         kept: dict[str, Any] = {}
-        run, leaves = program(func, arguments.arrays), arguments.leaves
+        run, leaves, beside = program(func, arguments.arrays), arguments.leaves, arguments.beside()
+        n = len(leaves)
 
         def push(*tangents: Value) -> Any:
-            result = push_forward(lambda *xs: run(*arguments.replaced(xs)), tuple(leaves), tangents, False, has_aux)
+            # What is not differentiated enters, too, so that it can be overwritten by what is.
+            moving = (*tangents, *(None for _ in beside))
+            given = (*leaves, *beside)
+            result = push_forward(lambda *xs: run(*arguments.replaced(xs[:n], xs[n:])), given, moving, False, has_aux)
             moved, kept["shape"] = trees.flat(result[1])
             refuse_complex("jacfwd", moved, "outputs")
             return tuple(moved), result[2] if has_aux else None

@@ -168,6 +168,10 @@ class Lifted:
         return self.plain.strides  # type: ignore[no-any-return]
 
     @property
+    def T(self) -> Any:
+        return evaluate(registry["transpose"], self, axes=tuple(reversed(range(self.ndim))))
+
+    @property
     def flags(self) -> Any:
         return self.plain.flags
 

@@ -18,7 +18,7 @@ from gradcore.graph import Leaf, stamps, versions
 from gradcore.recorder import views
 from gradcore.recorder.inplace import rebase, store
 from gradcore.recorder.primitive import registry
-from gradcore.recorder.value import Value, wrap
+from gradcore.recorder.value import Value, meta, wrap
 from gradcore.transforms import trees
 from gradcore.transforms.batches import NeedsLoop, is_mapped, tell
 from gradcore.transforms.crossings import batch, lift, unbatch
@@ -101,6 +101,11 @@ def _watch(name: str) -> None:
             )
         if how == "different" and frame is not None:
             raise NeedsLoop(frame, "")
+
+
+def randomness_in(frame: Frame) -> str:
+    """What the vmap of `frame` says of random numbers."""
+    return next((how for how, its in _randomness.active if its is frame), "error")
 
 
 generator.watchers.append(_watch)
@@ -221,7 +226,9 @@ class _Call:
 
     def _all(self, leaves: Sequence[Any], size: int) -> list[Value]:
         """The results for all slices at once, or one by one if that is impossible."""
-        frame = Frame(size)
+        frame, start = Frame(size), next(stamps)
+        # Before random numbers a loop begins again, whatever was written until then.
+        before = [of(x._array).copy(x._array) for x in self._mapped(leaves)] if self.randomness == "different" else None
         _randomness.active.append((self.randomness, frame))
         try:
             with inside(frame):
@@ -238,9 +245,21 @@ class _Call:
             reason = needed
         finally:
             _randomness.active.pop()
+        for i, x in enumerate(self._mapped(leaves)):
+            F = of(x._array)
+            if versions.write_after(start, F.storage(x._array)) is not None:
+                if before is None:
+                    raise RuntimeError(
+                        f"vmap: {self.name} needs values of its batch ({reason.what}), so that it would have to run again, "
+                        "but it has written into its argument by then. Write into a clone of it"
+                    )
+                F.copyto(F.writable(x._array), before[i])
         if reason.what:
             _tell(self.name, reason, size)
         return self._one_by_one(leaves, size, reason.storage)
+
+    def _mapped(self, leaves: Sequence[Any]) -> list[Value]:
+        return [x for x, d in zip(leaves, self.dims, strict=True) if d is not None]
 
     def _results(self, outputs: Any) -> tuple[list[Any], list[int | None]]:
         results, self.made = trees.flat(outputs)
@@ -278,13 +297,15 @@ class _Call:
                     f"vmap({self.name}, ...): `{self.name}` can not return a BatchedTensor when out_dim is None"
                 )
             return _cut(unbatch(x, axis=0, frame=frame), 0, 0)  # a constant with a history, which all have alike
-        axis = _place(dim, x._array.ndim + 1)
+        axis = place(dim, x._array.ndim + 1)
         base = x if x._meta is None or x._meta.view is None else x._meta.view.base
         source = next((each for each in mapped if base is each.own or base is each.given), None)
         if source is not None and x is source.own and axis == source.axis:
             return source.given
         out = unbatch(lift(x, frame), axis=axis, frame=frame)
-        return out if source is None else source.shown(out)
+        if x._meta is not None and x._meta.inference:
+            meta(out).inference = True
+        return out if source is None else source.shown(out, x)
 
     def _one_by_one(self, leaves: Sequence[Any], size: int, storage: Any) -> list[Any]:
         rows, start = [], next(stamps)
@@ -310,14 +331,14 @@ class _Call:
             _randomness.active.pop()
         stack = registry["stack"].function
         return [
-            column[0] if d is None else stack(*column, axis=_place(d, column[0]._array.ndim + 1))
+            column[0] if d is None else stack(*column, axis=place(d, column[0]._array.ndim + 1))
             for column, d in zip(zip(*rows, strict=True), self.to, strict=True)
         ]
 
     def _joined(self, parts: list[list[Any]]) -> Any:
         cat = registry["concatenate"].function
         return self.made.tree(
-            column[0] if d is None else cat(*column, axis=_place(d, column[0]._array.ndim))
+            column[0] if d is None else cat(*column, axis=place(d, column[0]._array.ndim))
             for column, d in zip(zip(*parts, strict=True), self.to, strict=True)
         )
 
@@ -342,12 +363,14 @@ class _Taken:
         elif self.own._node is not self.node and not isinstance(self.given._node, Leaf) and leads_out([self.own], set()):
             rebase(self.given, unbatch(self.own, axis=self.axis, frame=self.frame))
 
-    def shown(self, out: Value) -> Value:
-        """`out`, which is made of views of what the function had, as a view of what was given."""
+    def shown(self, out: Value, x: Value) -> Value:
+        """`out`, which is all of `x`, a view of what the function had, as a view of what was given."""
         array, whole = out._array, self.given._array
         if type(array) is type(whole) and not isinstance(array, Lifted) and views.shares(array, whole):
             params = {"layout": views.layout_of(whole), "target": views.layout_of(array)}
             views.note_view(out, self.given, views.strider[0], params)
+            if x._meta is not None and x._meta.view is not None and x._meta.view.hazard:
+                views.forbid_writes(out, x._meta.view.hazard)
         return out
 
 
@@ -357,7 +380,8 @@ def _cut(x: Any, dim: int | None, which: Any) -> Any:
     return registry["basic_getitem"].function(x, index=(*(slice(None),) * dim, which))
 
 
-def _place(dim: int, ndim: int) -> int:
+def place(dim: int, ndim: int) -> int:
+    """`dim` counted from the front. Raises IndexError if there is no such dimension."""
     if not -ndim <= dim < ndim:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-ndim}, {ndim - 1}], but got {dim})")
     return dim % ndim

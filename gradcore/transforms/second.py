@@ -11,7 +11,8 @@ from typing import Any
 
 from gradcore.recorder.primitive import registry
 from gradcore.recorder.value import Value
-from gradcore.transforms.derivatives import Argnums, Arguments, jvp
+from gradcore.transforms.arguments import Argnums, Arguments
+from gradcore.transforms.derivatives import jvp
 from gradcore.transforms.jacobians import basis, chunks, refuse_complex
 from gradcore.transforms.mapping import as_given, as_value, name_of, program, vmap
 

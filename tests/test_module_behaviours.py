@@ -5,7 +5,9 @@ It must not know how they are done.
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 from typing import Any
 
 import pytest
@@ -84,6 +86,34 @@ r = log, x.grad
     "m = nn.Sequential(nn.Linear(1, 1)); d = {'q': 1}; r = m.state_dict(d, 'x.', True) is d, d",
     "m = nn.Linear(1, 1); d = []; m.register_load_state_dict_pre_hook(lambda module, state, *_: d.append(type(state)));"
     " m.load_state_dict(dict(m.state_dict())); r = d",
+    # layers
+    *(
+        f"""
+m = {layer}
+x = (T.arange(24.0).view(2, 3, 4) % 5).to(T.{dtype}).requires_grad_()
+y = m.train({train})(x)
+y.backward(T.ones_like(y) * T.tensor([1.0, 2, 0, 1]).to(y.dtype))
+r = y, x.grad, [str(p.grad.dtype) for p in m.parameters()], list(m.buffers())
+"""
+        for dtype in ("half", "bfloat16")
+        for layer, train in (
+            ("nn.BatchNorm1d(3)", True), ("nn.BatchNorm1d(3)", False), ("nn.BatchNorm1d(3, affine=False)", False),
+            ("nn.LayerNorm(4)", True), ("nn.GroupNorm(3, 3)", True), ("nn.InstanceNorm1d(3, affine=True)", True),
+        )
+    ),
+    *(
+        f"m, x, h = nn.{cell}(2, 3), T.ones{x}, T.ones{h}; r = attempt(lambda: m(x, h).detach())"
+        for cell in ("RNNCell", "GRUCell")
+        for x, h in (
+            ("(1, 2)", "(2, 3)"), ("(3, 2)", "(1, 3)"), ("(1, 2)", "(3,)"), ("(2,)", "(1, 3)"), ("(2,)", "(3,)"),
+            ("(2, 2)", "(2, 4)"), ("(2, 2)", "(1, 2, 3)"),
+        )
+    ),
+    "r = attempt(lambda: nn.LSTMCell(2, 3)(T.ones(1, 2), T.ones(1, 3)))",
+    "r = nn.utils.rnn.pad_sequence([T.ones(2), T.ones(3, dtype=T.float64)]),"
+    " nn.utils.rnn.pad_sequence([T.ones(2, dtype=T.long), T.ones(3) * 1.5])",
+    "m = pickle.loads(pickle.dumps(nn.LazyLinear(3))); r = repr(m), repr(m.weight), m(T.ones(2, 4)).shape,"
+    " repr(pickle.loads(pickle.dumps(m)))",
     # optimizers
     """
 log, p = [], nn.Linear(1, 1)
@@ -144,7 +174,7 @@ r = log
 
 def ran(program: str, T: Any) -> Any:
     T.manual_seed(0)
-    names: dict[str, Any] = {"T": T, "nn": T.nn, "attempt": attempt, "math": math}
+    names: dict[str, Any] = {"T": T, "nn": T.nn, "attempt": attempt, "copy": copy, "math": math, "pickle": pickle}
     exec(program, names)
     return [names["r"]]
 

@@ -45,6 +45,8 @@ def layer_norm(
     axes = tuple(range(len(shape) - len(over), len(shape)))
     if _one_dtype(input, weight, bias):
         return n.normalize(input, weight, bias, axis=axes, eps=eps, channel=axes[0])[0]  # type: ignore[no-any-return]
+    if _beside_wider(input, weight, bias):
+        return _narrowed(layer_norm(*_wide(input), over, *_wide(weight, bias), eps), input)
     return _scaled(n.standardize(input, axis=axes, eps=eps)[0], weight, bias, "NativeLayerNormBackward0")
 
 
@@ -113,6 +115,9 @@ def batch_norm(
         if each is not None and each._array.size != channels:
             raise RuntimeError(f"{name} should contain {channels} elements not {each._array.size}")
     _check_dtypes("batch_norm", input, weight, bias)
+    if _beside_wider(input, *named.values()):
+        wide, parameters = *_wide(input), _wide(weight, bias)
+        return _narrowed(batch_norm(wide, running_mean, running_var, *parameters, training, momentum, eps), input)
     column = (1, channels, *(1,) * (len(shape) - 2))
     axes = (0, *range(2, len(shape)))
     fused = training and _one_dtype(input, weight, bias) and input._array.itemsize > 2
@@ -216,6 +221,8 @@ def group_norm(
         rows = s.reshape(input, shape=(shape[0], *grouped, prod(shape[2:])))
         scale, shift = (s.reshape(each, shape=grouped) for each in (weight, bias))
         return _joined(n.normalize(rows, scale, shift, axis=(2, 3), eps=eps, channel=1)[0], shape=shape)  # type: ignore[no-any-return]
+    if _beside_wider(input, weight, bias):
+        return _narrowed(group_norm(*_wide(input), groups, *_wide(weight, bias), eps), input)
     rows = s.reshape(input, shape=(shape[0], groups, prod(shape[1:]) // groups))
     out = s.reshape(n.standardize(rows, axis=(2,), eps=eps)[0], shape=shape)
     weight, bias = _columns(weight, bias, shape[1], len(shape))
@@ -297,6 +304,23 @@ def _one_dtype(x: Any, weight: Any, bias: Any) -> bool:
     if weight is None or bias is None or not x._array.size:
         return False
     return bool(weight._array.dtype == bias._array.dtype == x._array.dtype)
+
+
+def _beside_wider(x: Any, *parameters: Any) -> bool:
+    """Whether 16-bit numbers meet parameters that have more: all is computed with those then."""
+    return x._array.itemsize == 2 and any(each is not None and each._array.itemsize > 2 for each in parameters)
+
+
+def _wide(*xs: Any) -> tuple[Any, ...]:
+    return tuple(x if x is None else converted(x, dtypes.float32, "norm") for x in xs)
+
+
+def _narrowed(out: Any, like: Any) -> Tensor:
+    """`out` in the dtype of `like`, by a node of the same name."""
+    result = converted(out, like.dtype, "norm")
+    if out._node is not None:
+        label(result, out.grad_fn.name())
+    return result  # type: ignore[no-any-return]
 
 
 def _check_dtypes(name: str, x: Any, *parameters: Any) -> None:

@@ -90,11 +90,18 @@ class RNNCellBase(Module):
         name = type(self).__name__
         if input.ndim not in (1, 2):
             raise ValueError(f"{name}: Expected input to be 1D or 2D, got {input.ndim}D instead")
+        if self.states == 2 and hx is not None and not (isinstance(hx, (tuple, list)) and len(hx) == 2):
+            raise TypeError(f"{name}: argument 'hx' must be tuple of two Tensors, not {type(hx).__name__}")
         state = None if hx is None else tuple(hx) if self.states == 2 else (hx,)
         for i, each in enumerate(state or ()):
             if each.ndim not in (1, 2):
                 what = f"hx[{i}]" if self.states == 2 else "hidden"
                 raise ValueError(f"{name}: Expected {what} to be 1D or 2D, got {each.ndim}D instead")
+            if each.shape != (*input.shape[:-1], self.hidden_size):
+                raise RuntimeError(
+                    f"{name}: hidden{i} must have shape {[*input.shape[:-1], self.hidden_size]} beside an input of shape "
+                    f"{list(input.shape)}, but has {list(each.shape)}"
+                )
         if state is None:
             state = (zeros((*input.shape[:-1], self.hidden_size), dtype=input.dtype, device=input.device),) * self.states
         state = STEPS[self.mode][0](

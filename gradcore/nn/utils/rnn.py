@@ -192,7 +192,7 @@ def pad_sequence(
 ) -> Tensor:
     """Stack sequences (L, *) of several lengths, padded to the longest, as (L, N, *), or (N, L, *) with `batch_first`.
 
-    Raises RuntimeError for no sequences, and for a `padding_side` other than left and right.
+    They get the dtype of the first. Raises RuntimeError for no sequences, and for a `padding_side` but left and right.
     """
     if not isinstance(sequences, Iterable):
         raise RuntimeError(f"pad_sequence: Expected iterable for input sequences, but got arg of type: {type(sequences)}")
@@ -209,6 +209,7 @@ def pad_sequence(
                 f"The size of tensors must match but for the first dimension, got {list(each.shape)} and "
                 f"{list(listed[0].shape)} (pad_sequence)"
             )
+        each = each.to(listed[0].dtype)
         missing = longest - each.shape[0]
         ends = (0, missing) if padding_side == "right" else (missing, 0)
         rows.append(pad(each, [0, 0] * (each.ndim - 1) + list(ends), value=padding_value) if missing else each)

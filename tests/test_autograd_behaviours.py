@@ -347,3 +347,14 @@ def test_weights_of_counts_have_gradients() -> None:
         assert T.autograd.gradcheck(
             lambda w, density=density: T.histogram(x, 4, range=(0.0, 1.0), weight=w, density=density)[0], w
         )
+
+
+@programs
+def empty_vectors_have_a_gradient_among_what_is_joined(T: Any) -> Any:
+    seen = []
+    for shape, dim in (((2,), 0), ((2, 2), 0), ((2, 2), 1), ((1, 0, 3), -1)):
+        x, nothing = T.ones(shape, requires_grad=True), T.zeros(0, requires_grad=True)
+        out = T.cat([nothing, x, nothing], dim)
+        out.sum().backward()
+        seen.append([out, x.grad, nothing.grad])
+    return seen

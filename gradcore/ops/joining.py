@@ -17,6 +17,7 @@ from gradcore.ops.registry import op
 from gradcore.ops.shaping import atleast_1d, atleast_2d, atleast_3d, meshgrid, reshape_to
 from gradcore.primitives import indexing
 from gradcore.primitives import joining as p
+from gradcore.primitives.shape import reshape
 from gradcore.recorder.primitive import renamed
 from gradcore.recorder.value import Value, wrap
 
@@ -75,6 +76,9 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
                     f"Sizes of tensors must match except in dimension {at}. Expected size {m} but got size {n} for tensor "
                     f"number {i} in the list."
                 )
+    if len(parts) < len(found) and any(t.requires_grad for t in found):  # they have a gradient, too
+        empty = (*shape[:at], 0, *shape[at + 1 :])
+        parts = [reshape(t, shape=empty) if t._array.shape == (0,) and len(shape) > 1 else t for t in found]
     return p.concatenate(*parts, axis=at)  # type: ignore[no-any-return]
 
 

@@ -265,6 +265,31 @@ def hooks_of_a_node_of_two_outputs(T: Any) -> Any:
     return seen, variance.grad, mean.grad
 
 
+@program
+def a_squared_error_is_one_node(T: Any) -> Any:
+    def look(node: Any) -> Any:
+        return node.name(), [each and each.name() for each, _ in node.next_functions]
+
+    found = []
+    mse_loss = T.nn.functional.mse_loss
+    x, w = (T.arange(6.0).view(2, 3) / 4).requires_grad_(), T.ones(4, 3, requires_grad=True)
+    others = (T.ones(3), T.ones(2, 3).double(), T.ones(()))
+    numbers = [T.zeros(0, 3), T.tensor([1e30, -float("inf"), float("nan")]), T.ones(3).half() / 3, T.ones(3).bfloat16()]
+    refused = [T.ones(2).to(dtype) for dtype in (T.int64, T.complex64)]
+    for how in ("mean", "sum", "none"):
+        out = mse_loss(T.nn.functional.linear(x, w, T.ones(4, requires_grad=True)).relu(), T.ones(2, 4), reduction=how)
+        found.append((out, look(out.grad_fn), look(out.grad_fn.next_functions[0][0])))
+        for pair in ((x, x.detach() * 2), (x.detach(), x), (x, x * x), *((x, other) for other in others)):
+            out = mse_loss(*pair, reduction=how)
+            gradient = T.autograd.grad(out, x, T.ones_like(out) * 3, create_graph=True)[0]
+            found.append((out, gradient.detach(), T.autograd.grad((gradient * gradient).sum(), x, allow_unused=True)))
+        for y in map(T.Tensor.requires_grad_, numbers):
+            out = mse_loss(y, T.zeros(3, dtype=y.dtype).expand(y.shape), reduction=how)
+            found.append((out, T.autograd.grad(out, y, T.ones_like(out))))
+        found += [attempt(lambda y=y, how=how: mse_loss(y, y, reduction=how)) for y in refused]
+    return found
+
+
 # -- gradcheck --------------------------------------------------------------------------------------------------------
 
 

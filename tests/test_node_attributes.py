@@ -41,7 +41,7 @@ SAVED = {
     "torch.lerp(x, w.t(), 0.5)": "", "torch.addmm(w @ x, w, x)": "", "torch.addcmul(x, x, x, value=2)": "",
     "F.layer_norm(x, (3,), w[:, 0], w[:, 1])": "input weight",
     "F.cross_entropy(x, i[:, 0])": "target", "F.nll_loss(x, i[:, 0])": "target",
-    "F.embedding(i, x)": "indices scale_grad_by_freq", "F.mse_loss(x, w.t())": "",
+    "F.embedding(i, x)": "indices scale_grad_by_freq", "F.mse_loss(x, w.t())": "self target",
     "F.conv1d(x[None], w.reshape(1, 2, 3))": "input weight groups",
 }  # fmt: skip
 

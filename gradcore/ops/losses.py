@@ -8,9 +8,11 @@ from gradcore import dtypes
 from gradcore.backends import of
 from gradcore.ops.arguments import need_tensor, python_number
 from gradcore.ops.masks import masked_fill
+from gradcore.ops.numbers import in_dtype, promoted
 from gradcore.ops.pointwise import abs as absolute
 from gradcore.ops.reductions import mean, sum
 from gradcore.ops.registry import label, op
+from gradcore.ops.shaping import broadcast_tensors
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import losses as p
 from gradcore.primitives import shape as s
@@ -53,6 +55,11 @@ def _title(x: Any) -> str:
 
 def differences(name: str, input: Any, target: Any) -> Tensor:
     """`input` less `target`; warns the user where they have to be broadcast, as torch does."""
+    _need_both(name, input, target)
+    return e.subtract(input, target)  # type: ignore[no-any-return]
+
+
+def _need_both(name: str, input: Any, target: Any) -> None:
     need_tensor(input, name)
     need_tensor(target, name, "target")
     have, want = tuple(target._array.shape), tuple(input._array.shape)
@@ -63,7 +70,6 @@ def differences(name: str, input: Any, target: Any) -> Tensor:
             "Please ensure "
             "they have the same size.",
         )
-    return e.subtract(input, target)  # type: ignore[no-any-return]
 
 
 def _weighted(errors: Any, weight: Any, reduction: str, like: Any) -> Tensor:
@@ -87,15 +93,21 @@ def mse_loss(
 ) -> Tensor:
     """Return the mean (sum, none) of the squared differences."""
     how = which_reduction(reduction, size_average, reduce)
-    difference = differences("mse_loss", input, target)
-    if difference._array.dtype.kind in "biuc":
-        raise NotImplementedError(f"\"mse_cpu\" not implemented for '{_title(difference)}'")
-    squares: Any = e.power_number(difference, exponent=2)
+    _need_both("mse_loss", input, target)
+    if input._array.shape != target._array.shape:
+        input, target = broadcast_tensors(input, target)
+    dtype = input._array.dtype
+    if dtype is not target._array.dtype:
+        dtype = promoted(input, target)
+        input, target = in_dtype(input, dtype), in_dtype(target, dtype)
+    if dtype.kind in "biuc":
+        raise NotImplementedError(f"\"mse_cpu\" not implemented for '{dtypes.of(dtype)._title}'")
     if weight is not None:
-        return _weighted(squares, weight, how, input)
-    loss = reduced(squares, how)
-    label(loss, "MseLossBackward0")
-    return loss
+        return _weighted(p.squared_error(input, target), weight, how, input)
+    if how == "none":
+        return p.squared_error(input, target)  # type: ignore[no-any-return]
+    count = input._array.size if how == "mean" else 1
+    return p.squared_errors(input, target, axis=None, count=count)  # type: ignore[no-any-return]
 
 
 @op(namespace="nn.functional", method=False)

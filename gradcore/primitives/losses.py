@@ -60,6 +60,36 @@ def spread_score(
     return out
 
 
+# -- squares ---------------------------------------------------------------------------------------------------
+
+
+@primitive(
+    "elementwise", x=lambda g, x, y: g * (x - y) * 2.0, y=lambda g, x, y: g * (y - x) * 2.0, node="MseLoss"
+)
+def squared_error(F: Any, x: Array, y: Array) -> Array:
+    """The square of what two numbers are apart."""
+    return F.square(x - y)
+
+
+def _towards(F: Any, g: Array, x: Array, y: Array, axis: Any, count: float) -> Array:
+    return F.spread(g, axis=axis, shape=tuple(x.shape), count=count / 2) * (x - y)
+
+
+@primitive(
+    "general",
+    dense=True,
+    x=_towards,
+    y=lambda F, g, x, y, axis, count: _towards(F, g, y, x, axis, count),
+    node="MseLoss",
+)
+def squared_errors(F: Any, x: Array, y: Array, *, axis: Any, count: float = 1) -> Array:
+    """The sum of `squared_error` of two arrays of one shape over `axis`, as in `sum`, divided by `count`."""
+    if x.itemsize > 2:
+        return F.sum(F.square(x - y), axis=axis, count=count)
+    apart = F.astype(x, "float32") - F.astype(y, "float32")
+    return F.astype(F.sum(F.square(apart), axis=axis, count=count), x.dtype)
+
+
 # -- logits ----------------------------------------------------------------------------------------------------
 
 @primitive(

@@ -47,6 +47,7 @@ _TABLE: Final = """
     ConvolutionBackward0 = input=x weight=w groups
     EmbeddingBackward0 = indices=index scale_grad_by_freq=by_frequency
     NllLossBackward0 NllLoss2DBackward0 = target
+    MseLossBackward0 = self=x target=y
     WhereBackward0 = condition=cond
     MaskedFillBackward0 = mask=cond
     ClampBackward1 = self=x min=lo max=hi

@@ -231,6 +231,11 @@ LOSSES = [
         for primitive, params in [("cross_entropy", {"share": 0.3}), ("less_at", {})]
         for n, classes in [(3, 4), (2, 70)]
     ),
+    *pointwise("squared_error", 2),
+    *(
+        Case("squared_errors", normal(shape, shape), {"axis": axis, "count": count}, f"{shape} over {axis}")
+        for shape, axis, count in [((2, 3), None, 6), ((2, 3, 4), (0, 2), 1), ((), None, 1), ((0, 3), (1,), 3)]
+    ),
     *pointwise("binary_cross_entropy", 2, low=0.1, high=0.9),
     *pointwise("binary_cross_entropy_with_logits", 2),
     Case("binary_cross_entropy_with_logits", normal((4,), (4,), low=-30.0, high=30.0), label="wide"),

@@ -6,6 +6,7 @@ It must not know how any of them is done.
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,13 @@ PROGRAMS = [
     *(f"r = T.cat([T.ones(0)] * {n}, dim={dim}), T.cat([T.ones(0), x], 1)" for n in (1, 2) for dim in (-5, 0, 1, 3)),
     "r = T.block_diag(), T.block_diag(T.tensor(1), T.ones(0))",
     "r = x.roll(1, None), x.roll(-1, dims=None), x.roll((1, 2), (0, 1)), x.roll(3)",
+    "y = (x.requires_grad_() * 1).t(); r = y.unflatten(0, (2, 2)), y.unflatten(1, (1, 3)), y[::2].unflatten(0, (-1, 1))",
+    *(
+        f"y = T.{of}.requires_grad_() * 1; y[{at}] = {value}; r = y"
+        for of in ("tensor(1.0)", "ones(1)", "ones(2)")
+        for at in ("...", "()")
+        for value in ("5", "T.tensor(5.0)", "T.tensor([5.0])", "T.tensor(5.0, requires_grad=True)")
+    ),
     # writing along a dimension, and how often
     *(
         f"r = x.{write}(1, T.tensor([], dtype=T.long), {source})"
@@ -149,3 +157,20 @@ def test_refuses_what_torch_refuses(code: str) -> None:
     theirs = outcome(program(code), torch)
     assert theirs[:1] == ("raised",), theirs
     compare(outcome(program(code), gradcore), theirs, words=0)
+
+
+def test_numbers_of_numpy_are_compared_quietly_and_whole() -> None:
+    x, mask = gradcore.ones(2, dtype=gradcore.float64), gradcore.tensor([True, False])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert x.masked_fill(mask, np.float32(2)).tolist() == [2.0, 1.0]
+        assert x.clone().fill_(np.float16(3)).tolist() == [3.0, 3.0]
+        z = gradcore.ones(2, dtype=gradcore.complex64)
+        z[0] = np.complex64(2j)  # torch refuses it, and drops the imaginary part in fill_
+        assert z.tolist() == [2j, 1]
+
+
+def test_range_says_that_it_is_deprecated() -> None:
+    for library in (torch, gradcore):
+        with pytest.warns(UserWarning, match=r"torch.range is deprecated .* Instead, use torch.arange"):
+            assert library.range(1, 2, 0.5).tolist() == [1.0, 1.5, 2.0]

@@ -96,6 +96,8 @@ def plain(x: Any, value: Any) -> Any:
     is_number = isinstance(value, (bool, int, float, complex)) or hasattr(value, "__float__")
     if not is_number or (hasattr(value, "shape") and value.shape):
         raise TypeError(f"can't assign a {_title(value)} to a {x.type()}")
+    if isinstance(value, (host.generic, host.Array)):  # which compare in their own precision, and drop imaginary parts
+        value = value.item()
     if kind == "b":
         return bool(value)
     if isinstance(value, complex):
@@ -148,7 +150,8 @@ def assign(view: Any, value: Any, name: str, non_blocking: bool = False) -> Any:
     """Make the Tensor `view` hold `value`, broadcast and converted; recorded."""
     receive(view, value)
     check_writable(view, name)
-    record = _filled[True] if name == "__setitem__" and not value._array.ndim else _copied
+    filling = name == "__setitem__" and view._array.ndim and not value._array.ndim
+    record = _filled[True] if filling else _copied
     extra = value._array.ndim - view._array.ndim
     if extra > 0 and value._array.shape[:extra] == (1,) * extra:
         value = s.reshape(value, shape=value._array.shape[extra:])

@@ -16,6 +16,7 @@ from gradcore.ops import arguments, literals
 from gradcore.ops.arguments import python_number, whole
 from gradcore.ops.creation import Array, Make, Options, made
 from gradcore.ops.registry import methods, named, op
+from gradcore.recorder.caller import warn
 from gradcore.recorder.value import Value
 
 if TYPE_CHECKING:
@@ -303,6 +304,10 @@ def range_(start: Any = 0, end: Any = None, step: Any = 1, **options: Unpack[Opt
     first, last, by = (python_number(x, "range", name) for x, name in ((start, "start"), (end, "end"), (step, "step")))
     n = _steps(first, last, by)
     n = int((last - first) / by) + 1 if n >= 0 else 0
+    warn(
+        "torch.range is deprecated and will be removed in a future release because its behavior is inconsistent with "
+        "Python's range builtin. Instead, use torch.arange, which produces values in [start, end)."
+    )
     return _counted("range", lambda F, dtype: F.astype(first + by * F.arange(n), dtype), options)
 
 

@@ -152,7 +152,7 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
             f"unflatten: Provided sizes {list(parts)} don't multiply up to the size of dim {at} ({shape[at]}) in the "
             "input tensor"
         )
-    return reshape_to(input, (*shape[:at], *parts, *shape[at + 1 :]))  # type: ignore[no-any-return]
+    return p.reshape(input, shape=(*shape[:at], *parts, *shape[at + 1 :]))  # type: ignore[no-any-return]
 
 
 @op()

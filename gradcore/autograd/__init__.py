@@ -134,7 +134,7 @@ def grad(
     return tuple(results)
 
 
-def _zeros(t: Tensor, requires_grad: bool) -> Tensor:
+def _zeros(t: Any, requires_grad: bool) -> Any:
     """The gradient of an input without a path. Raises RuntimeError for an edge, whose shape is not known."""
     if t._array is None:
         raise RuntimeError(

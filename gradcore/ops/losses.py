@@ -94,6 +94,7 @@ def mse_loss(
     """Return the mean (sum, none) of the squared differences."""
     how = which_reduction(reduction, size_average, reduce)
     _need_both("mse_loss", input, target)
+    like = input
     if input._array.shape != target._array.shape:
         input, target = broadcast_tensors(input, target)
     dtype = input._array.dtype
@@ -103,7 +104,7 @@ def mse_loss(
     if dtype.kind in "biuc":
         raise NotImplementedError(f"\"mse_cpu\" not implemented for '{dtypes.of(dtype)._title}'")
     if weight is not None:
-        return _weighted(p.squared_error(input, target), weight, how, input)
+        return _weighted(p.squared_error(input, target), weight, how, like)
     if how == "none":
         return p.squared_error(input, target)  # type: ignore[no-any-return]
     count = input._array.size if how == "mean" else 1

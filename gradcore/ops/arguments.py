@@ -15,9 +15,14 @@ Shape = tuple[int, ...]
 
 
 def axis(dim: Any, ndim: int) -> int:
-    """The dimension `dim` counted from the front; a 0-d tensor counts as having one. Raises IndexError out of range."""
+    """The dimension `dim` counted from the front; a 0-d tensor counts as having one. Raises IndexError out of range.
+
+    Raises TypeError for what is no int, and for True and False: they were meant for another parameter.
+    """
     n = ndim or 1
     try:
+        if type(dim) is bool:
+            raise TypeError
         i = index(dim)
     except TypeError:
         raise TypeError(f"dim must be an int, but got {type(dim).__name__}") from None

@@ -33,14 +33,14 @@ def _over(dim: Any, ndim: int) -> tuple[int, ...]:
     return () if isinstance(dim, (tuple, list)) and not dim else arguments.axes(dim, ndim)
 
 
-@op(out="exact")
+@op(out="bool")
 def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Say whether all elements over `dim` (all by default) are nonzero; a bool, uint8 for uint8."""
     need_tensor(input, "all")
     return c.all(input, axis=_over(dim, input._array.ndim), keepdims=keepdim)  # type: ignore[no-any-return]
 
 
-@op(out="exact")
+@op(out="bool")
 def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Say whether any element over `dim` (all by default) is nonzero; a bool, uint8 for uint8."""
     need_tensor(input, "any")
@@ -69,6 +69,8 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         raise RuntimeError("minlength should be >= 0")
     if a.ndim != 1 or (a.size and bool(of(a).to_host(a.min()) < 0)):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    if not a.size:
+        weights = None  # counts of nothing are integers, whatever weighs them
     if weights is not None and weights._array.shape != a.shape:
         raise RuntimeError("weights should be 1-d and have the same length as input")
     counts: Tensor = c.bincount(input, weights, minlength=minlength)
@@ -154,8 +156,16 @@ def _searched(x: Tensor, values: Any, right: bool, out_int32: bool) -> Tensor:
 
 
 @op(method=False, out="exact")
-def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
-    """Say of each element whether it is among `test_elements` (or, with `invert`, whether it is not)."""
+def isin(
+    elements: Any = None, test_elements: Any = None, *, assume_unique: bool = False, invert: bool = False,
+    element: Any = None, test_element: Any = None,
+) -> Tensor:  # fmt: skip
+    """Say of each element whether it is among `test_elements` (or, with `invert`, whether it is not).
+
+    A number is called `element` or `test_element` by torch.
+    """
+    elements = element if elements is None else elements
+    test_elements = test_element if test_elements is None else test_elements
     given = [x for x in (elements, test_elements) if isinstance(x, Value)]
     if not given:
         raise TypeError("isin(): at least one of elements and test_elements must be a Tensor")
@@ -199,15 +209,19 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     need_tensor(input, "histc")
     if input._array.dtype.kind in "biuc":
         raise NotImplementedError(f"\"histogram_cpu\" not implemented for '{_title(input)}'")
-    if bins <= 0:
+    if arguments.whole("histc", "bins", bins) <= 0:
         raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
     if min > max:
         raise RuntimeError("torch.histc: max must be larger than min")
     x = input.detach()
     low, high = _range(x, min, max, 1.0, "torch.histc")
-    places = converted((x - low) / (high - low) * bins, dtypes.int64, "histc")
+    # Beside one large number a margin is nothing: all parts are empty then, and it counts as in their middle.
+    nothing = not isinstance(low, Value) and low == high
+    parts = x * 0 + bins // 2 if nothing else (x - low) / (high - low) * bins
+    places = converted(parts, dtypes.int64, "histc")
     places = where(places >= bins, bins - 1, places)  # the end, and what rounding takes there
-    return _counts(x, where(logical_and(x >= low, x <= high), places, bins), bins, None)  # type: ignore[no-any-return]
+    inside = logical_and(logical_and(x >= low, x <= high), places >= 0)  # what overflows is nowhere
+    return _counts(x, where(inside, places, bins), bins, None)  # type: ignore[no-any-return]
 
 
 def _counts(x: Any, places: Any, bins: int, weights: Any) -> Any:
@@ -248,12 +262,20 @@ def _histogram_edges(x: Tensor, bins: Any, range: Any) -> Any:
             raise RuntimeError(
                 f"torch.histogramdd: bins tensor should have one dimension, but got {bins._array.ndim} dimensions"
             )
+        if not bins._array.size:
+            raise RuntimeError("torch.histogramdd: bins tensor should have at least 1 element, but got 0 elements")
+        if bins._array.size == 1:
+            raise RuntimeError("torch.histogram(): bins must be > 0, but got 0 for dimension 0 (one edge)")
         return copy(wrap(bins._array))
     if bins <= 0:
         raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
+    if range is not None and len(range) != 2:
+        raise RuntimeError(f"torch.histogramdd: for a 1-dimensional histogram range should have 2 elements, but got {range}")
     low, high = (0.0, 0.0) if range is None else range
     if low > high:
         raise RuntimeError(f"torch.histogramdd: min should not exceed max, but got min {low} max {high}")
+    if range is not None and low == high:
+        low, high = low - 0.5, high + 0.5
     low, high = _range(x, low, high, 0.5, "torch.histogramdd")
     return _edges(x._array, low, high, bins)
 
@@ -286,6 +308,8 @@ def histogramdd(
                 f"histogramdd: The size of {what} must be equal to {'twice ' * (what == 'range')}the innermost dimension of "
                 f"the input. (got {size}, shape {list(input._array.shape)})"
             )
+    if not d:  # a box of no dimensions holds no points, as in torch
+        return _HistogramDd((full_like(reshape(points, shape=(0,)).sum(), math.nan if density else 0.0), ()))
     places: Any = None
     sizes: list[int] = []
     edges: list[Tensor] = []
@@ -384,5 +408,7 @@ def unique_consecutive(
 ) -> Any:
     """Return the elements, or the slices along `dim`, unlike the one before; the rest as `unique`."""
     need_tensor(input, "unique_consecutive")
+    if dim is not None and not input._array.ndim:
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions (unique_consecutive)")
     axis = None if dim is None else _along(input, dim)
     return _chosen(input, axis, c.unique_runs(input, axis=axis), return_inverse, return_counts)

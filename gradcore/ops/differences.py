@@ -45,6 +45,11 @@ def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None
     if n == 0:
         return _named(clone(input), "torch::autograd::CopyBackwards")
     around = [x for x in (prepend, input, append) if x is not None]
+    if len({x._array.ndim for x in around}) > 1:
+        raise RuntimeError(
+            "diff expects prepend or append to be the same dimension as input, "
+            f"but got {' and '.join(str(list(x._array.shape)) for x in around)}"
+        )
     x: Tensor = cat(around, axis) if len(around) > 1 else input
     difference = compare.logical_xor if x._array.dtype.kind == "b" else e.subtract
     for _ in range(min(n, x._array.shape[axis])):

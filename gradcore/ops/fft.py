@@ -6,6 +6,7 @@ The transforms of real tensors hold half of the frequencies, since the others ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from functools import partial
 from operator import index
@@ -228,14 +229,17 @@ def _shifted(x: Any, dim: Any, shift: Callable[[int], int], name: str) -> Any:
 def fftfreq(n: int, d: float = 1.0, **options: Any) -> Tensor:
     """Return the frequencies of a transform of `n` elements that are `d` apart, the negative ones last."""
     half = (n - 1) // 2 + 1
-    return roll(arange(-(n // 2), half, **_floating(options)), half - n, 0) * (1.0 / (n * d))
+    return _frequencies(lambda made: roll(arange(-(n // 2), half, **made), half - n, 0), n * d, options)
 
 
 @op(namespace="fft", method=False, out=True)
 def rfftfreq(n: int, d: float = 1.0, **options: Any) -> Tensor:
     """Return the frequencies of `rfft` of `n` elements that are `d` apart."""
-    return arange(n // 2 + 1, **_floating(options)) * (1.0 / (n * d))
+    return _frequencies(lambda made: arange(n // 2 + 1, **made), n * d, options)
 
 
-def _floating(options: dict[str, Any]) -> dict[str, Any]:
-    return {**options, "dtype": options.get("dtype") or dtypes.get_default_dtype()}
+def _frequencies(count: Callable[[dict[str, Any]], Any], length: float, options: dict[str, Any]) -> Any:
+    """The numbers that `count` makes, as parts of `length`: with requires_grad a leaf."""
+    made = {**options, "dtype": options.get("dtype") or dtypes.get_default_dtype()}
+    leaf = made.pop("requires_grad", False)
+    return (count(made) * (1.0 / length if length else math.inf)).requires_grad_(leaf)

@@ -18,7 +18,7 @@ from gradcore.recorder.inplace import inplace as in_place
 from gradcore.recorder.steps import compiled
 from gradcore.recorder.value import Value
 
-Out = bool | Literal["exact", "apart", "dtype", "floating"]
+Out = bool | Literal["exact", "apart", "dtype", "floating", "bool"]
 C = TypeVar("C", bound=Callable[..., Any])
 
 # Public functions by namespace ("" is gradcore itself, "nn.functional", "linalg", ...) and name; Tensor's methods by name.
@@ -29,7 +29,7 @@ methods: Final[dict[str, Callable[..., Any]]] = {}
 namespaces: Final[dict[str, Any]] = {}
 
 # NumPy's names of torch's parameters, which torch takes too.
-NUMPY_NAMES: Final = {"axis": "dim", "keepdims": "keepdim"}
+NUMPY_NAMES: Final = {"axis": "dim", "keepdims": "keepdim", "a": "input", "x": "input", "x1": "input", "x2": "other"}
 
 
 def op(
@@ -45,9 +45,8 @@ def op(
 
     `method` also as a Tensor method, `function` as a function of `namespace`, `inplace` also as the method with an
     underscore, `out` with torch's `out=` argument ("exact": of the result's dtype and no other; "apart": sharing no memory
-    with the arguments either; "dtype": its dtype is the one to compute in; "floating": and floating for numbers that are).
-    `node` is torch's node name for the result of
-    a composite.
+    with the arguments either; "dtype": its dtype is the one to compute in; "floating": and floating for numbers that are;
+    "bool": bool or uint8). `node` is torch's node name for the result of a composite.
     """
 
     def publish(f: C) -> C:
@@ -130,10 +129,12 @@ def _write(public: FunctionType, plain: Callable[..., Any], out: Out) -> None:
     names, told = _names(code), f.__annotations__
     first, rest = names[: code.co_argcount], names[code.co_argcount :]
     all_required = code.co_argcount - len(f.__defaults__ or ())
-    # A `dim` that must be given may be given as `axis`: from there on, what is missing is found out later.
-    required = first.index("dim") if "dim" in first[:all_required] else all_required
-    many = f"*{code.co_varnames[len(names)]}" if code.co_flags & _VARARGS else ""
     others = bool(out) or "dim" in names
+    # What must be given may be given under another name, an `input` as `a` and a `dim` as `axis`: from there on, what is
+    # missing is found out later.
+    renamed = [i for i, each in enumerate(first[:all_required]) if others and each in ("input", "dim")]
+    required = min(renamed, default=all_required)
+    many = f"*{code.co_varnames[len(names)]}" if code.co_flags & _VARARGS else ""
     signature = [*first[:required], *(f"{name}=None" for name in first[required:])]
     signature += [many or "*"] if many or rest or out else []
     signature += [*(f"{name}=None" for name in rest), *(["out=None"] if out else []), *(["**others"] if others else [])]
@@ -207,7 +208,7 @@ def _again(
 ) -> Any:  # fmt: skip
     for key, value in others.items():
         known = NUMPY_NAMES.get(key)
-        if known not in values:
+        if known not in values or (known in ("input", "other") and values[known] is not _MISSING):
             raise TypeError(f"{name}() got an unexpected keyword argument '{key}'")
         values[known] = value
     _check_given(name, values)
@@ -223,6 +224,11 @@ def _put(
         need_tensor(keywords["input"], name)
     if rule == "floating" and keywords["input"].dtype.is_floating_point and not out.dtype.is_floating_point:
         raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{out.dtype._title}' (out=)")
+    if rule == "bool":
+        need_tensor(out, name, "out")
+        if out.dtype._title not in ("Bool", "Byte"):
+            raise RuntimeError(f"{name} only supports bool tensor for result, got: {out.dtype._title} (out=)")
+        return put_out(name, lambda *args, **keywords: plain(*args, **keywords).to(out.dtype), out, args, keywords)
     if rule in ("dtype", "floating") and keywords.get("dtype") is None:
         keywords = {**keywords, "dtype": out.dtype}
     return put_out(name, plain, out, args, keywords, exact=rule == "exact", apart=rule == "apart")

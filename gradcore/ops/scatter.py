@@ -350,6 +350,8 @@ def scatter(
     Raises RuntimeError out of range. Which of several values for one place stays is not said.
     """
     given = value if src is None else src
+    if src is None and isinstance(value, Value) and not value._array.ndim:
+        given = value.item()
     from_tensor = isinstance(given, Value)
     at, array = checked(input, dim, index, given if from_tensor else None, "scatter")
     if from_tensor:
@@ -359,10 +361,12 @@ def scatter(
         values = expand_to(wrap(assigning.number(input, given)), array.shape)
     if reduce == "add":
         return _scatter_add, values, grid(array, at)
-    if reduce == "multiply":
-        old = p.getitem(input, index=grid(array, at))
-        return _scatter[not from_tensor], e.multiply(old, values), grid(array, at)
-    if reduce is not None:
+    if reduce == "multiply" and array.size:
+        from gradcore.ops.segments import product_into  # which is built on this module
+
+        every = (of(array).arange(input._array.shape[0]),)
+        return _scatter[not from_tensor], product_into(input, values, grid(array, at), True), every
+    if reduce not in (None, "multiply"):
         raise RuntimeError(f"reduce argument must be either add or multiply (got {reduce!r})")
     return _scatter[not from_tensor], values, grid(array, at)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
 from gradcore.backends import of
-from gradcore.ops import scatter
+from gradcore.ops import arguments, scatter
 from gradcore.ops.arguments import converted, need_tensor
 from gradcore.ops.registry import label, op
 from gradcore.primitives import comparison as c
@@ -77,8 +77,10 @@ def _reduced(input: Any, x: Any, values: Any, index: Index, reduce: str, include
         x, values = (converted(each, dtypes.uint8, kind) for each in (x, values))
     if reduce in ("amax", "amin"):
         out = s.index_extremum(x, values, index=index, largest=reduce == "amax", include=include)
+    elif reduce == "prod":
+        out = product_into(x, values, index, include)
     else:
-        out = _product(x, values, index, include) if reduce == "prod" else _sum(x, values, index, include, reduce == "mean")
+        out = _sum(x, values, index, include, reduce == "mean")
     if dtype.kind == "b":
         out = converted(out, dtypes.bool, kind)
     out = out if x._array.shape == input._array.shape else reshape(out, shape=input._array.shape)
@@ -100,7 +102,7 @@ def _sum(x: Any, values: Any, index: Index, include: bool, mean: bool) -> Any:
     return (e.floor_divide if x._array.dtype.kind in "iu" else e.divide)(out, counts)
 
 
-def _product(x: Any, values: Any, index: Index, include: bool) -> Any:
+def product_into(x: Any, values: Any, index: Index, include: bool) -> Any:
     """Products of pairs, of pairs of pairs, ...: nothing is divided, so that zeros are no special case."""
     F, shape = of(x._array), x._array.shape
     found = s.segments(F, index, shape, values._array.shape)
@@ -144,7 +146,8 @@ def segment_reduce(
     reduce = reduce.removeprefix("a") if reduce in ("amax", "amin") else reduce
     if reduce not in _EMPTY:
         raise RuntimeError(f"segment_reduce(): reduce must be one of {', '.join(_EMPTY)} (got {reduce})")
-    F, counts = of(data._array), _lengths(data, lengths, offsets, axis)
+    F, axis = of(data._array), arguments.axis(axis, data._array.ndim)
+    counts = _lengths(data, lengths, offsets, axis)
     _check_lengths(F, counts, data._array.shape[axis], unsafe)
     if data._array.dtype.kind not in "fV":
         title = dtypes.of(data._array.dtype)._title
@@ -159,11 +162,12 @@ def segment_reduce(
     out = wrap(F.full(shape, start, data._array.dtype))
     index = scatter.grid(place, axis)
     if not data._array.size:
-        out = copy(out)
+        out = p.index_add(out, data, index=index)
     elif reduce in ("max", "min"):
-        out = s.index_extremum(out, data, index=index, largest=reduce == "max", include=False)
+        largest = reduce == "max"
+        out = s.index_extremum(out, data, index=index, largest=largest, include=False, nan_won=True)
     else:
-        out = _product(out, data, index, True) if reduce == "prod" else p.index_add(out, data, index=index)
+        out = product_into(out, data, index, True) if reduce == "prod" else p.index_add(out, data, index=index)
     if reduce == "mean":
         known = F.reshape(F.astype(counts, data._array.dtype), (*counts.shape, *(1,) * trailing))
         known = known if initial is None else F.maximum(known, 1)

@@ -67,8 +67,8 @@ def _logcumsumexp(F: Any, x: Array, axis: int) -> Array:
     # Of which branch a complex logarithm is depends on the order of the sums: one after the other, as in torch.
     add: Callable[..., Array] = logaddexp.primitive.forward  # type: ignore[attr-defined]
     sums = [F.getitem(x, _at(axis, i, i + 1)) for i in range(x.shape[axis])]
-    for i in range(1, len(sums)):
-        sums[i] = add(F, sums[i], sums[i - 1])
+    for i, each in enumerate(sums):
+        sums[i] = add(F, each, sums[i - 1] if i else F.full(each.shape, -inf, x.dtype))
     return F.concatenate(sums, axis) if sums else F.copy(x)
 
 

@@ -214,8 +214,18 @@ def number_power(F: Any, x: Array, *, base: Any) -> Array:
     to_float=True,
 )
 def ldexp(F: Any, x: Array, y: Array) -> Array:
-    """Return x * 2**y."""
-    return x * like(F, F.power(2.0, y), y)
+    """Return x * 2**y, finite wherever it is: the power alone may be too large or too small for its dtype."""
+    if y.itemsize == 2:  # what halves of exponents give is too large for these
+        return F.astype(_scaled(F, F.astype(x, "float32"), F.astype(y, "float32")), x.dtype)
+    return _scaled(F, x, y)
+
+
+def _scaled(F: Any, x: Array, y: Array) -> Array:
+    if y.dtype.kind == "c":
+        return x * F.power(2.0, y)
+    half = F.floor(y * 0.5)
+    by_halves = x * F.power(2.0, half) * F.power(2.0, y - half)
+    return F.where(F.isfinite(y), by_halves, x * F.power(2.0, y))
 
 
 def _rounded(F: Any, number: Any, x: Array) -> Any:

@@ -58,7 +58,11 @@ def logaddexp(F: Any, x: Array, y: Array) -> Array:
         return F.logaddexp(x, y)
     first = F.real(x) >= F.real(y)
     top, other = F.where(first, x, y), F.where(first, y, x)
-    return top + F.log(F.exp(other - top) + 1)
+    sums = top + F.log(F.exp(other - top) + 1)
+    # The difference of two infinities is nothing: of zeros the angle is the later one's, as in torch.
+    infinite = F.logical_and(F.real(x) == F.real(y), F.isinf(F.real(x)))
+    sums = F.where(infinite, F.where(F.real(x) < 0, y, F.log(F.exp(x) + F.exp(y))), sums)
+    return F.where(F.logical_or(F.isnan(x), F.isnan(y)), F.full((), complex(math.nan, math.nan), x.dtype), sums)
 
 
 @primitive(

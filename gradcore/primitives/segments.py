@@ -55,10 +55,13 @@ def partners(F: Any, s: Segments, step: int) -> Array:
 
 
 def _extremum_pull(
-    F: Any, g: Array, x: Array, values: Array, out: Array, needs: tuple[bool, ...], index: Any, include: bool, x_dtype: Any
-) -> tuple[Array, Array]:
-    """Every element that is equal to the extremum of its place gets the same share."""
+    F: Any, g: Array, x: Array, values: Array, out: Array, needs: tuple[bool, ...],
+    index: Any, include: bool, nan_won: bool, x_dtype: Any,
+) -> tuple[Array, Array]:  # fmt: skip
+    """Every element that is equal to the extremum of its place gets the same share, NaN only if it counts as equal."""
     won = F.equal(F.getitem(out, index=index), values)
+    if nan_won:
+        won = F.logical_or(won, F.not_equal(values, values))
     one = F.astype(won, dtype=x_dtype)
     stood = F.equal(x, out)
     if not include:
@@ -81,10 +84,12 @@ def _extremum_on_host(F: Any, larger: Any, x: Array, values: Array, index: Any, 
 
 
 @primitive("general", vjp=_extremum_pull)
-def index_extremum(F: Any, x: Array, values: Array, *, index: Any, largest: bool, include: bool) -> Array:
+def index_extremum(
+    F: Any, x: Array, values: Array, *, index: Any, largest: bool, include: bool, nan_won: bool = False
+) -> Array:
     """The largest (or smallest) of `values` for each place of `x` that an index with arrays names, and of what was there.
 
-    Without `include`, what was there does not count. NaN wins.
+    Without `include`, what was there does not count. NaN wins; with `nan_won` the cotangent is that of the NaN.
     """
     larger = F.maximum if largest else F.minimum
     if F.device_type == "cpu":

@@ -46,7 +46,12 @@ def log10(F: Any, x: Array) -> Array:
 @primitive("elementwise", x=lambda g, x: g / (x + 1), to_float=True)
 def log1p(F: Any, x: Array) -> Array:
     """Return log(1 + x), accurate near 0."""
-    return F.log1p(x)
+    if x.dtype.kind != "c":
+        return F.log1p(x)
+    a, b = F.real(x), F.imag(x)  # array libraries have log(1 + x) for complex numbers, where 1 swallows what is small
+    small = F.absolute(x) < 0.5
+    size = F.where(small, F.log1p(F.where(small, a * (a + 2) + b * b, 0.0)) * 0.5, F.log(F.hypot(a + 1, b)))
+    return F.astype(size + F.arctan2(b, a + 1) * 1j, x.dtype)
 
 
 @primitive("elementwise", x=lambda F, g, x: g * F.cos(x), to_float=True)

@@ -71,7 +71,7 @@ def _tensor(capsule: Any) -> int:
     """The address of what a capsule holds. Raises RuntimeError for one that was used."""
     for name, start in _STARTS:
         if _is_named(capsule, name):
-            return _pointer(capsule, name) + start
+            return int(_pointer(capsule, name)) + start
     raise RuntimeError(
         "from_dlpack received an invalid capsule. Note that DLTensor capsules can be consumed only once, so you might have "
         "already constructed a tensor from it once."

@@ -228,7 +228,7 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
     With another `device` or `copy=True`, of a copy. Raises RuntimeError for anything else, as for a used capsule.
     """
     if isinstance(ext_tensor, Value):
-        if ext_tensor.requires_grad:
+        if ext_tensor._node is not None:
             raise BufferError("Can't export tensors that require gradient, use tensor.detach() (from_dlpack)")
         ext_tensor = ext_tensor._array
     if _is_capsule(ext_tensor):

@@ -218,7 +218,7 @@ def new_empty_strided(input: Tensor, size: Any, stride: Any, **options: Unpack[O
 
 def _counted(name: str, make: Make, options: Options, *, default: dtypes.dtype | None = None) -> Tensor:
     """`made` of numbers one after the other, which are written into an `out=` of as many in the shape it has."""
-    out = options.get("out")
+    out: Any = options.get("out")
 
     def shaped(F: ModuleType, dtype: Any) -> Array:
         array = make(F, dtype)

@@ -219,7 +219,7 @@ def _split_at(x: Any, where: Any, dim: Any) -> tuple[Any, ...]:
     at = axis(dim, x._array.ndim)
     n = x._array.shape[at]
     if isinstance(where, Value):
-        kind, ndim = where.dtype, where._array.ndim
+        kind, ndim = dtypes.of(where._array.dtype), where._array.ndim
         if kind.is_floating_point or kind.is_complex or kind is dtypes.bool or ndim > 1:
             raise RuntimeError(
                 "tensor_split expected tensor_indices_or_sections to have dtype of long and at most one dimension, but got "

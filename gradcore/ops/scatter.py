@@ -184,6 +184,24 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     return _take(reshape_to(input, (n,)), index=(array,))  # type: ignore[no-any-return]
 
 
+def _counts(repeats: Value, output_size: int | None = None) -> Any:
+    """The array of how often to repeat each element, checked."""
+    counts = repeats._array
+    if counts.dtype.kind not in "iu":
+        raise NotImplementedError(f"\"repeat_interleave_cpu\" not implemented for '{dtypes.of(counts.dtype)._title}'")
+    if counts.ndim != 1 and counts.size != 1:
+        raise RuntimeError(f"repeat_interleave only accept 1D vector as repeat (got shape {list(counts.shape)})")
+    check_range(counts, 1 << 63, 0, lambda i: RuntimeError(f"repeats can not be negative (got {i})"))
+    if output_size is not None and of(counts).device_type == "cpu":  # that no device is waited for is what it is given for
+        _check_repeated(int(counts.sum()), output_size)
+    return counts
+
+
+def _check_repeated(size: int, output_size: int | None) -> None:
+    if output_size not in (None, size):
+        raise RuntimeError(f"repeat_interleave: Invalid output_size, expected {size} but got {output_size}")
+
+
 @op()
 def repeat_interleave(
     input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
@@ -193,26 +211,27 @@ def repeat_interleave(
     `repeat_interleave(repeats)` alone returns each position as often as `repeats` says.
     """
     if repeats is None:
-        return wrap(of(input._array).repeat(of(input._array).arange(input._array.size), input._array))  # type: ignore[no-any-return]
+        counts = _counts(input, output_size)
+        places = of(counts).repeat(of(counts).arange(counts.size), counts)
+        return wrap(places if counts.dtype != "int32" else of(counts).astype(places, "int32"))  # type: ignore[no-any-return]
     x = reshape_to(input, (input._array.size,)) if dim is None else row(input)
     at = axis(dim or 0, x._array.ndim)
     n = x._array.shape[at]
     if not isinstance(repeats, Value) or repeats._array.size == 1:
-        times = int(repeats)
+        is_tensor = isinstance(repeats, Value)
+        times = _counts(repeats).item() if is_tensor else arguments.whole("repeat_interleave", "repeats", repeats)
         if times < 0:
             raise RuntimeError(f"Repeats must be non-negative (got {times})")
+        _check_repeated(n * times, output_size)
         shape = x._array.shape
         wide = expand_to(reshape_to(x, (*shape[: at + 1], 1, *shape[at + 1 :])), (*shape[: at + 1], times, *shape[at + 1 :]))
         return reshape_to(c.copy(wide), (*shape[:at], n * times, *shape[at + 1 :]))  # type: ignore[no-any-return]
-    counts = repeats._array
-    if counts.dtype.kind not in "iu":
-        raise NotImplementedError(f"\"repeat_interleave_cpu\" not implemented for '{dtypes.of(counts.dtype)._title}'")
+    counts = _counts(repeats, output_size)
     if counts.shape != (n,):
         raise RuntimeError(
             "repeats must have the same size as input along dim, but got repeats.size(0) = "
             f"{counts.shape[0]} and input.size({at}) = {n}"
         )
-    check_range(counts, 1 << 63, 0, lambda i: RuntimeError(f"repeats can not be negative (got {i})"))
     F = of(x._array)
     return _index_select(x, index=along(at, F.repeat(F.arange(n), counts)))  # type: ignore[no-any-return]
 
@@ -338,6 +357,8 @@ def checked(x: Any, dim: Any, index: Any, src: Any, name: str) -> tuple[int, Any
 
 def cropped(src: Any, shape: tuple[int, ...]) -> Any:
     src = row(src)
+    if 0 in shape and src._array.ndim != len(shape):  # nothing is read then, whatever its shape
+        return expand_to(p.basic_getitem(reshape_to(src, (src._array.size,)), index=(slice(0, 0),)), shape)
     return src if src._array.shape == shape else p.basic_getitem(src, index=tuple(slice(0, n) for n in shape))
 
 
@@ -351,7 +372,7 @@ def scatter(
     """
     given = value if src is None else src
     if src is None and isinstance(value, Value) and not value._array.ndim:
-        given = value.item()
+        given = value._array.item()
     from_tensor = isinstance(given, Value)
     at, array = checked(input, dim, index, given if from_tensor else None, "scatter")
     if from_tensor:
@@ -397,6 +418,7 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
 @_writing
 def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Plan:
     """Write `source` into `input`, as if both had one dimension, at `index`; add it there with `accumulate`."""
+    arguments.need_tensor(source, "put", "source")
     F, array = of(input._array), _index(index, "put_", ("int64",))
     same_dtype(input, source, "put_(): self ({}) and source ({}) must have the same dtype")
     if source._array.size != array.size:

@@ -66,6 +66,13 @@ SAME = [
     "l = leaf(2, 3); x = l * 1; y = vmap(lambda x: x[1:], out_dims=1)(x); y.mul_(2);"
     " r = x, y, T.autograd.grad(x.sum(), l, retain_graph=True), T.autograd.grad(y.sum(), l)",
     "l = leaf(2, 3); x = l * 1; y = vmap(lambda x: x[1:])(x); x.mul_(2); r = y, T.autograd.grad(y.sum(), l)",
+    "def f(x): y = x * 1; vmap(lambda x: x[1:])(y).mul_(3); vmap(lambda x: x, out_dims=1)(y).sin_(); return (y * y).sum()\n"
+    "x = T.rand(2, 2, 3); r = vmap(grad(f))(x), vmap(vmap(f))(x[None]), jvp(grad(f), (x[0],), (x[1],)), hessian(f)(x[0])",
+    "def f(x): y = x * 1; vmap(vmap(lambda x: x[1:], 1, 1), 1)(y).exp_(); return y.sin().sum()\n"
+    "x = T.rand(2, 2, 3); r = grad(f)(x), jvp(grad(f), (x,), (x,)), vmap(grad(f))(x[None]), vmap(jacfwd(f))(x[None])",
+    "x = T.rand(2, 2, 3); r = vmap(vmap(lambda x: x[1:]))(x)._base is x",
+    "def f(x): y = x.t(); vmap(lambda x: x.neg_(), 1)(y[1:]); return y\n"
+    "l = leaf(2, 3); x = l * 1; y = f(x); r = x, y, T.autograd.grad(x.sum(), l)",
     # who is differentiated, and when
     "x = T.tensor(0.1); o, pull = vjp(T.sin, x); r = grad(lambda y: pull(y)[0])(T.tensor(0.2))",
     "x = T.tensor(0.1); o, pull = vjp(grad(T.cos), x); r = grad(lambda y: pull(y)[0])(T.tensor(0.2))",

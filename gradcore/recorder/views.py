@@ -13,6 +13,7 @@ from typing import Any, Final
 from gradcore.backends import of
 from gradcore.graph import Leaf, Node, Output, modes, stamps, versions
 from gradcore.graph.node import Target
+from gradcore.recorder.steps import Raw, raw
 from gradcore.recorder.value import Value, meta
 
 Layout = tuple[tuple[int, ...], tuple[int, ...], int]
@@ -28,6 +29,8 @@ class Chain:
 
     def __call__(self, F: Any, x: Any) -> Any:
         for function, params, part in self.links:
+            if type(F) is Raw:
+                F = raw(of(x))  # the link before may have led into a transform, or out of one
             x = getattr(F, function.primitive.name)(x, **params)  # type: ignore[attr-defined]
             x = x if part is None else x[part]
         return x

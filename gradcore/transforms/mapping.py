@@ -18,6 +18,7 @@ from gradcore.graph import Leaf, stamps, versions
 from gradcore.recorder import views
 from gradcore.recorder.inplace import rebase, store
 from gradcore.recorder.primitive import registry
+from gradcore.recorder.steps import raw
 from gradcore.recorder.value import Value, meta, wrap
 from gradcore.transforms import trees
 from gradcore.transforms.batches import NeedsLoop, is_mapped, tell
@@ -305,7 +306,7 @@ class _Call:
         out = unbatch(lift(x, frame), axis=axis, frame=frame)
         if x._meta is not None and x._meta.inference:
             meta(out).inference = True
-        return out if source is None else source.shown(out, x)
+        return out if source is None else source.shown(out, x, axis)
 
     def _one_by_one(self, leaves: Sequence[Any], size: int, storage: Any) -> list[Any]:
         rows, start = [], next(stamps)
@@ -363,14 +364,22 @@ class _Taken:
         elif self.own._node is not self.node and not isinstance(self.given._node, Leaf) and leads_out([self.own], set()):
             rebase(self.given, unbatch(self.own, axis=self.axis, frame=self.frame))
 
-    def shown(self, out: Value, x: Value) -> Value:
-        """`out`, which is all of `x`, a view of what the function had, as a view of what was given."""
-        array, whole = out._array, self.given._array
-        if type(array) is type(whole) and not isinstance(array, Lifted) and views.shares(array, whole):
-            params = {"layout": views.layout_of(whole), "target": views.layout_of(array)}
-            views.note_view(out, self.given, views.strider[0], params)
-            if x._meta is not None and x._meta.view is not None and x._meta.view.hazard:
-                views.forbid_writes(out, x._meta.view.hazard)
+    def shown(self, out: Value, x: Value, axis: int) -> Value:
+        """`out`, which is all of `x`, a view of what the function had, along `axis`, as a view of what was given."""
+        if not views.shares(out._array, self.given._array):
+            return out
+        view = None if x is self.own or x._meta is None else x._meta.view
+        views.note_view(out, self.given, batch, {"axis": self.axis, "frame": self.frame})
+        chain = out._meta.view.chain  # type: ignore[union-attr]
+        for link in () if view is None else view.chain.links[view.base is self.given :]:
+            chain = chain.followed_by(*link)
+        chain = chain.followed_by(unbatch, {"axis": axis, "frame": self.frame}, None)
+        out._meta.view.chain = chain  # type: ignore[union-attr]
+        whole = views.root(self.given)._array
+        if isinstance(whole, Lifted):
+            out._array = chain(raw(of(whole)), whole)  # the tangent is shared, too
+        if view is not None and view.hazard:
+            views.forbid_writes(out, view.hazard)
         return out
 
 

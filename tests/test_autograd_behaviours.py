@@ -358,3 +358,23 @@ def empty_vectors_have_a_gradient_among_what_is_joined(T: Any) -> Any:
         out.sum().backward()
         seen.append([out, x.grad, nothing.grad])
     return seen
+
+
+@programs
+def masks_of_a_transform_say_where_to_scatter(T: Any) -> Any:
+    fw, f = part(T, "autograd.forward_ad"), T.func
+    x, source = T.tensor([[0.5, 1.5, 2.0], [2.0, 3.0, -1.0]]), T.tensor([[10.0, 20.0, 30.0], [1.0, 2.0, 3.0]])
+
+    def twice(x: Any) -> Any:
+        return x.masked_scatter(x > 1, x * 2)
+
+    with fw.dual_level():
+        dual, constant = fw.make_dual(x, x * 10), T.zeros(2, 3)
+        constant[0].masked_scatter_(dual[1] > 1, dual[0])
+        seen = list(fw.unpack_dual(constant))
+    return [
+        *seen, T.vmap(lambda x, s: x.masked_scatter(x > 1, s))(x, source),
+        T.vmap(lambda x: T.zeros(3).masked_scatter(x > 1, T.ones(3)))(x), f.jvp(twice, (x,), (source,)),
+        f.jacfwd(twice)(x[0]),
+        T.vmap(f.grad(lambda x: (twice(x) ** 2).sum()))(x),
+    ]  # fmt: skip

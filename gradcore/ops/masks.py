@@ -86,6 +86,10 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     same_dtype(input, source, "masked_scatter: expected self and source to have same dtypes but got {} and {}")
     if mask._array.dtype != bool:
         raise RuntimeError(f"masked_scatter_ only supports boolean masks, but got mask with dtype {mask.dtype.name}")
+    if hasattr(of(mask._array), "interpreter"):  # only a transform can read its masks
+        whole = expand_to(mask, _common(mask, input))
+        place: Any = whole.reshape(-1).cumsum(0).clamp(min=1).reshape(whole.shape) - 1  # type: ignore[attr-defined]
+        return _masked_scatter(mask, source.take(place), input)  # type: ignore[no-any-return]
     F = of(input._array)
     chosen = F.broadcast_view(mask._array, _common(mask, input))
     place = F.cumsum(chosen.reshape(-1), 0, dtype="int64").reshape(chosen.shape) - 1

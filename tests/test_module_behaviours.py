@@ -114,6 +114,24 @@ r = y, x.grad, [str(p.grad.dtype) for p in m.parameters()], list(m.buffers())
     " nn.utils.rnn.pad_sequence([T.ones(2, dtype=T.long), T.ones(3) * 1.5])",
     "m = pickle.loads(pickle.dumps(nn.LazyLinear(3))); r = repr(m), repr(m.weight), m(T.ones(2, 4)).shape,"
     " repr(pickle.loads(pickle.dumps(m)))",
+    *(
+        f"x = T.tensor([-3.0, 1, 2, -5, 4, 7, 0, 2]).view(1, 1, *{shape}).requires_grad_();"
+        f" y = F.lp_pool{len(shape)}d(x, {p}, 2, 2, {ceil}); y.sum().backward(); r = y.detach(), x.grad"
+        for shape in ((8,), (4, 2), (2, 2, 2))
+        for p in ("math.inf", "-math.inf")
+        for ceil in (False, True)
+    ),
+    *(
+        f"r = attempt(lambda: F.embedding_bag(T.tensor({bags}), T.ones(4, 2), {rest}))"
+        for bags, rest in (
+            ("[[7]]", "mode='sum'"), ("[[-1]]", "mode='mean'"), ("[4]", "T.tensor([0]), mode='max'"),
+            ("[4]", "T.tensor([0]), padding_idx=1"), ("[[4]]", "max_norm=1.0"),
+        )
+    ),
+    "x = T.arange(60.0).view(1, 3, 4, 5); r = attempt(lambda: F.fractional_max_pool2d(x, 2, output_size=(0, 2))),"
+    " attempt(lambda: F.fractional_max_pool3d(x, 2, output_size=(1, 0, 2)))",
+    "x, samples = T.arange(60.0).view(1, 3, 4, 5), T.rand(1, 3, 2, dtype=T.float64); r = [attempt(lambda:"
+    " F.fractional_max_pool2d(y, 2, output_size=2, _random_samples=samples)) for y in (x, x.double())]",
     # optimizers
     """
 log, p = [], nn.Linear(1, 1)
@@ -174,7 +192,9 @@ r = log
 
 def ran(program: str, T: Any) -> Any:
     T.manual_seed(0)
-    names: dict[str, Any] = {"T": T, "nn": T.nn, "attempt": attempt, "copy": copy, "math": math, "pickle": pickle}
+    names: dict[str, Any] = {
+        "T": T, "nn": T.nn, "F": T.nn.functional, "attempt": attempt, "copy": copy, "math": math, "pickle": pickle,
+    }  # fmt: skip
     exec(program, names)
     return [names["r"]]
 

@@ -208,6 +208,8 @@ def _fractional(n: int, x: Any, kernel_size: Any, output_size: Any, output_ratio
             f"{name}: expected _random_samples of shape [{batch}, {planes}, {n}], with its size(0) no less than the input's "
             f"batch size and its size(1) equal to the input's channel size, but got {list(given)}"
         )
+    if samples._array.dtype != x._array.dtype:
+        raise RuntimeError(f"Expect _random_samples to have the same dtype as input ({name}: {samples.dtype}, {x.dtype})")
     F = of(x._array)
     drawn = samples._array[:batch].reshape((-1, n))
     order = range(n) if n == 3 else (1, 0)  # torch's samples of a plane are those of W, then of H
@@ -220,7 +222,7 @@ def _fractional(n: int, x: Any, kernel_size: Any, output_size: Any, output_ratio
             starts = F.astype((steps + sample) * alpha, "int64") - F.astype(sample * alpha, "int64")
             last = F.broadcast_to(start, (starts.shape[0], 1))
             start = F.concatenate([starts, last], 1)
-        cells.append(start[None] + F.arange(k).reshape(-1, 1, 1))
+        cells.append(start[None, :, :o] + F.arange(k).reshape(-1, 1, 1))
     return _picked(x, cells, out, f"FractionalMaxPool{n}DBackward0")
 
 

@@ -54,14 +54,14 @@ def embedding(
     return p.embedding(weight, input, padding=padding_idx, by_frequency=bool(scale_grad_by_freq))  # type: ignore[no-any-return]
 
 
-def check_range(index: Tensor, rows: int) -> None:
-    """Raise IndexError for an index out of range; on a device nobody waits to see."""
+def check_range(index: Tensor, rows: int, name: str = "embedding", kind: type[Exception] = IndexError) -> None:
+    """Raise an error of `kind` for an index out of range; on a device nobody waits to see."""
     array = index._array
     if of(array).device_type != "cpu" or not array.size:
         return
     low, high = int(array.min()), int(array.max())
     if low < 0 or high >= rows:
-        raise IndexError(f"index out of range in self: {low if low < 0 else high} is no row of {rows} (embedding)")
+        raise kind(f"index out of range in self: {low if low < 0 else high} is no row of {rows} ({name})")
 
 
 def renormalize(weight: Any, index: Tensor, max_norm: float, norm_type: float) -> None:

@@ -50,7 +50,7 @@ def embedding_bag(
     if max_norm is not None:
         renormalize(weight, input, float(max_norm), float(norm_type))
     F, index, rows = of(weight._array), input._array, weight._array.shape[0]
-    check_range(input, rows)
+    check_range(input, rows, "embedding_bag", RuntimeError)
     side_by_side = index.ndim == 2 and mode != "max"
     if side_by_side:  # bags as columns, since sums are fastest over the first dimension
         bags, count = index.shape

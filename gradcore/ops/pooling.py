@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from math import prod
+from math import isinf, prod
 from operator import index
 from typing import TYPE_CHECKING, Any
 
@@ -191,7 +191,7 @@ def lp_pool1d(
     input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
 ) -> Tensor:
     """Return (sum x**p)**(1/p) of each window of (N, C, L) or (C, L); 0 where the sum is not above 0."""
-    return _power_mean(avg_pool1d, 1, input, norm_type, kernel_size, stride, ceil_mode)
+    return _power_mean(avg_pool1d, max_pool1d, 1, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 @op(namespace="nn.functional", method=False)
@@ -199,7 +199,7 @@ def lp_pool2d(
     input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
 ) -> Tensor:
     """Return (sum x**p)**(1/p) of each window of (N, C, H, W) or (C, H, W); 0 where the sum is not above 0."""
-    return _power_mean(avg_pool2d, 2, input, norm_type, kernel_size, stride, ceil_mode)
+    return _power_mean(avg_pool2d, max_pool2d, 2, input, norm_type, kernel_size, stride, ceil_mode)
 
 
 @op(namespace="nn.functional", method=False)
@@ -207,11 +207,17 @@ def lp_pool3d(
     input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
 ) -> Tensor:
     """Return (sum x**p)**(1/p) of each window of (N, C, D, H, W) or (C, D, H, W); 0 where the sum is not above 0."""
-    return _power_mean(avg_pool3d, 3, input, norm_type, kernel_size, stride, ceil_mode)
+    return _power_mean(avg_pool3d, max_pool3d, 3, input, norm_type, kernel_size, stride, ceil_mode)
 
 
-def _power_mean(average: Any, n: int, x: Any, p: float, kernel_size: Any, stride: Any, ceil_mode: bool) -> Tensor:
+def _power_mean(
+    average: Any, largest: Any, n: int, x: Any, p: float, kernel_size: Any, stride: Any, ceil_mode: bool
+) -> Tensor:
     need_tensor(x, f"lp_pool{n}d")
+    if isinf(p):
+        values = absolute(x) if p > 0 else -absolute(x)
+        found = largest(values, kernel_size, stride, 0, 1, ceil_mode)
+        return found if p > 0 else -found  # type: ignore[no-any-return]
     mean = average(x**p, kernel_size, stride, 0, ceil_mode)
     cells = prod(_sizes(f"lp_pool{n}d", "kernel_size", kernel_size, n))
     return (sign(mean) * relu(absolute(mean)) * cells) ** (1.0 / p)  # type: ignore[no-any-return]

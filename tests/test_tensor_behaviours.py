@@ -84,6 +84,10 @@ PROGRAMS = [
     ),
     "w = T.tensor(0.5, dtype=T.float64, requires_grad=True); y = x.lerp(x + 1, w); y.sum().backward(); r = y, w.grad",
     "y = T.arange(3.0); y.lerp_(T.ones(3), T.tensor(0.5, dtype=T.float64)); r = y",
+    # tensors among lists
+    "r = T.tensor([[1, 1], T.arange(2)]), T.tensor([range(2), T.arange(2.0)]), T.tensor([[], T.arange(0)])",
+    "r = T.tensor([[1], T.arange(1)]), T.tensor([[[1, 2]], T.ones(1, 2)]), T.tensor([[1], T.tensor([[2]])])",
+    "r = T.tensor([[T.tensor(1), 2], T.tensor([3, 4])], dtype=T.bfloat16), T.as_tensor([[1.5], T.ones(1, 1, dtype=T.float16)])",
     # memory of others
     *(
         f"y = T.arange(3).to(T.{d}); z = T.from_dlpack({give}); z[0] = 9; r = y, z"
@@ -133,6 +137,8 @@ REFUSED = [
     "[T.from_dlpack(c) for c in [x.__dlpack__(max_version=(1, 0))] * 2]",
     "T.asarray(np.float64(1), copy=False)", "T.asarray(np.float64(1), dtype=T.float32, copy=False)",
     "T.tensor(endless)", "T.as_tensor([[1, 2], endless])",
+    "T.tensor([[], 'a'])", "T.as_tensor([[], [None]])",
+    "T.tensor([T.arange(2), [1, 1]])", "T.tensor([[1, 1], T.arange(3)])", "T.tensor([[1, 1], T.tensor(3)])",
     "T.tensor([T.tensor([1, 2]), T.tensor([3, 4])])", "T.tensor([T.ones(2), T.ones(2)])",
     "T.from_numpy(np.ndarray((2,), 'f8', bytes(32), strides=(3,)))",
 ]  # fmt: skip

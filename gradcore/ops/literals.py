@@ -9,7 +9,7 @@ from typing import Any
 from gradcore import dtypes
 from gradcore.backends import numpy as host
 from gradcore.backends import of
-from gradcore.recorder.value import Value
+from gradcore.recorder.value import Value, wrap
 
 _NUMBERS = frozenset({bool, int, float, complex})
 _LISTS = (list, tuple)
@@ -37,7 +37,7 @@ def array(data: Any, dtype: dtypes.dtype | None) -> Any:
             for each in known[1:]:
                 dtype = dtypes.promote_types(dtype, each)
     if has_tensors:
-        data = _without_tensors(data, dtype)
+        data = _without_tensors(data, dtype, _depth(data))
     before = host.noise()
     try:
         host.quiet()
@@ -121,7 +121,7 @@ def _refusal(x: Any, data: Any, dtype: dtypes.dtype | None) -> Exception:
     """torch's error for `x`, which stands in `data` and is no number."""
     kind, is_text = type(x).__name__, isinstance(x, (str, bytes))
     first = data
-    while isinstance(first, _LISTS):
+    while isinstance(first, _LISTS) and first:
         first = first[0]
     if is_text and x is first:
         return ValueError(f"too many dimensions '{kind}'")
@@ -138,9 +138,21 @@ def _is_sequence(x: Any) -> bool:
     )
 
 
-def _without_tensors(x: Any, dtype: dtypes.dtype) -> Any:
-    """`x` with each one-element Tensor as a NumPy scalar, other libraries' arrays as NumPy's."""
+def _depth(x: Any) -> int:
+    """How deeply sequences are nested, by their first elements."""
+    if isinstance(x, Value) or not _is_sequence(x) or not getattr(x, "ndim", True):
+        return 0
+    return 1 + (_depth(x[0]) if len(x) else 0)
+
+
+def _without_tensors(x: Any, dtype: dtypes.dtype, depth: int) -> Any:
+    """`x` with each one-element Tensor as a NumPy scalar, other libraries' arrays as NumPy's.
+
+    A Tensor beside lists, above the `depth` at which numbers are expected, counts as a list of its elements.
+    """
     if isinstance(x, Value):
+        if depth and x._array.ndim:
+            return [_without_tensors(wrap(row), dtype, depth - 1) for row in x._array]
         if x._array.size != 1:
             where = f"(there is one of shape {list(x._array.shape)} in the sequence); gradcore.stack joins tensors"
             if dtype.is_floating_point or dtype.is_complex:
@@ -153,7 +165,7 @@ def _without_tensors(x: Any, dtype: dtypes.dtype) -> Any:
         return host.asarray(x)
     if not _is_sequence(x):
         return x
-    return [_without_tensors(each, dtype) for each in x]
+    return [_without_tensors(each, dtype, depth - 1) for each in x]
 
 
 # -- what NumPy refuses --------------------------------------------------------------------------------------

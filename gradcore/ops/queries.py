@@ -121,6 +121,10 @@ def is_set_to(input: Tensor, tensor: Tensor) -> bool:
 @op(method=False)
 def result_type(tensor1: Any, tensor2: Any) -> dtypes.dtype:
     """Return the dtype of an operation on two tensors or numbers."""
+    tensor1, tensor2 = (
+        x.item() if hasattr(x, "item") and not isinstance(x, Value) and not getattr(x, "ndim", 1) else x
+        for x in (tensor1, tensor2)
+    )
     for i, x in enumerate((tensor1, tensor2)):
         if not isinstance(x, (Value, bool, int, float, complex)):
             raise arguments.not_a_tensor("result_type", f"tensor{i + 1}", i + 1, x)
@@ -233,6 +237,8 @@ def apply_(input: Tensor, callable: Callable[[Any], Any]) -> Tensor:
 def map_(input: Tensor, tensor: Tensor, callable: Callable[[Any, Any], Any]) -> Tensor:
     """Replace each element by what a Python function makes of it and of the one in `tensor`. On the CPU
     only."""
+    if tensor._node is not None:
+        raise RuntimeError("Can't call map_() on Variable that requires grad. Use var.detach().map_() instead.")
     return _mapped(input, "map_", lambda: map(callable, input.flatten().tolist(), tensor.flatten().tolist()))
 
 

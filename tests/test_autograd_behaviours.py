@@ -92,6 +92,8 @@ def setup_context_sees_the_defaults(T: Any) -> Any:
     x = T.tensor(1.0, requires_grad=True)
     F.apply(x).backward()
     F.apply(x, 7).backward()
+    wrapped = _function(T, forward=T.no_grad()(_sum_of), setup_context=lambda ctx, inputs, output: seen.append(list(inputs)))
+    wrapped.apply(x).backward()
     return [seen, x.grad]
 
 

@@ -254,7 +254,7 @@ class Function(metaclass=FunctionMeta):
 
         An argument given by its name is an input like the others, at its place in `forward`.
         """
-        if kwargs or (cls.setup_context is not Function.setup_context and cls.forward.__defaults__):
+        if kwargs or (cls.setup_context is not Function.setup_context and _may_have_defaults(cls.forward)):
             args = _placed(cls, args, kwargs)
         if modes.unusual and _is_transformed(args):
             from gradcore.autograd import function_transforms
@@ -302,6 +302,10 @@ class InplaceFunction(Function):
 
 class NestedIOFunction(Function):
     """Another name for Function, of old. It does not take nested inputs apart: torch's does so no longer, either."""
+
+
+def _may_have_defaults(forward: Any) -> bool:
+    return bool(getattr(forward, "__defaults__", True)) or hasattr(forward, "__wrapped__")
 
 
 def _placed(cls: type[Function], args: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, ...]:

@@ -266,6 +266,19 @@ def hooks_of_a_node_of_two_outputs(T: Any) -> Any:
 
 
 @program
+def a_minimum_and_a_maximum_are_one_node(T: Any) -> Any:
+    found = []
+    for keywords in ({}, {"dim": 1}, {"dim": 0, "keepdim": True}):
+        x = T.tensor([[1.0, 3.0, 1.0], [3.0, 2.0, 0.5]], requires_grad=True)
+        low, high = T.aminmax(x, **keywords)
+        node = low.grad_fn
+        found.append([low, high, node is high.grad_fn, low.output_nr, high.output_nr, len(node.next_functions)])
+        found += [T.autograd.grad(out.sum(), x, retain_graph=True) for out in (low, high, low + high * 2)]
+    found += [T.aminmax(T.tensor([3, 1])), T.aminmax(T.tensor(2.0)), T.aminmax(T.tensor([1.0, float("nan")]))]
+    return found, attempt(lambda: T.aminmax(T.zeros(0)))
+
+
+@program
 def a_squared_error_is_one_node(T: Any) -> Any:
     def look(node: Any) -> Any:
         return node.name(), [each and each.name() for each, _ in node.next_functions]

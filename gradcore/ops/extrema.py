@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore import dtypes
 from gradcore.ops import arguments
 from gradcore.ops.arguments import Axes, need_tensor
-from gradcore.ops.registry import label, op
+from gradcore.ops.registry import op
 from gradcore.ops.return_types import Named, return_type
 from gradcore.primitives import reductions as r
 from gradcore.primitives import selection as choose
@@ -118,9 +118,7 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> 
     check_ordered(input, "aminmax", "aminmax")
     axes = arguments.axes(dim, input._array.ndim)
     check_not_empty(input, axes, "aminmax", all_of_them=dim is None)
-    both = (r.amin(input, axis=axes, keepdims=keepdim), r.amax(input, axis=axes, keepdims=keepdim))
-    label(both, "AminmaxBackward0", (input,))
-    return return_type("aminmax", "min", "max")(both)
+    return return_type("aminmax", "min", "max")(r.aminmax(input, axis=axes, keepdims=keepdim))
 
 
 @op(out=True)

@@ -78,6 +78,18 @@ def amin(F: Any, x: Array, *, axis: Axes, keepdims: bool = False, nans: bool = F
     return F.min(x, axis, keepdims=keepdims)
 
 
+def _extrema_pull(F: Any, g: Any, x: Array, low: Array, high: Array, axis: Axes, keepdims: bool) -> Array:
+    arrived = [(c, out) for c, out in zip(g, (low, high), strict=True) if c is not None]
+    first, *more = [extremum_pull(F, c, x, out, axis, keepdims, False) for c, out in arrived]
+    return first + more[0] if more else first
+
+
+@primitive("general", dense=True, x=_extrema_pull, outputs=("low", "high"), partial=True, node="Aminmax")
+def aminmax(F: Any, x: Array, *, axis: Axes, keepdims: bool = False) -> tuple[Array, Array]:
+    """`amin` and `amax`."""
+    return F.min(x, axis, keepdims=keepdims), F.max(x, axis, keepdims=keepdims)
+
+
 # -- variances --------------------------------------------------------------------------------------------
 
 

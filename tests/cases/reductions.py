@@ -117,7 +117,7 @@ CASES = [
     Case("spread", normal((3, 1)), {"axis": (1,), "shape": (3, 5000)}, "large", True),
     Case("spread", normal(()), {"axis": None, "shape": (0, 2)}, "empty", True),
     Case("integer_sum", whole(3, 4), {"axis": (1,)}),
-    *(case for name in ("amax", "amin") for case in axes(name)),
+    *(case for name in ("amax", "amin", "aminmax") for case in axes(name)),
     *(
         Case(name, ties, {"axis": (1,), "nans": nans}, "ties", smooth=False)
         for name in ("amax", "amin")

@@ -14,10 +14,12 @@ _svd: Any = np.linalg.svd  # has an overload for each truth value
 
 
 def cholesky(a: Any) -> Any:
-    """Return the lower factor. Raises LinAlgError for NaN, too, which NumPy passes on to the last pivot."""
+    """Return the lower factor. Raises LinAlgError for NaN, too, which NumPy passes on to the last pivot, and for what
+    would be divided by infinite pivots, which NumPy takes for zeros."""
     made = np.linalg.cholesky(a)
-    if np.isnan(made[..., -1:, -1:]).any():
-        raise LinAlgError("Matrix is not positive definite: NaN among its pivots")
+    pivots = np.diagonal(made, axis1=-2, axis2=-1)
+    if np.isnan(pivots[..., -1:]).any() or np.isinf(pivots[..., :-1]).any():
+        raise LinAlgError("Matrix is not positive definite: NaN or infinity among its pivots")
     return made
 
 

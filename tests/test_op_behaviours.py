@@ -56,6 +56,16 @@ PROGRAMS = [
     "r = T.tensor([-inf + 4j]).logcumsumexp(0), T.tensor(-inf + 4j).logcumsumexp(0)",
     "x = T.tensor([1 + 1j, 2 - 1j, -3j], requires_grad=True); x.logcumsumexp(0).abs().sum().backward(); r = x.grad",
     "r = T.logaddexp(T.tensor([-inf + 1j, -inf + 2j, inf + 1j, 1j, nan]), T.tensor([-inf + 2j, 1j, inf + 2j, 1, 1]))",
+    # matrices with what is not finite
+    *(
+        f"r = T.linalg.matrix_power({matrix}, 0)"
+        for matrix in ("T.full((2, 2), nan)", "T.ones(2, 2) > 0", "T.ones(3, 2, 2) * 1j", "T.zeros(2, 0, 0)")
+    ),
+    "x = T.eye(2, requires_grad=True); y = T.linalg.matrix_power(x, 0); y.sum().backward(); r = y, x.grad",
+    *(
+        f"r = T.linalg.cholesky_ex({matrix})[1] > 0"
+        for matrix in ("T.full((3, 3), inf)", "T.tensor([1, inf]).diag()", "T.tensor([inf, 1]).diag()", "T.full((1, 1), inf)")
+    ),
     # frequencies
     "r = [T.fft.fftfreq(n, d) for n, d in ((5, 1.0), (4, 0.5), (0, 1.0), (4, 0.0))]",
     "r = T.fft.rfftfreq(4), T.fft.rfftfreq(5, 0.0), T.fft.rfftfreq(0)",

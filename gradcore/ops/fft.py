@@ -229,13 +229,13 @@ def _shifted(x: Any, dim: Any, shift: Callable[[int], int], name: str) -> Any:
 def fftfreq(n: int, d: float = 1.0, **options: Any) -> Tensor:
     """Return the frequencies of a transform of `n` elements that are `d` apart, the negative ones last."""
     half = (n - 1) // 2 + 1
-    return _frequencies(lambda made: roll(arange(-(n // 2), half, **made), half - n, 0), n * d, options)
+    return _frequencies(lambda made: roll(arange(-(n // 2), half, **made), half - n, 0), n * d, options)  # type: ignore[no-any-return]
 
 
 @op(namespace="fft", method=False, out=True)
 def rfftfreq(n: int, d: float = 1.0, **options: Any) -> Tensor:
     """Return the frequencies of `rfft` of `n` elements that are `d` apart."""
-    return _frequencies(lambda made: arange(n // 2 + 1, **made), n * d, options)
+    return _frequencies(lambda made: arange(n // 2 + 1, **made), n * d, options)  # type: ignore[no-any-return]
 
 
 def _frequencies(count: Callable[[dict[str, Any]], Any], length: float, options: dict[str, Any]) -> Any:

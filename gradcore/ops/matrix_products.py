@@ -9,6 +9,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from gradcore import dtypes
+from gradcore.backends import of
 from gradcore.ops import arguments, strides
 from gradcore.ops.arguments import axis, need_tensor
 from gradcore.ops.cumulative import cumprod
@@ -21,7 +22,9 @@ from gradcore.ops.registry import functions, label, op
 from gradcore.primitives import complex_parts, conversion
 from gradcore.primitives import elementwise as e
 from gradcore.primitives import shape as s
+from gradcore.primitives.selection import where
 from gradcore.recorder.errors import broadcast_mismatch
+from gradcore.recorder.value import wrap
 
 if TYPE_CHECKING:
     from gradcore.tensor import Tensor
@@ -35,10 +38,12 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
         raise TypeError("linalg_matrix_power(): argument 'n' (position 2) must be int, not float")
     power = abs(index(n))
     if not power:
-        zeros = e.multiply(input, 0)
-        diagonal = e.add(s.diagonal(zeros, offset=0, axes=(zeros.ndim - 2, zeros.ndim - 1)), 1)
-        axes = (zeros.ndim - 2, zeros.ndim - 1)
-        return s.diagonal_embed(diagonal, offset=0, axes=axes, shape=input._array.shape)  # type: ignore[no-any-return]
+        F, a = of(input._array), input._array
+        places = F.arange(a.shape[-1])
+        one = wrap(F.astype(F.broadcast_to(places == F.reshape(places, (-1, 1)), a.shape), a.dtype))
+        made = where(wrap(F.ones((), "bool")), one, input)  # nothing is computed with numbers that may be infinite
+        label(made, "torch::autograd::CopyBackwards", (input,))
+        return made  # type: ignore[no-any-return]
     base = inv(input) if n < 0 else input
     if power == 1:
         return base if n < 0 else conversion.copy(base)

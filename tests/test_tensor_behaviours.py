@@ -87,7 +87,8 @@ PROGRAMS = [
     # tensors among lists
     "r = T.tensor([[1, 1], T.arange(2)]), T.tensor([range(2), T.arange(2.0)]), T.tensor([[], T.arange(0)])",
     "r = T.tensor([[1], T.arange(1)]), T.tensor([[[1, 2]], T.ones(1, 2)]), T.tensor([[1], T.tensor([[2]])])",
-    "r = T.tensor([[T.tensor(1), 2], T.tensor([3, 4])], dtype=T.bfloat16), T.as_tensor([[1.5], T.ones(1, 1, dtype=T.float16)])",
+    "r = T.tensor([[T.tensor(1), 2], T.tensor([3, 4])], dtype=T.bfloat16)",
+    "r = T.as_tensor([[1.5], T.ones(1, 1, dtype=T.float16)])",
     # memory of others
     *(
         f"y = T.arange(3).to(T.{d}); z = T.from_dlpack({give}); z[0] = 9; r = y, z"

@@ -87,6 +87,8 @@ r = log, x.grad
     "m = nn.Linear(1, 1); d = []; m.register_load_state_dict_pre_hook(lambda module, state, *_: d.append(type(state)));"
     " m.load_state_dict(dict(m.state_dict())); r = d",
     # layers
+    "r = [getattr(nn.modules, n) is getattr(nn, n) for n in ('Linear', 'BatchNorm2d', 'Sequential', 'Module', 'MSELoss')],"
+    " attempt(lambda: nn.modules.Nothing), attempt(lambda: nn.modules._Nothing)",
     *(
         f"""
 m = {layer}

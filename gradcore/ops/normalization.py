@@ -46,7 +46,8 @@ def layer_norm(
     if _one_dtype(input, weight, bias):
         return n.normalize(input, weight, bias, axis=axes, eps=eps, channel=axes[0])[0]  # type: ignore[no-any-return]
     if _beside_wider(input, weight, bias):
-        return _narrowed(layer_norm(*_wide(input), over, *_wide(weight, bias), eps), input)
+        wide, weight, bias = _wide(input, weight, bias)
+        return _narrowed(layer_norm(wide, over, weight, bias, eps), input)
     return _scaled(n.standardize(input, axis=axes, eps=eps)[0], weight, bias, "NativeLayerNormBackward0")
 
 
@@ -116,8 +117,8 @@ def batch_norm(
             raise RuntimeError(f"{name} should contain {channels} elements not {each._array.size}")
     _check_dtypes("batch_norm", input, weight, bias)
     if _beside_wider(input, *named.values()):
-        wide, parameters = *_wide(input), _wide(weight, bias)
-        return _narrowed(batch_norm(wide, running_mean, running_var, *parameters, training, momentum, eps), input)
+        wide, weight, bias = _wide(input, weight, bias)
+        return _narrowed(batch_norm(wide, running_mean, running_var, weight, bias, training, momentum, eps), input)
     column = (1, channels, *(1,) * (len(shape) - 2))
     axes = (0, *range(2, len(shape)))
     fused = training and _one_dtype(input, weight, bias) and input._array.itemsize > 2
@@ -222,7 +223,8 @@ def group_norm(
         scale, shift = (s.reshape(each, shape=grouped) for each in (weight, bias))
         return _joined(n.normalize(rows, scale, shift, axis=(2, 3), eps=eps, channel=1)[0], shape=shape)  # type: ignore[no-any-return]
     if _beside_wider(input, weight, bias):
-        return _narrowed(group_norm(*_wide(input), groups, *_wide(weight, bias), eps), input)
+        wide, weight, bias = _wide(input, weight, bias)
+        return _narrowed(group_norm(wide, groups, weight, bias, eps), input)
     rows = s.reshape(input, shape=(shape[0], groups, prod(shape[1:]) // groups))
     out = s.reshape(n.standardize(rows, axis=(2,), eps=eps)[0], shape=shape)
     weight, bias = _columns(weight, bias, shape[1], len(shape))

@@ -41,6 +41,16 @@ PROGRAMS = [
         for reduce in ("max", "min", "sum")
         for initial in (None, 2)
     ),
+    *(
+        f"x = T.tensor([[1.0, 2], [3, 4], [5, 6], [7, 8]], requires_grad=True); y = T.segment_reduce(x, '{reduce}', {parts})"
+        "; y.nan_to_num().sum().backward(); r = y, x.grad"
+        for reduce in ("sum", "max", "mean", "prod")
+        for parts in (
+            "offsets=T.tensor([0, 2])", "offsets=T.tensor([1, 2, 4])", "offsets=T.tensor([0, 2, 2]), initial=1",
+            "lengths=T.tensor([2, 1]), unsafe=True", "lengths=T.tensor([2, 1])",
+            "offsets=T.tensor([[0, 1], [1, 2], [0, 2], [2, 2]]), axis=1",
+        )
+    ),
     # powers of two that are larger than the product, or smaller
     "r = T.ldexp(T.tensor([1e-30, 1e30, 0.0, 1.0, -1.0]), T.tensor([200, -140, 200, 128, 2]))",
     "r = T.ldexp(T.tensor([1e-300, 1e300, 0.0], dtype=T.float64), T.tensor([1100, -1100, 2000]))",
@@ -64,7 +74,7 @@ PROGRAMS = [
     "x = T.eye(2, requires_grad=True); y = T.linalg.matrix_power(x, 0); y.sum().backward(); r = y, x.grad",
     *(
         f"r = T.linalg.cholesky_ex({matrix})[1] > 0"
-        for matrix in ("T.full((3, 3), inf)", "T.tensor([1, inf]).diag()", "T.tensor([inf, 1]).diag()", "T.full((1, 1), inf)")
+        for matrix in ("T.ones(3, 3) * inf", "T.tensor([1, inf]).diag()", "T.tensor([inf, 1]).diag()", "T.ones(1, 1) * inf")
     ),
     # frequencies
     "r = [T.fft.fftfreq(n, d) for n, d in ((5, 1.0), (4, 0.5), (0, 1.0), (4, 0.0))]",

@@ -41,9 +41,10 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
         F, a = of(input._array), input._array
         places = F.arange(a.shape[-1])
         one = wrap(F.astype(F.broadcast_to(places == F.reshape(places, (-1, 1)), a.shape), a.dtype))
-        made = where(wrap(F.ones((), "bool")), one, input)  # nothing is computed with numbers that may be infinite
-        label(made, "torch::autograd::CopyBackwards", (input,))
-        return made  # type: ignore[no-any-return]
+        # Nothing is computed with numbers that may be infinite.
+        identity: Tensor = where(wrap(F.ones((), "bool")), one, input)
+        label(identity, "torch::autograd::CopyBackwards", (input,))
+        return identity
     base = inv(input) if n < 0 else input
     if power == 1:
         return base if n < 0 else conversion.copy(base)

@@ -140,7 +140,7 @@ def segment_reduce(
     """Reduce consecutive segments of `data` along `axis`, of the given `lengths` or between `offsets`, to one element each.
 
     `reduce` is sum, mean, max, min or prod; `initial` is what each begins with. Raises RuntimeError for lengths that do not
-    cover `data` (which a device is not asked), NotImplementedError for integers.
+    cover `data`, unless it is said to be `unsafe` (which a device is not asked), NotImplementedError for integers.
     """
     need_tensor(data, "segment_reduce", "data")
     reduce = reduce.removeprefix("a") if reduce in ("amax", "amin") else reduce
@@ -148,16 +148,19 @@ def segment_reduce(
         raise RuntimeError(f"segment_reduce(): reduce must be one of {', '.join(_EMPTY)} (got {reduce})")
     F, axis = of(data._array), arguments.axis(axis, data._array.ndim)
     counts = _lengths(data, lengths, offsets, axis)
-    _check_lengths(F, counts, data._array.shape[axis], unsafe)
+    _check_lengths(F, counts, data._array.shape[axis] if lengths is not None else None, unsafe)
     if data._array.dtype.kind not in "fV":
         title = dtypes.of(data._array.dtype)._title
         raise NotImplementedError(f"\"_segment_reduce_cpu\" not implemented for '{title}'")
-    ends = F.cumsum(F.astype(counts, "int64"), axis)
-    n, trailing = data._array.shape[axis], data._array.ndim - axis - 1
+    begin = 0 if lengths is not None else offsets._array[..., :1]  # type: ignore[union-attr]
+    ends = F.cumsum(F.astype(counts, "int64"), axis) + begin
+    n, trailing, m = data._array.shape[axis], data._array.ndim - axis - 1, counts.shape[-1]
     every = F.broadcast_to(F.arange(n), (*ends.shape[:-1], n))
     place = searchsorted.primitive.forward(F, ends, every, right=True)  # type: ignore[attr-defined]
+    place = F.where(every < begin, m, place)
     place = F.broadcast_to(F.reshape(place, (*every.shape, *(1,) * trailing)), data._array.shape)
-    shape = (*counts.shape, *data._array.shape[axis + 1 :])
+    some = unsafe or lengths is None  # what is in none of the segments has one more, which is dropped
+    shape = (*counts.shape[:-1], m + some, *data._array.shape[axis + 1 :])
     start = {**_EMPTY, "mean": 0.0}[reduce] if initial is None or reduce in ("max", "min") else initial
     out = wrap(F.full(shape, start, data._array.dtype))
     index = scatter.grid(place, axis)
@@ -168,6 +171,8 @@ def segment_reduce(
         out = s.index_extremum(out, data, index=index, largest=largest, include=False, nan_won=True)
     else:
         out = product_into(out, data, index, True) if reduce == "prod" else p.index_add(out, data, index=index)
+    if some:
+        out = p.getitem(out, index=(*(slice(None),) * axis, F.arange(m)))
     if reduce == "mean":
         known = F.reshape(F.astype(counts, data._array.dtype), (*counts.shape, *(1,) * trailing))
         known = known if initial is None else F.maximum(known, 1)
@@ -193,12 +198,12 @@ def _lengths(data: Any, lengths: Any, offsets: Any, axis: int) -> Any:
     return array if lengths is not None else array[..., 1:] - array[..., :-1]
 
 
-def _check_lengths(F: Any, counts: Any, n: int, unsafe: bool) -> None:
+def _check_lengths(F: Any, counts: Any, n: int | None, unsafe: bool) -> None:
     if unsafe or F.device_type != "cpu" or not counts.size:
         return
     if int(counts.min()) < 0:
         raise RuntimeError("lengths contains negative value!")
-    if not (F.sum(counts, -1) == n).all():
+    if n is not None and not (F.sum(counts, -1) == n).all():
         raise RuntimeError(
             "segment_reduce(): Expected all rows of lengths along axis to sum to data.size(lengths.dim()-1) when !unsafe."
         )

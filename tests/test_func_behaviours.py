@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import collections
 import importlib
+from functools import partial
 from typing import Any
 
 import pytest
@@ -142,6 +143,11 @@ SAME = [
     "    @staticmethod\n"
     "    def vmap(info, dims, x): return x, 0\n"
     "r = vmap(Z.apply)(T.ones(2, 3))",
+    *(
+        f"x, y = T.rand(3, 2), T.rand(3, 2); f = partial(T.nn.functional.mse_loss, reduction='{how}'); r = vmap(f)(x, y),"
+        " vmap(f, (0, None))(x, y[0]), vmap(vmap(f))(x, y), vmap(jacrev(f), (None, 1))(x[:, 0], y), jacfwd(f)(x, y)"
+        for how in ("mean", "sum", "none")
+    ),
     # random numbers of chunks
     "r = vmap(lambda x: x + T.rand(2), randomness='same', chunk_size=2)(T.zeros(5, 2))",
 ]
@@ -151,7 +157,7 @@ def ran(program: str) -> Program:
     """`program` as a function of the library."""
 
     def run(lib: Any) -> Any:
-        names = {"T": lib, "attempt": attempt, "D": collections.OrderedDict, "Q": collections.deque}
+        names = {"T": lib, "attempt": attempt, "D": collections.OrderedDict, "Q": collections.deque, "partial": partial}
         names.update((name, getattr(lib.func, name)) for name in _NAMES)
         names["leaf"] = lambda *shape: lib.rand(*shape).requires_grad_()
         lib.manual_seed(0)

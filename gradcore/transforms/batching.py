@@ -380,6 +380,14 @@ def _searchsorted(frame: Frame, op: Primitive, args: Sequence[Any], params: dict
 # -- others -----------------------------------------------------------------------------------------------------------
 
 
+@batching("squared_errors")
+def _over_axes(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
+    """Reductions of arrays of one shape, of all of it if the axis is None."""
+    arrays = [at_front(frame, x) for x in args]
+    axes = range(arrays[0].ndim - 1) if params["axis"] is None else params["axis"]
+    return evaluate(op, *arrays, **{**params, "axis": tuple(i + 1 for i in axes)})
+
+
 @batching("argmax", "argmin")
 def _argmax(frame: Frame, op: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Array:
     if params["axis"] is not None:

@@ -429,9 +429,13 @@ def retain_grad(t: Value) -> None:
         t._grad = None
 
     def keep(c: Any) -> Any:
-        t = owner()
+        t: Any = owner()
         if t is not None:
-            accumulate(t, c if not isinstance(c, Value) or modes.is_grad_enabled() else c._array, False)
+            before, t._grad = t._grad, None
+            traced = isinstance(c, Value) and modes.is_grad_enabled()
+            accumulate(t, c if traced or not isinstance(c, Value) else c._array, False)
+            if before is not None:  # it stays what it was for who has it, unlike that of a leaf
+                t._grad = (before if traced else before.detach()) + t._grad
         return c
 
     stop = t.__dict__.pop("_stop_retaining", None)  # a write in place has given it another history

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -276,12 +276,13 @@ class Tensor(Value):
 
     def backward(
         self,
-        gradient: Tensor | None = None,
+        gradient: Tensor | Sequence[Tensor | None] | None = None,
         retain_graph: bool | None = None,
         create_graph: bool = False,
         inputs: Any = None,
     ) -> None:
-        """Add to the `.grad` of leaves the products of `gradient` (of this shape; 1 for a scalar) with the Jacobian.
+        """Add to the `.grad` of leaves the products of `gradient` (of this shape, or a list of one such; 1 for a scalar) with the
+        Jacobian.
 
         `create_graph` records the pass itself, so that gradients can be differentiated; `retain_graph` (by default as
         `create_graph`) keeps what the graph saved for another pass; `inputs` limits what is computed to those Tensors.
@@ -290,9 +291,12 @@ class Tensor(Value):
         if gradient is None and inputs is None and not create_graph:
             engine.backward_of_one(self, retain_graph)
             return
+        gradients: Any = gradient if isinstance(gradient, (list, tuple)) else (gradient,)
+        if not gradients:
+            raise RuntimeError("got 1 tensors and 0 gradients")
         engine.backward(
             (self,),
-            (gradient,),
+            gradients[:1],
             create_graph if retain_graph is None else retain_graph,
             create_graph,
             None if inputs is None else engine.checked_inputs(inputs),
@@ -328,8 +332,7 @@ class Tensor(Value):
 
     def detach(self) -> Tensor:
         """A constant that shares this tensor's memory and version."""
-        array = self._array
-        out: Tensor = wrap(array.constant() if modes.unusual and hasattr(array, "constant") else array)
+        out: Tensor = wrap(self._without_tangent())
         if self._meta is not None and (self._meta.inference or self._meta.versions is not None):
             meta(out).inference = self._meta.inference
             meta(out).versions = self._meta.versions
@@ -340,13 +343,19 @@ class Tensor(Value):
         if self._meta is not None and self._meta.view is not None:
             raise RuntimeError("Can't detach views in-place; use detach() instead.")
         engine.release(self)
+        self._array = self._without_tangent()
         return self
+
+    def _without_tangent(self) -> Any:
+        array = self._array
+        return array.constant() if modes.unusual and hasattr(array, "constant") else array
 
     @property
     def data(self) -> Tensor:
         """A constant alias: writes through it change this tensor and nothing that autograd notices."""
-        out: Tensor = wrap(self._array)
+        out: Tensor = wrap(self._without_tangent())
         meta(out).versions = versions.Own(0, silent=True)
+        meta(out).inference = self._meta is not None and self._meta.inference
         return out
 
     @data.setter

@@ -28,6 +28,23 @@ def test_a_program_does_as_in_torch(program: Any) -> None:
     same(program, torch)
 
 
+# -- constants --------------------------------------------------------------------------------------------------------
+
+
+@programs
+def data_and_what_is_detached_has_no_tangent(T: Any) -> Any:
+    forward = part(T, "autograd.forward_ad")
+    with forward.dual_level():
+        x = forward.make_dual(T.ones(2), T.full((2,), 3.0))
+        y = x * 2
+        x.data.mul_(5)
+        found = [forward.unpack_dual(each).tangent for each in (x.data, x.detach(), y.detach_(), y, x)]
+    jvp = T.func.jvp(lambda a: a.data * 2 + a, (T.ones(2),), (T.ones(2),))
+    with T.inference_mode():
+        i = T.ones(2)
+    return found, x, jvp, i.data.is_inference()
+
+
 # -- writes -----------------------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ It must not know how they are done.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -42,6 +43,45 @@ def an_edge_has_no_zeros(T: Any) -> Any:
         gradients(x, edge(y), materialize_grads=True),
         gradients(x, edge(y)),
     ]
+
+
+@program
+def a_gradient_in_a_list_of_one(T: Any) -> Any:
+    x = T.ones(2, requires_grad=True)
+    out = [attempt(lambda g=g: (x * 2).backward(g)) for g in ([T.ones(2)], (T.ones(2),), [], [T.ones(2)] * 2, [None])]
+    return [each and each[1] for each in out], x.grad
+
+
+@program
+def a_kept_gradient_stays_what_it_was(T: Any) -> Any:
+    x = T.ones(2, requires_grad=True)
+    h = x * 2
+    h.retain_grad()
+    seen = []
+    for create_graph in (False, False, True, True, False):
+        (h * x).sum().backward(retain_graph=True, create_graph=create_graph)
+        seen.append(h.grad)
+        assert x.grad is not None
+    h.grad = T.full((2,), 7.0)
+    seen.append(h.grad)
+    h.sum().backward()
+    return [(each.tolist(), each.requires_grad) for each in seen], h.grad.tolist(), x.grad.tolist()
+
+
+# -- modes ------------------------------------------------------------------------------------------------------------
+
+
+@program
+def what_modes_decorate(T: Any) -> Any:
+    told = []
+    for mode in (T.no_grad, T.enable_grad, T.inference_mode, T.set_grad_enabled):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for made in (mode(False) if mode is T.set_grad_enabled else mode(), mode):
+                if made is not T.set_grad_enabled:
+                    made(type("A", (), {}))
+        told += [(w.category.__name__, str(w.message)[:33]) for w in caught if "class" in str(w.message)]
+    return told, T.inference_mode(mode=lambda: T.ones(1).is_inference())()
 
 
 # -- Functions --------------------------------------------------------------------------------------------------------

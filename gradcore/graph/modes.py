@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
+import warnings
 from collections.abc import Callable, Generator
 from threading import get_ident
 from typing import Any, ClassVar, Self, TypeVar, overload
@@ -97,6 +98,7 @@ class _Mode:
     def __new__(cls, function: Any = None, **keywords: Any) -> Self: ...
     def __new__(cls, function: Any = None, **keywords: Any) -> Any:
         self = super().__new__(cls)
+        function = keywords.get("mode", function)
         if cls.bare and callable(function):
             self.__init__()  # type: ignore[misc]
             return self(function)
@@ -122,6 +124,12 @@ class _Mode:
 
     def __call__(self, function: C) -> C:
         """Decorate `function` so that its body runs in this mode."""
+        if inspect.isclass(function):
+            warnings.warn(
+                "Decorating classes is deprecated and gives a function: decorate the methods, or `__init__` alone",
+                FutureWarning,
+                stacklevel=2,
+            )
         if inspect.isgeneratorfunction(function):
             return self._generator(function)  # type: ignore[return-value]
 

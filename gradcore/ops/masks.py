@@ -88,7 +88,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
         raise RuntimeError(f"masked_scatter_ only supports boolean masks, but got mask with dtype {mask.dtype.name}")
     if hasattr(of(mask._array), "interpreter"):  # only a transform can read its masks
         whole = expand_to(mask, _common(mask, input))
-        place: Any = whole.reshape(-1).cumsum(0).clamp(min=1).reshape(whole.shape) - 1  # type: ignore[attr-defined]
+        place: Any = whole.reshape(-1).cumsum(0).clamp(min=1).reshape(whole.shape) - 1
         return _masked_scatter(mask, source.take(place), input)  # type: ignore[no-any-return]
     F = of(input._array)
     chosen = F.broadcast_view(mask._array, _common(mask, input))

@@ -281,8 +281,9 @@ class Tensor(Value):
         create_graph: bool = False,
         inputs: Any = None,
     ) -> None:
-        """Add to the `.grad` of leaves the products of `gradient` (of this shape, or a list of one such; 1 for a scalar) with the
-        Jacobian.
+        """Add to the `.grad` of leaves the products of `gradient` with the Jacobian.
+
+        It has the shape of this tensor, and may stand in a list; for a scalar it is 1 by default.
 
         `create_graph` records the pass itself, so that gradients can be differentiated; `retain_graph` (by default as
         `create_graph`) keeps what the graph saved for another pass; `inputs` limits what is computed to those Tensors.

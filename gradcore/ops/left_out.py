@@ -22,8 +22,11 @@ REASONS: Final = {
     "multiprocessing": "Python's own is there; arrays are shared by multiprocessing.shared_memory",
     "onnx": "there is no graph before a program runs",
     "profiler": "gradcore.autograd.profiler has profile and record_function",
+    "quasirandom": "scipy.stats.qmc draws such numbers: gradcore.from_numpy takes them",
+    "set_default_tensor_type": "set_default_dtype and set_default_device say the same",
     "set_float32_matmul_precision": "matrices are multiplied in the precision of their dtype",
     "set_num_threads": _THREADS,
+    "signal": "hann_window and its like are functions of gradcore; gradcore.from_numpy takes those of scipy.signal.windows",
     "sparse": "there are dense tensors only",
 }
 

@@ -300,8 +300,8 @@ def _first(t: Value, c: Any, owned: bool) -> Any:
 Ready = tuple[Value, Value | None, Value | None, Any, Any]
 
 
-def _ready(t: Value, c: Any, owned: bool) -> Ready:
-    """What `_commit` takes to add the cotangent `c` to the gradient of `t`.
+def _ready(t: Value, c: Any, owned: bool, apart: bool = False) -> Ready:
+    """What `_commit` takes to add the cotangent `c` to the gradient of `t`; `apart` leaves the one it has as it is.
 
     These are `t`, the gradient it has, and the one it is to have; or, if that is None, the array to add to and what to add.
     """
@@ -312,8 +312,8 @@ def _ready(t: Value, c: Any, owned: bool) -> Ready:
         raise errors.shape_of_gradient(c, kept._array, ".grad")
     if isinstance(c, Value):
         return t, kept, kept + c, None, c
-    if kept._node is not None:
-        return t, kept, kept + wrap(_own(t, c)), None, c
+    if apart or kept._node is not None:
+        return t, kept, (kept.detach() if apart else kept) + wrap(_own(t, c)), None, c
     return t, kept, None, kept._array, c if c.dtype is kept._array.dtype else _own(t, c)
 
 
@@ -431,11 +431,9 @@ def retain_grad(t: Value) -> None:
     def keep(c: Any) -> Any:
         t: Any = owner()
         if t is not None:
-            before, t._grad = t._grad, None
-            traced = isinstance(c, Value) and modes.is_grad_enabled()
-            accumulate(t, c if traced or not isinstance(c, Value) else c._array, False)
-            if before is not None:  # it stays what it was for who has it, unlike that of a leaf
-                t._grad = (before if traced else before.detach()) + t._grad
+            part = c if not isinstance(c, Value) or modes.is_grad_enabled() else c._array
+            with _landing:  # who holds the gradient there is sees no change, as in torch
+                t._grad = _ready(t, part, False, apart=True)[2]
         return c
 
     stop = t.__dict__.pop("_stop_retaining", None)  # a write in place has given it another history

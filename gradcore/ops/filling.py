@@ -3,7 +3,6 @@ any derivative."""
 
 from __future__ import annotations
 
-import cmath
 import math
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -142,8 +141,11 @@ def _fill(value: Any) -> Any:
             number = literals.number(value, kind).item()
         finally:
             host.unquiet(noise)
-        if kind.itemsize > 2 and not cmath.isfinite(number) and cmath.isfinite(value):
-            raise RuntimeError(f"value cannot be converted to type {kind.name} without overflow ({value!r})")
+        if kind.itemsize > 2 and number - number != 0:
+            from cmath import isfinite  # few programs come here, and all would load it
+
+            if isfinite(value):
+                raise RuntimeError(f"value cannot be converted to type {kind.name} without overflow ({value!r})")
         return F.full(shape, number, dtype)
 
     return fill
